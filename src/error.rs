@@ -1,0 +1,236 @@
+//! What can go wrong, in one enum; the only file with a status number in it.
+//!
+//! 0 is success, -1…-4095 is a negated errno, below -5000 are carom's own. Numbers are never used
+//! again once retired.
+
+use std::borrow::Cow;
+
+/// A status as it crosses the C border.
+pub type Status = i32;
+
+/// The result of every fallible engine call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused a call.
+    #[error("{call}: {}", errno_text(*errno))]
+    Os {
+        /// The system call that was refused.
+        call: &'static str,
+        /// Its errno.
+        errno: i32,
+    },
+    /// An argument makes no sense.
+    #[error("{0}")]
+    Invalid(Cow<'static, str>),
+    /// Not within its time.
+    #[error("not within its time")]
+    TimedOut,
+    /// No answer yet.
+    #[error("{0}")]
+    Again(&'static str),
+    /// A handle that is freed, of another kind, of another process, or was never one.
+    #[error("{0}")]
+    BadHandle(Cow<'static, str>),
+    /// The process was forked by somebody else and has not attached.
+    #[error("this process was forked without carom; call carom_attach first")]
+    Forked,
+    /// The arena, a table or a limit is exhausted.
+    #[error("{0}")]
+    NoMemory(&'static str),
+    /// A buffer is too small, or a message has another size than was asked for.
+    #[error("the message has {needed} bytes, the buffer {capacity}")]
+    MessageSize {
+        /// Length of the message.
+        needed: usize,
+        /// What the caller offered.
+        capacity: usize,
+    },
+    /// The holder of a lock died while it held it.
+    #[error("the owner of the lock died while it held it; recover the lock to go on")]
+    OwnerDead,
+    /// The caller holds the lock already.
+    #[error("this lock is held by the caller already")]
+    Deadlock,
+    /// The caller may not do this now: release of a lock that is not held, join of a stranger.
+    #[error("{0}")]
+    NotPermitted(&'static str),
+    /// A handled signal ended the call of a thread that asked for it.
+    #[error("interrupted by a signal")]
+    Interrupted,
+    /// The object takes no more.
+    #[error("{0}")]
+    Closed(&'static str),
+    /// The object cannot go on.
+    #[error("{0}")]
+    Broken(Cow<'static, str>),
+    /// Nothing more will come.
+    #[error("no more results")]
+    End,
+    /// A function that no process could find again.
+    #[error("{0}")]
+    Function(Cow<'static, str>),
+    /// A worker died while it ran the task.
+    #[error("{0}")]
+    WorkerLost(Cow<'static, str>),
+    /// The task was ended by its time limit.
+    #[error("the task was ended by its time limit")]
+    TimeLimit,
+    /// The task ran and failed.
+    #[error("{0}")]
+    TaskFailed(Cow<'static, str>),
+    /// The task was cancelled before it was done.
+    #[error("the task was cancelled")]
+    Cancelled,
+    /// No such thing.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// There is one already.
+    #[error("{0}")]
+    Exists(&'static str),
+    /// Not on this system, or not in this form.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// An options struct of a newer header, with a field set that this library does not know.
+    #[error("an options struct has a field set that this library does not know")]
+    TooBig,
+    /// The library has a bug, and caught it.
+    #[error("internal error: {0}")]
+    Panic(Cow<'static, str>),
+}
+
+/// The named statuses: name, number, what it means in one line.
+pub const STATUSES: &[(&str, Status, &str)] = &[
+    ("CAROM_OK", 0, "success"),
+    ("CAROM_EPERM", -libc::EPERM, "not permitted now, or not for this caller"),
+    ("CAROM_ENOENT", -libc::ENOENT, "no such thing"),
+    ("CAROM_EINTR", -libc::EINTR, "interrupted by a signal"),
+    ("CAROM_E2BIG", -libc::E2BIG, "an options struct has a field set that this library does not know"),
+    ("CAROM_EAGAIN", -libc::EAGAIN, "no answer yet"),
+    ("CAROM_ENOMEM", -libc::ENOMEM, "out of memory, or a limit is reached"),
+    ("CAROM_EEXIST", -libc::EEXIST, "there is one already"),
+    ("CAROM_EINVAL", -libc::EINVAL, "an argument makes no sense"),
+    ("CAROM_EDEADLK", -libc::EDEADLK, "the caller holds this lock already"),
+    ("CAROM_EMSGSIZE", -libc::EMSGSIZE, "the buffer is too small, or the message has another size"),
+    ("CAROM_ENOTSUP", -libc::EOPNOTSUPP, "not supported here"),
+    ("CAROM_ETIMEDOUT", -libc::ETIMEDOUT, "not within its time"),
+    ("CAROM_ECANCELED", -libc::ECANCELED, "cancelled before it was done"),
+    ("CAROM_EOWNERDEAD", -libc::EOWNERDEAD, "the holder of the lock died while it held it"),
+    ("CAROM_EWORKERLOST", -5001, "the worker died while it ran the task"),
+    ("CAROM_ETIMELIMIT", -5002, "the task was ended by its time limit"),
+    ("CAROM_ETASKFAILED", -5003, "the task ran and failed"),
+    ("CAROM_EBROKEN", -5004, "the object cannot go on"),
+    ("CAROM_ECLOSED", -5005, "the object takes no more"),
+    ("CAROM_EEND", -5007, "nothing more will come"),
+    ("CAROM_EFUNCTION", -5008, "a function that no other process could find"),
+    ("CAROM_EBADHANDLE", -5009, "a handle that is freed, foreign, of another kind, or never was one"),
+    ("CAROM_ESOFTLIMIT", -5010, "the task is past its soft time limit"),
+    ("CAROM_EFORKED", -5011, "this process was forked without carom"),
+    ("CAROM_EPANIC", -5012, "the library has a bug, and caught it"),
+];
+
+impl Error {
+    /// The number that the caller of the C function gets.
+    pub fn status(&self) -> Status {
+        match self {
+            Error::Os { errno, .. } => -*errno,
+            Error::Invalid(_) => -libc::EINVAL,
+            Error::TimedOut => -libc::ETIMEDOUT,
+            Error::Again(_) => -libc::EAGAIN,
+            Error::NoMemory(_) => -libc::ENOMEM,
+            Error::MessageSize { .. } => -libc::EMSGSIZE,
+            Error::OwnerDead => -libc::EOWNERDEAD,
+            Error::Deadlock => -libc::EDEADLK,
+            Error::NotPermitted(_) => -libc::EPERM,
+            Error::Interrupted => -libc::EINTR,
+            Error::NotFound(_) => -libc::ENOENT,
+            Error::Exists(_) => -libc::EEXIST,
+            Error::Unsupported(_) => -libc::EOPNOTSUPP,
+            Error::TooBig => -libc::E2BIG,
+            Error::Cancelled => -libc::ECANCELED,
+            Error::WorkerLost(_) => -5001,
+            Error::TimeLimit => -5002,
+            Error::TaskFailed(_) => -5003,
+            Error::Broken(_) => -5004,
+            Error::Closed(_) => -5005,
+            Error::End => -5007,
+            Error::Function(_) => -5008,
+            Error::BadHandle(_) => -5009,
+            Error::Forked => -5011,
+            Error::Panic(_) => -5012,
+        }
+    }
+
+    /// The errno behind the status, 0 where there is none.
+    pub fn os_errno(&self) -> i32 {
+        match self {
+            Error::Os { errno, .. } => *errno,
+            _ => 0,
+        }
+    }
+
+    /// The kernel refused `call`; its errno is that of this thread, now.
+    pub fn last_os(call: &'static str) -> Error {
+        Error::Os { call, errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+    }
+
+    /// Shorthand for an argument that makes no sense.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
+        Error::Invalid(message.into())
+    }
+}
+
+fn errno_text(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_a_named_status() {
+        let all = [
+            Error::Os { call: "open", errno: libc::ENOENT },
+            Error::invalid("x"),
+            Error::TimedOut,
+            Error::Again("x"),
+            Error::BadHandle("x".into()),
+            Error::Forked,
+            Error::NoMemory("x"),
+            Error::MessageSize { needed: 1, capacity: 0 },
+            Error::OwnerDead,
+            Error::Deadlock,
+            Error::NotPermitted("x"),
+            Error::Interrupted,
+            Error::Closed("x"),
+            Error::Broken("x".into()),
+            Error::End,
+            Error::Function("x".into()),
+            Error::WorkerLost("x".into()),
+            Error::TimeLimit,
+            Error::TaskFailed("x".into()),
+            Error::Cancelled,
+            Error::NotFound("x"),
+            Error::Exists("x"),
+            Error::Unsupported("x"),
+            Error::TooBig,
+            Error::Panic("x".into()),
+        ];
+        for error in all {
+            let status = error.status();
+            assert!(STATUSES.iter().any(|(_, number, _)| *number == status), "{error:?} has no named status");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn status_numbers_are_unique() {
+        let mut numbers: Vec<_> = STATUSES.iter().map(|s| s.1).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), STATUSES.len());
+    }
+}

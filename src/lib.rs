@@ -1,0 +1,10 @@
+//! carom: processes, worker pools and shared-memory primitives behind a C ABI.
+//!
+//! Rooms, from the top: [`ffi`] is the C face; below it the engine, one noun per module, in safe Rust;
+//! below that [`shm`], layout and protocols in shared memory; at the bottom [`sys`], every system call.
+//! Calls go downward only. `docs/architecture.md` says why things are as they are.
+
+pub mod error;
+pub mod ffi;
+pub mod shm;
+pub mod sys;

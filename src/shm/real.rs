@@ -1,0 +1,81 @@
+//! The memory that ships: atomics, futexes, the kernel's robust list.
+
+use super::memory::{Deadline, Memory, Wake, Word32, Word64};
+use crate::sys::{futex, robust};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Atomics of the processor, futexes and robust lists of the kernel.
+pub enum Real {}
+
+macro_rules! word {
+    ($trait:ident, $atomic:ident, $int:ident) => {
+        impl $trait for $atomic {
+            #[inline(always)]
+            fn load(&self, order: Ordering) -> $int {
+                $atomic::load(self, order)
+            }
+            #[inline(always)]
+            fn store(&self, value: $int, order: Ordering) {
+                $atomic::store(self, value, order)
+            }
+            #[inline(always)]
+            fn swap(&self, value: $int, order: Ordering) -> $int {
+                $atomic::swap(self, value, order)
+            }
+            #[inline(always)]
+            fn compare_exchange(
+                &self,
+                current: $int,
+                new: $int,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$int, $int> {
+                $atomic::compare_exchange(self, current, new, success, failure)
+            }
+            #[inline(always)]
+            fn fetch_add(&self, value: $int, order: Ordering) -> $int {
+                $atomic::fetch_add(self, value, order)
+            }
+        }
+    };
+}
+word!(Word32, AtomicU32, u32);
+word!(Word64, AtomicU64, u64);
+
+impl Memory for Real {
+    type W32 = AtomicU32;
+    type W64 = AtomicU64;
+
+    #[inline(always)]
+    fn thread_id() -> u32 {
+        robust::thread_id()
+    }
+    #[inline(always)]
+    fn fence() {
+        fence(Ordering::SeqCst);
+    }
+    #[inline(always)]
+    fn spin_hint() {
+        std::hint::spin_loop();
+    }
+    #[inline(always)]
+    fn pending_set(word: &AtomicU64) {
+        robust::pending_set(futex::low_half(word));
+    }
+    #[inline(always)]
+    fn pending_clear() {
+        robust::pending_clear();
+    }
+    fn wait64(word: &AtomicU64, expected: u32, alarm: Option<(&AtomicU32, u32)>, deadline: Deadline) -> Wake {
+        futex::wait(futex::low_half(word), expected, alarm, deadline)
+    }
+    fn wait32(word: &AtomicU32, expected: u32, alarm: Option<(&AtomicU32, u32)>, deadline: Deadline) -> Wake {
+        futex::wait(word, expected, alarm, deadline)
+    }
+    fn wake64(word: &AtomicU64, count: u32) -> u32 {
+        futex::wake(futex::low_half(word), count)
+    }
+    fn wake32(word: &AtomicU32, count: u32) -> u32 {
+        futex::wake(word, count)
+    }
+}

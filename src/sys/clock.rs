@@ -1,0 +1,23 @@
+//! The monotonic clock.
+
+/// Nanoseconds of CLOCK_MONOTONIC: never set back, the same in every process of the machine.
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec of ours; CLOCK_MONOTONIC exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The instant `timeout_ms` from now, saturating; `None` for a negative timeout, which is for ever.
+pub fn deadline_after_ms(timeout_ms: i64) -> Option<u64> {
+    let timeout = u64::try_from(timeout_ms).ok()?;
+    Some(now_ns().saturating_add(timeout.saturating_mul(1_000_000)))
+}
+
+/// An instant as the kernel wants it.
+pub fn timespec(ns: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000).min(i64::MAX as u64) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    }
+}

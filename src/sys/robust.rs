@@ -1,0 +1,100 @@
+//! The kernel's robust list: what it does to lock words of a thread that dies.
+//!
+//! glibc registers one list per thread and keeps its robust mutexes on it. carom only borrows the
+//! list's `list_op_pending` field, for the few hundred nanoseconds of a critical section: the kernel
+//! treats the word named there like one on the list. No pointer of ours ever is in shared memory.
+//! (Kernel: Documentation/locking/robust-futex-ABI.rst, kernel/futex/core.c.)
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+
+/// The layout that set_robust_list(2) fixes.
+#[repr(C)]
+struct Head {
+    next: *mut Head,
+    /// From an entry to its lock word, in bytes; -32 with glibc on x86_64.
+    futex_offset: libc::c_long,
+    pending: *mut libc::c_void,
+}
+
+/// What a thread knows of itself. Stale after a fork, hence the epoch.
+#[derive(Clone, Copy)]
+struct Thread {
+    epoch: u32,
+    id: u32,
+    head: *mut Head,
+}
+
+/// Counts the forks of this process line; a child of a fork starts one higher.
+static EPOCH: AtomicU32 = AtomicU32::new(1);
+
+thread_local! {
+    static THREAD: Cell<Thread> = const { Cell::new(Thread { epoch: 0, id: 0, head: std::ptr::null_mut() }) };
+}
+
+#[inline(always)]
+fn current() -> Thread {
+    let thread = THREAD.get();
+    if thread.epoch == EPOCH.load(Ordering::Relaxed) { thread } else { refresh() }
+}
+
+#[cold]
+fn refresh() -> Thread {
+    let epoch = EPOCH.load(Ordering::Relaxed);
+    // SAFETY: gettid has no arguments and cannot fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
+    let thread = Thread { epoch, id, head: registered_head() };
+    THREAD.set(thread);
+    thread
+}
+
+fn registered_head() -> *mut Head {
+    let mut head: *mut Head = std::ptr::null_mut();
+    let mut len: libc::size_t = 0;
+    // SAFETY: both out pointers are ours; pid 0 is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &mut head, &mut len) };
+    if result == 0 && !head.is_null() {
+        return head;
+    }
+    // No C library registered one (a thread made by a raw clone, or musl before its first robust
+    // mutex): register our own. It is never freed, for the kernel reads it when the thread dies.
+    let head = Box::leak(Box::new(Head { next: std::ptr::null_mut(), futex_offset: 0, pending: std::ptr::null_mut() }));
+    head.next = head;
+    // SAFETY: `head` lives for ever and is an empty list: its own successor.
+    unsafe { libc::syscall(libc::SYS_set_robust_list, head as *mut Head, size_of::<Head>()) };
+    head
+}
+
+/// The kernel's id of the calling thread.
+#[inline(always)]
+pub fn thread_id() -> u32 {
+    current().id
+}
+
+/// To be called first in a child of a fork: ids and lists of threads are new there.
+pub fn forked() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Names the lock word that the calling thread takes or holds.
+#[inline(always)]
+pub fn pending_set(word: &AtomicU32) {
+    let head = current().head;
+    // SAFETY: `head` is this thread's registered list, which lives as long as the thread, and nobody
+    // but this thread (and the kernel, once it is dead) accesses it. glibc uses the field only inside
+    // its robust mutex calls, which never run while one of our sections does.
+    unsafe {
+        let entry = word.as_ptr().cast::<u8>().wrapping_offset(-((*head).futex_offset as isize));
+        (&raw mut (*head).pending).write_volatile(entry.cast());
+    }
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Names nothing any more.
+#[inline(always)]
+pub fn pending_clear() {
+    compiler_fence(Ordering::SeqCst);
+    let head = current().head;
+    // SAFETY: as in `pending_set`.
+    unsafe { (&raw mut (*head).pending).write_volatile(std::ptr::null_mut()) };
+}
