@@ -2,5 +2,6 @@
 //! store when its process is killed; everything here is written so that this does not matter.
 
 pub mod internal_lock;
+pub mod lock_word;
 pub mod memory;
 pub mod real;
