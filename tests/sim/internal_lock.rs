@@ -1,0 +1,131 @@
+//! The internal lock under kills at every access.
+
+use super::explore::Limits;
+use super::fault::{Fault, Faulty};
+use super::machine::{Note, Op, Status, check, forget, me, with};
+use super::memory::{Sim, Simulated};
+use super::report::{Shows, catches, holds};
+use super::runner::Scenario;
+use carom::shm::internal_lock::InternalLock;
+use carom::shm::memory::Word32;
+use std::sync::atomic::Ordering::Relaxed;
+
+struct Internal<M: Simulated> {
+    lock: InternalLock<M>,
+    data: M::W32,
+    /// 0, or who is inside (`who + 1`), or who is on the way out (`who + 1 + LEAVING`).
+    holder: Note,
+    processes: u32,
+    rounds: u64,
+}
+
+const LEAVING: u64 = 100;
+
+fn show(word: u64) -> String {
+    let owner = word & 0x3fff_ffff;
+    let died = if word >> 30 & 1 == 1 { " DIED" } else { "" };
+    let waiters = if word >> 31 & 1 == 1 { " W" } else { "" };
+    format!("[owner {owner}{died}{waiters} count {}]", word >> 32 & 0xffff)
+}
+
+impl<M: Simulated> Internal<M> {
+    fn new(processes: u32, rounds: u64) -> Self {
+        let word = M::word64("lock", 0, show);
+        Internal {
+            lock: InternalLock::from_word(word),
+            data: M::word32("data", 0),
+            holder: Note::new("holder"),
+            processes,
+            rounds,
+        }
+    }
+
+    /// Who was in before us must be out, or dead; and dead inside is what the lock must say.
+    fn entered(&self, owner_died: bool) {
+        let before = self.holder.get();
+        if before == 0 {
+            return check(!owner_died, "owner_died, but nobody died inside");
+        }
+        let who = (before - 1) % LEAVING;
+        let (dead, next) = with(|machine| {
+            let process = &machine.processes[who as usize];
+            let dead = !matches!(process.status, Status::Ready | Status::Asleep { .. } | Status::Done);
+            (dead, process.next.op)
+        });
+        let released = before > LEAVING && !matches!(next, Op::Load | Op::Exchange);
+        check(dead || released, "two inside at once");
+        check(owner_died != released, "owner_died says the opposite of what happened");
+    }
+}
+
+impl<M: Simulated> Scenario for Internal<M> {
+    fn begin(&self) {
+        with(|machine| {
+            for _ in 0..self.processes {
+                machine.start("locker", 0, 0, false, true);
+            }
+        });
+    }
+
+    fn process(&self, _: u32, _: u64) {
+        let me = me() as u64 + 1;
+        for round in 0..self.rounds {
+            let guard = self.lock.lock();
+            self.entered(guard.owner_died);
+            self.holder.set(me);
+            self.data.store(me as u32, Relaxed);
+            check(self.data.load(Relaxed) == me as u32, "somebody else wrote inside");
+            self.holder.set(me + LEAVING);
+            drop(guard);
+            if self.holder.get() == me + LEAVING {
+                self.holder.set(0);
+            }
+            forget(round);
+        }
+    }
+}
+
+fn limits(kills: u8, runs: u64) -> Limits {
+    Limits { kills, runs, ..Limits::default() }
+}
+
+#[test]
+fn internal_lock_two_processes() {
+    holds("internal lock, 2 processes, 2 rounds, 2 kills", limits(2, 300_000), || Internal::<Sim>::new(2, 2));
+}
+
+#[test]
+fn internal_lock_three_processes() {
+    holds("internal lock, 3 processes, 1 round, 2 kills", limits(2, 700_000), || Internal::<Sim>::new(3, 1));
+}
+
+#[test]
+fn internal_lock_three_processes_two_rounds() {
+    holds("internal lock, 3 processes, 2 rounds, 1 kill", limits(1, 700_000), || Internal::<Sim>::new(3, 2));
+}
+
+/// Every wake of the lock is dropped.
+enum NoWake {}
+impl Fault for NoWake {
+    fn wake64(_: &<Sim as carom::shm::memory::Memory>::W64, _: u32) -> u32 {
+        0
+    }
+}
+
+#[test]
+fn bug_internal_lock_without_wakes() {
+    let name = "bug: internal lock never wakes";
+    catches(name, Shows::Hang, limits(0, 100_000), || Internal::<Faulty<NoWake>>::new(2, 1));
+}
+
+/// The kernel is not told which word is being taken.
+enum NoPending {}
+impl Fault for NoPending {
+    fn pending_set(_: &<Sim as carom::shm::memory::Memory>::W64) {}
+}
+
+#[test]
+fn bug_internal_lock_without_pending() {
+    let name = "bug: internal lock does not name its word";
+    catches(name, Shows::Hang, limits(1, 100_000), || Internal::<Faulty<NoPending>>::new(2, 1));
+}
