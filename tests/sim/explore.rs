@@ -327,9 +327,11 @@ impl Explorer {
                         options.push((Act::Timeout(who), 0));
                     }
                     Status::Awaiting { known, timer } => {
-                        let dead = machine.processes.iter().enumerate().position(|(other, process)| {
-                            process.status == Status::Dead && known >> other & 1 == 0
-                        });
+                        let dead = machine
+                            .processes
+                            .iter()
+                            .enumerate()
+                            .position(|(other, process)| process.status == Status::Dead && known >> other & 1 == 0);
                         options.extend(dead.map(|dead| (Act::Death(who, dead), 0)));
                         if timer && machine.used.timeouts < limits.timeouts {
                             options.push((Act::Timer(who), 0));

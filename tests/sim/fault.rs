@@ -7,6 +7,9 @@ use std::sync::atomic::Ordering;
 
 /// What goes wrong. Each method does what `Sim` does unless it is overridden.
 pub trait Fault: 'static {
+    fn load64(word: &SimWord64) -> u64 {
+        word.load(Ordering::Relaxed)
+    }
     fn store64(word: &SimWord64, value: u64) {
         word.store(value, Ordering::Relaxed);
     }
@@ -52,8 +55,8 @@ impl<F: Fault> Word32 for FaultyWord32<F> {
 }
 
 impl<F: Fault> Word64 for FaultyWord64<F> {
-    fn load(&self, order: Ordering) -> u64 {
-        self.0.load(order)
+    fn load(&self, _: Ordering) -> u64 {
+        F::load64(&self.0)
     }
     fn store(&self, value: u64, _: Ordering) {
         F::store64(&self.0, value);

@@ -30,7 +30,6 @@ pub enum Op {
     Await,
     Fork,
     Signal,
-    Forever,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -425,11 +424,7 @@ pub fn choose(count: u8) -> u8 {
 
 /// Sleeps until a process that is not in `known` is dead (as on pidfds), or until a timer fires.
 pub fn await_death(known: u64, timer: bool) -> Event {
-    step(Op::Await, NOTHING);
-    with(|machine| {
-        let current = machine.current.expect("only processes wait");
-        machine.processes[current].status = Status::Awaiting { known, timer };
-    });
+    rest(known, timer);
     suspend();
     with(|machine| machine.processes[machine.current.expect("only processes wait")].event)
 }
@@ -457,14 +452,29 @@ pub fn signal(victim: usize) {
 
 /// Never ends: an endless task.
 pub fn forever() -> ! {
-    step(Op::Forever, NOTHING);
-    with(|machine| {
-        let current = machine.current.expect("only processes wait");
-        machine.processes[current].status = Status::Awaiting { known: u64::MAX, timer: false };
-    });
+    rest(u64::MAX, false);
     loop {
         suspend();
     }
+}
+
+/// No access, so no scheduling point of its own.
+fn rest(known: u64, timer: bool) {
+    with(|machine| {
+        let current = machine.current.expect("only processes wait");
+        let process = &mut machine.processes[current];
+        process.next = Access { op: Op::Await, word: NOTHING };
+        process.position += 1;
+        process.status = Status::Awaiting { known, timer };
+    });
+}
+
+/// From here on the explorer may kill the caller.
+pub fn become_mortal() {
+    with(|machine| {
+        let current = machine.current.expect("called by a process");
+        machine.processes[current].mortal = true;
+    });
 }
 
 /// Whether a process is dead, as its pidfd would say.

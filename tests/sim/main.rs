@@ -9,6 +9,8 @@ mod fault;
 mod internal_lock;
 mod machine;
 mod memory;
+mod pool;
+mod pool_tests;
 mod report;
 mod runner;
 
