@@ -22,6 +22,8 @@ pub struct Limits {
     pub timeouts: u8,
     /// Wake-ups per run for nothing.
     pub spurious: u8,
+    /// Stores are buffered as on x86-64.
+    pub buffered: bool,
     /// Runs of the systematic search.
     pub runs: u64,
     /// Time for random schedules after it.
@@ -30,7 +32,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { kills: 1, timeouts: 0, spurious: 0, runs: 400_000, random: Duration::ZERO }
+        Limits { kills: 1, timeouts: 0, spurious: 0, buffered: false, runs: 400_000, random: Duration::ZERO }
     }
 }
 
@@ -39,6 +41,7 @@ enum Act {
     Run(usize),
     Pick(usize, u8),
     Exit(usize),
+    Flush(usize),
     Kill(usize),
     Deliver(usize),
     Timeout(usize),
@@ -126,6 +129,7 @@ pub fn explore(scenario: &'static dyn Scenario, limits: Limits) -> Report {
         options: Vec::new(),
         bound: 0,
     };
+    with(|machine| machine.buffered = limits.buffered);
     explorer.search();
     if explorer.report.failure.is_none() {
         explorer.random();
@@ -240,7 +244,7 @@ impl Explorer {
 
     /// No process can go on, or none that matters is left.
     fn ended(&mut self) -> End {
-        if let Some(what) = with(|machine| stuck(machine)) {
+        if let Some(what) = with(stuck) {
             return End::Failed { hang: true, what };
         }
         self.runner.finish();
@@ -272,6 +276,7 @@ impl Explorer {
                 }
                 self.runner.discard(victim);
             }
+            Act::Flush(who) => with(|machine| machine.flush(who)),
             Act::Exit(victim) => with(|machine| machine.exit_step(victim)),
             Act::Timeout(who) => with(|machine| {
                 machine.used.timeouts += 1;
@@ -297,56 +302,24 @@ impl Explorer {
         let options = &mut self.options;
         options.clear();
         with(|machine| {
-            let runnable = |who: usize| machine.processes[who].status == Status::Ready;
-            let was_last = last < machine.processes.len() && runnable(last);
-            // Names itself in its own robust list: nobody else can tell when.
+            let was_last = machine.processes.get(last).is_some_and(|process| process.status == Status::Ready);
+            // It names a word in its own robust list: nobody else can tell when.
             let private = was_last && matches!(machine.processes[last].next.op, Op::Name | Op::Unname);
             let count = machine.processes.len();
             let order = std::iter::once(last).chain((0..count).filter(|&who| who != last));
-            for who in order.filter(|&who| who < count) {
-                if !runnable(who) || (private && who != last) {
-                    continue;
-                }
+            for who in order.filter(|&who| who < count && (!private || who == last)) {
+                let process = &machine.processes[who];
                 let cost = (was_last && who != last) as u32;
-                match machine.processes[who].next.op {
-                    Op::Choose(count) => options.extend((0..count).map(|number| (Act::Pick(who, number), cost))),
-                    _ => options.push((Act::Run(who), cost)),
-                }
-            }
-            for (who, process) in machine.processes.iter().enumerate() {
-                let alive = !matches!(
-                    process.status,
-                    Status::Dead | Status::Done | Status::Exiting | Status::ExitWaking { .. }
-                );
-                if private && who != last {
-                    continue;
-                }
-                match process.status {
-                    Status::Exiting | Status::ExitWaking { .. } => options.push((Act::Exit(who), 0)),
-                    Status::Asleep { deadline: true, .. } if machine.used.timeouts < limits.timeouts => {
-                        options.push((Act::Timeout(who), 0));
+                match (process.status, process.next.op) {
+                    (Status::Ready, Op::Choose(count)) => {
+                        options.extend((0..count).map(|number| (Act::Pick(who, number), cost)));
                     }
-                    Status::Awaiting { known, timer } => {
-                        let dead = machine
-                            .processes
-                            .iter()
-                            .enumerate()
-                            .position(|(other, process)| process.status == Status::Dead && known >> other & 1 == 0);
-                        options.extend(dead.map(|dead| (Act::Death(who, dead), 0)));
-                        if timer && machine.used.timeouts < limits.timeouts {
-                            options.push((Act::Timer(who), 0));
-                        }
-                    }
+                    (Status::Ready, _) => options.push((Act::Run(who), cost)),
                     _ => {}
                 }
-                if matches!(process.status, Status::Asleep { .. }) && machine.used.spurious < limits.spurious {
-                    options.push((Act::Spurious(who), 0));
-                }
-                if alive && process.doomed {
-                    options.push((Act::Deliver(who), 0));
-                } else if alive && process.mortal && machine.used.kills < limits.kills {
-                    options.push((Act::Kill(who), 0));
-                }
+            }
+            for who in (0..count).filter(|&who| !private || who == last) {
+                list_events(machine, who, limits, options);
             }
             let luck = |&(act, _): &(Act, u32)| matches!(act, Act::Kill(_) | Act::Spurious(_));
             if options.iter().all(luck) && !force_time(machine, options) {
@@ -379,6 +352,9 @@ impl Explorer {
                 };
                 let flags = kind | (process.doomed as u64) << 4 | (process.pending as u64) << 8;
                 key = mix(mix(mix(key, flags), process.history), detail);
+                for &(word, value) in &process.buffer {
+                    key = mix(mix(key, word as u64 + 1), value);
+                }
             }
             machine.sleepers.iter().fold(key, |key, &sleeper| mix(key, sleeper as u64))
         });
@@ -406,6 +382,44 @@ impl Explorer {
         let picked = (*seed >> 8) as usize % self.options.len();
         // Deaths late in a run should be as likely as early ones.
         if matches!(self.options[picked].0, Act::Kill(_)) && *seed & 7 != 0 { 0 } else { picked }
+    }
+}
+
+/// What may happen to a process without its doing.
+fn list_events(machine: &Machine, who: usize, limits: Limits, options: &mut Vec<(Act, u32)>) {
+    let process = &machine.processes[who];
+    let (timeouts, spurious) = (machine.used.timeouts < limits.timeouts, machine.used.spurious < limits.spurious);
+    let mut event = |act: Act| options.push((act, 0));
+    if !process.buffer.is_empty() {
+        event(Act::Flush(who));
+    }
+    match process.status {
+        Status::Dead | Status::Done => return,
+        Status::Exiting | Status::ExitWaking { .. } => return event(Act::Exit(who)),
+        Status::Asleep { deadline, .. } => {
+            if deadline && timeouts {
+                event(Act::Timeout(who));
+            }
+            if spurious {
+                event(Act::Spurious(who));
+            }
+        }
+        Status::Awaiting { known, timer } => {
+            let processes = machine.processes.iter().enumerate();
+            let mut dead = processes.filter(|(_, process)| process.status == Status::Dead);
+            if let Some((dead, _)) = dead.find(|(other, _)| known >> other & 1 == 0) {
+                event(Act::Death(who, dead));
+            }
+            if timer && timeouts {
+                event(Act::Timer(who));
+            }
+        }
+        Status::Ready => {}
+    }
+    if process.doomed {
+        event(Act::Deliver(who));
+    } else if process.mortal && machine.used.kills < limits.kills {
+        event(Act::Kill(who));
     }
 }
 

@@ -19,6 +19,9 @@ pub trait Fault: 'static {
     fn add32(word: &SimWord32, value: u32) -> u32 {
         word.fetch_add(value, Ordering::Relaxed)
     }
+    fn fence() {
+        Sim::fence();
+    }
     fn pending_set(word: &SimWord64) {
         Sim::pending_set(word);
     }
@@ -80,7 +83,7 @@ impl<F: Fault> Memory for Faulty<F> {
         Sim::thread_id()
     }
     fn fence() {
-        Sim::fence();
+        F::fence();
     }
     fn spin_hint() {
         Sim::spin_hint();

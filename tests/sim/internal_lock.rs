@@ -1,8 +1,9 @@
 //! The internal lock under kills at every access.
 
+use super::calls::{Note, check, forget, me};
 use super::explore::Limits;
 use super::fault::{Fault, Faulty};
-use super::machine::{Note, Op, Status, check, forget, me, with};
+use super::machine::{Op, Status, with};
 use super::memory::{Sim, Simulated};
 use super::report::{Shows, catches, holds};
 use super::runner::Scenario;

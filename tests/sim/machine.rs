@@ -5,7 +5,8 @@
 //! Every operation on a word suspends the process that does it *before* it happens; the explorer
 //! (`explore.rs`) decides who goes on, and who dies there.
 //!
-//! Sequentially consistent: what it cannot find are missing memory orderings.
+//! Sequentially consistent, or with the store buffers of x86-64. What it cannot find are orderings
+//! that only the compiler or a weaker processor would break.
 
 use carom::shm::memory::Wake;
 use corosensei::Yielder;
@@ -85,9 +86,11 @@ pub struct Process {
     pub position: u32,
     /// The load that follows a spin hint is no scheduling point: while nobody else runs, it reads
     /// what it read before, and a later first look is another schedule.
-    quiet: bool,
-    wake: Wake,
-    event: Event,
+    pub quiet: bool,
+    pub wake: Wake,
+    pub event: Event,
+    /// Stores that nobody else sees yet, oldest first.
+    pub buffer: Vec<(u32, u64)>,
     pub yielder: *const Yield,
 }
 
@@ -116,6 +119,8 @@ pub struct Machine {
     /// Who must run up to its next access before anything else happens.
     pub woken: Vec<usize>,
     pub current: Option<usize>,
+    /// Stores wait in a buffer of their processor, as on x86-64; else everybody sees them at once.
+    pub buffered: bool,
     pub used: Used,
     pub violation: Option<String>,
     pub trace: Option<Vec<String>>,
@@ -180,6 +185,7 @@ impl Machine {
             quiet: false,
             wake: Wake::Look,
             event: Event::Timer,
+            buffer: Vec::new(),
             yielder: std::ptr::null(),
         });
         let id = self.processes.len() - 1;
@@ -204,7 +210,7 @@ impl Machine {
         (self.words[word as usize].show)(value)
     }
 
-    fn write(&mut self, word: u32, value: u64) -> u64 {
+    pub fn write(&mut self, word: u32, value: u64) -> u64 {
         let old = std::mem::replace(&mut self.values[word as usize], value);
         if old != value {
             let salt = word as u64 + 1;
@@ -213,7 +219,7 @@ impl Machine {
         old
     }
 
-    fn learn(&mut self, value: u64) {
+    pub fn learn(&mut self, value: u64) {
         if let Some(current) = self.current {
             let process = &mut self.processes[current];
             process.history = mix(process.history, value);
@@ -221,7 +227,20 @@ impl Machine {
     }
 
     /// The access happens. `Store` shows its writer nothing, all others show the old value.
-    fn perform(&mut self, op: Op, word: u32, change: impl FnOnce(u64) -> u64) -> u64 {
+    pub fn perform(&mut self, op: Op, word: u32, change: impl FnOnce(u64) -> u64) -> u64 {
+        if let Some(current) = self.current.filter(|_| self.buffered) {
+            match op {
+                Op::Load => {
+                    let buffer = &self.processes[current].buffer;
+                    if let Some(&(_, own)) = buffer.iter().rev().find(|&&(other, _)| other == word) {
+                        self.learn(own);
+                        return own;
+                    }
+                }
+                Op::Store => return self.store_later(current, word, change(0)),
+                _ => self.drain(current),
+            }
+        }
         let old = self.values[word as usize];
         let new = change(old);
         self.write(word, new);
@@ -236,6 +255,31 @@ impl Machine {
             }
         });
         old
+    }
+
+    fn store_later(&mut self, who: usize, word: u32, value: u64) -> u64 {
+        self.processes[who].buffer.push((word, value));
+        self.learn(1);
+        self.log(Some(who), |machine| {
+            format!("store    {}: {}, not seen yet", machine.word_name(word), machine.show(word, value))
+        });
+        0
+    }
+
+    /// The oldest store of a process is seen by all.
+    pub fn flush(&mut self, who: usize) {
+        let (word, value) = self.processes[who].buffer.remove(0);
+        self.write(word, value);
+        self.log(Some(who), |machine| {
+            format!("(buffer) {} is {} for all", machine.word_name(word), machine.show(word, value))
+        });
+    }
+
+    /// A fence, an atomic change, a system call, or the end.
+    pub fn drain(&mut self, who: usize) {
+        while !self.processes[who].buffer.is_empty() {
+            self.flush(who);
+        }
     }
 
     /// Wakes up to `count` sleepers of `word`, longest first.
@@ -284,6 +328,7 @@ impl Machine {
             let Access { op, word } = machine.processes[victim].next;
             format!("KILLED   before {op:?} {}", machine.word_name(word))
         });
+        self.drain(victim);
         self.sleepers.retain(|&other| other != victim);
         let process = &mut self.processes[victim];
         process.status = if process.pending == NOTHING { Status::Dead } else { Status::Exiting };
@@ -321,11 +366,12 @@ impl Machine {
         self.processes[victim].status = next;
     }
 
-    fn fall_asleep(&mut self, word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool) -> bool {
+    pub fn fall_asleep(&mut self, word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool) -> bool {
+        let who = self.current.expect("only processes sleep");
+        self.drain(who);
         let same = |word: u32, value: u32| self.values[word as usize] as u32 == value;
         let asleep = same(word, expected) && alarm.is_none_or(|(word, value)| same(word, value));
         self.learn(0x30 + asleep as u64);
-        let who = self.current.expect("only processes sleep");
         self.log(Some(who), |machine| {
             let now = machine.show(word, machine.values[word as usize]);
             format!("wait     {} = {now}: {}", machine.word_name(word), if asleep { "sleeps" } else { "changed" })
@@ -336,216 +382,5 @@ impl Machine {
             self.sleepers.push(who);
         }
         asleep
-    }
-}
-
-/// Lets the explorer decide what happens before the current process goes on.
-pub fn suspend() {
-    let yielder = with(|machine| machine.current.map(|current| machine.processes[current].yielder));
-    if let Some(yielder) = yielder {
-        // SAFETY: the pointer was stored by the running coroutine itself when it began, and its
-        // yielder lives as long as it runs; `current` is set by whoever resumes it, to it.
-        unsafe { (*yielder).suspend(()) };
-    }
-}
-
-fn step(op: Op, word: u32) {
-    let quiet = with(|machine| {
-        let Some(current) = machine.current else { return true };
-        let process = &mut machine.processes[current];
-        let quiet = std::mem::take(&mut process.quiet) && op == Op::Load;
-        process.next = Access { op, word };
-        process.position += !quiet as u32;
-        quiet
-    });
-    if !quiet {
-        suspend();
-    }
-}
-
-/// One access to a word; what it showed.
-pub fn access(op: Op, word: u32, change: impl FnOnce(u64) -> u64) -> u64 {
-    step(op, word);
-    with(|machine| machine.perform(op, word, change))
-}
-
-pub fn spin_hint() {
-    with(|machine| {
-        if let Some(current) = machine.current {
-            machine.processes[current].quiet = true;
-        }
-    });
-}
-
-pub fn wait(word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool) -> Wake {
-    step(Op::Wait, word);
-    if !with(|machine| machine.fall_asleep(word, expected, alarm, deadline)) {
-        return Wake::Look;
-    }
-    suspend();
-    with(|machine| machine.processes[machine.current.expect("only processes sleep")].wake)
-}
-
-pub fn wake(word: u32, count: u32) -> u32 {
-    step(Op::Wake, word);
-    with(|machine| {
-        let woken = machine.wake(word, count, Wake::Look);
-        machine.learn(woken as u64);
-        machine.log(machine.current, |machine| format!("wake     {}: {woken} woken", machine.word_name(word)));
-        woken
-    })
-}
-
-pub fn name_pending(word: u32) {
-    step(if word == NOTHING { Op::Unname } else { Op::Name }, word);
-    with(|machine| {
-        machine.learn(2);
-        let Some(current) = machine.current else { return };
-        machine.processes[current].pending = word;
-    });
-}
-
-/// The number of the calling process: its place in the table.
-pub fn me() -> usize {
-    with(|machine| machine.current.expect("called by a process"))
-}
-
-/// The explorer picks one of `count`.
-pub fn choose(count: u8) -> u8 {
-    step(Op::Choose(count), NOTHING);
-    with(|machine| {
-        let Some(current) = machine.current else { return 0 };
-        let Op::Choose(picked) = machine.processes[current].next.op else { unreachable!("the explorer answers") };
-        machine.learn(picked as u64);
-        machine.log(machine.current, |_| format!("chooses  {picked}"));
-        picked
-    })
-}
-
-/// Sleeps until a process that is not in `known` is dead (as on pidfds), or until a timer fires.
-pub fn await_death(known: u64, timer: bool) -> Event {
-    rest(known, timer);
-    suspend();
-    with(|machine| machine.processes[machine.current.expect("only processes wait")].event)
-}
-
-/// Starts a process; its number.
-pub fn fork(name: &'static str, role: u32, argument: u64, mortal: bool) -> usize {
-    step(Op::Fork, NOTHING);
-    with(|machine| {
-        let child = machine.start(name, role, argument, true, mortal);
-        machine.learn(child as u64);
-        machine.log(machine.current, |_| format!("forks    {name}#{}", child + 1));
-        child
-    })
-}
-
-/// SIGKILL to another process; it arrives at some later moment.
-pub fn signal(victim: usize) {
-    step(Op::Signal, NOTHING);
-    with(|machine| {
-        machine.learn(3);
-        machine.log(machine.current, |machine| format!("signals  {}#{}", machine.processes[victim].name, victim + 1));
-        machine.processes[victim].doomed = true;
-    });
-}
-
-/// Never ends: an endless task.
-pub fn forever() -> ! {
-    rest(u64::MAX, false);
-    loop {
-        suspend();
-    }
-}
-
-/// No access, so no scheduling point of its own.
-fn rest(known: u64, timer: bool) {
-    with(|machine| {
-        let current = machine.current.expect("only processes wait");
-        let process = &mut machine.processes[current];
-        process.next = Access { op: Op::Await, word: NOTHING };
-        process.position += 1;
-        process.status = Status::Awaiting { known, timer };
-    });
-}
-
-/// From here on the explorer may kill the caller.
-pub fn become_mortal() {
-    with(|machine| {
-        let current = machine.current.expect("called by a process");
-        machine.processes[current].mortal = true;
-    });
-}
-
-/// Whether a process is dead, as its pidfd would say.
-pub fn is_dead(process: usize) -> bool {
-    with(|machine| {
-        let dead = machine.processes[process].status == Status::Dead;
-        machine.learn(dead as u64);
-        dead
-    })
-}
-
-/// The living process of a role, if there is one: what the member table would say.
-pub fn living(role: u32) -> Option<usize> {
-    with(|machine| {
-        let lives = |process: &Process| process.role == role && process.status != Status::Dead;
-        let found = machine.processes.iter().position(lives);
-        machine.learn(found.map_or(u64::MAX, |found| found as u64));
-        found
-    })
-}
-
-/// How many processes of a role the explorer has killed by its own choice.
-pub fn killed(role: u32) -> usize {
-    with(|machine| {
-        let dead = |process: &&Process| process.role == role && process.status == Status::Dead && !process.doomed;
-        machine.processes.iter().filter(dead).count()
-    })
-}
-
-/// Ends the run with a violation unless the condition holds.
-pub fn check(condition: bool, rule: &str) {
-    if condition {
-        return;
-    }
-    with(|machine| {
-        machine.log(machine.current, |_| format!("VIOLATES {rule}"));
-        machine.violation.get_or_insert_with(|| rule.into());
-    });
-    while with(|machine| machine.current.is_some()) {
-        suspend();
-    }
-}
-
-/// The caller keeps nothing of what it has read, but `tag`: states that differ only in how it got
-/// here are one.
-pub fn forget(tag: u64) {
-    with(|machine| {
-        let current = machine.current.expect("called by a process");
-        let process = &mut machine.processes[current];
-        process.history = mix(mix(mix(0x5eed, process.role as u64), process.argument), tag);
-    });
-}
-
-/// A variable of the test itself: part of the state, but no access of the protocol.
-pub struct Note(u32);
-
-impl Note {
-    pub fn new(name: &str) -> Note {
-        Note(with(|machine| machine.new_word(name.into(), 0, |value| value.to_string())))
-    }
-    pub fn get(&self) -> u64 {
-        with(|machine| {
-            let value = machine.values[self.0 as usize];
-            machine.learn(value);
-            value
-        })
-    }
-    pub fn set(&self, value: u64) {
-        with(|machine| {
-            machine.write(self.0, value);
-            machine.log(machine.current, |machine| format!("    note {} := {value}", machine.word_name(self.0)));
-        });
     }
 }

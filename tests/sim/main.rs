@@ -4,6 +4,7 @@
 //! CAROM_SIM_SECONDS: how long in all (about 25 without). CAROM_SIM_SEED: of the random schedules.
 //! CAROM_SIM_TRACE: show the schedules that catch the seeded bugs too.
 
+mod calls;
 mod explore;
 mod fault;
 mod internal_lock;
@@ -13,6 +14,7 @@ mod pool;
 mod pool_tests;
 mod report;
 mod runner;
+mod user_lock;
 
 /// Where random schedules begin.
 fn seed() -> u64 {

@@ -1,6 +1,7 @@
 //! `Sim`: the second back end of the trait `Memory`.
 
-use super::machine::{self, NOTHING, Op, with};
+use super::calls;
+use super::machine::{NOTHING, Op, with};
 use carom::shm::memory::{Deadline, Memory, Wake, Word32, Word64};
 use std::sync::atomic::Ordering;
 
@@ -37,21 +38,21 @@ macro_rules! word {
         }
         impl $trait for $word {
             fn load(&self, _: Ordering) -> $int {
-                machine::access(Op::Load, self.place(), |old| old) as $int
+                calls::access(Op::Load, self.place(), |old| old) as $int
             }
             fn store(&self, value: $int, _: Ordering) {
-                machine::access(Op::Store, self.place(), |_| value as u64);
+                calls::access(Op::Store, self.place(), |_| value as u64);
             }
             fn swap(&self, value: $int, _: Ordering) -> $int {
-                machine::access(Op::Swap, self.place(), |_| value as u64) as $int
+                calls::access(Op::Swap, self.place(), |_| value as u64) as $int
             }
             fn compare_exchange(&self, current: $int, new: $int, _: Ordering, _: Ordering) -> Result<$int, $int> {
                 let change = |old| if old == current as u64 { new as u64 } else { old };
-                let old = machine::access(Op::Exchange, self.place(), change) as $int;
+                let old = calls::access(Op::Exchange, self.place(), change) as $int;
                 if old == current { Ok(old) } else { Err(old) }
             }
             fn fetch_add(&self, value: $int, _: Ordering) -> $int {
-                machine::access(Op::Add, self.place(), |old| (old as $int).wrapping_add(value) as u64) as $int
+                calls::access(Op::Add, self.place(), |old| (old as $int).wrapping_add(value) as u64) as $int
             }
         }
     };
@@ -64,30 +65,32 @@ impl Memory for Sim {
     type W64 = SimWord64;
 
     fn thread_id() -> u32 {
-        machine::me() as u32 + 1
+        calls::me() as u32 + 1
     }
-    fn fence() {}
+    fn fence() {
+        calls::fence();
+    }
     fn spin_hint() {
-        machine::spin_hint();
+        calls::spin_hint();
     }
     fn pending_set(word: &SimWord64) {
-        machine::name_pending(word.place());
+        calls::name_pending(word.place());
     }
     fn pending_clear() {
-        machine::name_pending(NOTHING);
+        calls::name_pending(NOTHING);
     }
     fn wait64(word: &SimWord64, expected: u32, alarm: Option<(&SimWord32, u32)>, deadline: Deadline) -> Wake {
         let alarm = alarm.map(|(word, value)| (word.place(), value));
-        machine::wait(word.place(), expected, alarm, deadline.is_some())
+        calls::wait(word.place(), expected, alarm, deadline.is_some())
     }
     fn wait32(word: &SimWord32, expected: u32, alarm: Option<(&SimWord32, u32)>, deadline: Deadline) -> Wake {
         let alarm = alarm.map(|(word, value)| (word.place(), value));
-        machine::wait(word.place(), expected, alarm, deadline.is_some())
+        calls::wait(word.place(), expected, alarm, deadline.is_some())
     }
     fn wake64(word: &SimWord64, count: u32) -> u32 {
-        machine::wake(word.place(), count)
+        calls::wake(word.place(), count)
     }
     fn wake32(word: &SimWord32, count: u32) -> u32 {
-        machine::wake(word.place(), count)
+        calls::wake(word.place(), count)
     }
 }

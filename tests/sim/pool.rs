@@ -4,10 +4,11 @@
 //! worker, forks the next one and enforces time limits; a successor takes over when it dies. What
 //! the member table knows (who lives) is asked of the simulated kernel.
 
-use super::explore::Limits;
-use super::machine::{
-    Event, Note, await_death, become_mortal, check, choose, forever, forget, fork, killed, living, me, signal, with,
+use super::calls::{
+    Note, await_death, become_mortal, check, choose, forever, forget, fork, killed, living, me, signal,
 };
+use super::explore::Limits;
+use super::machine::{Event, with};
 use super::memory::Simulated;
 use super::runner::Scenario;
 use carom::shm::lane::{Bell, Fate, State, Task, TaskWord, Turn, at_place, first_place};

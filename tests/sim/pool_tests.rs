@@ -1,7 +1,9 @@
 //! What is explored of the lane, and the seeded bugs that must be caught.
 
+use super::calls::me;
+use super::explore::Limits;
 use super::fault::{Fault, Faulty};
-use super::machine::{me, with};
+use super::machine::with;
 use super::memory::{Sim, SimWord32, SimWord64};
 use super::pool::{CHUNK, ENDLESS, KEEPER, Pool, SHORT, Wrong, limits};
 use super::report::{Shows, catches, holds};
@@ -44,30 +46,29 @@ fn lane_endless_task() {
     });
 }
 
-fn program_bug(name: &str, shows: Shows, timeouts: u8, wrong: Wrong) {
-    catches(name, shows, limits(2, timeouts, 2_000_000), || {
-        let plan = if timeouts > 0 { &[CHUNK, SHORT, SHORT] } else { &[SHORT, SHORT, SHORT] };
-        Pool::<Sim>::new(plan, timeouts > 0, wrong)
-    });
+/// One that shows in a run without time limits, by a death.
+fn dies_of(name: &str, shows: Shows, wrong: Wrong) {
+    let make = || Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, wrong);
+    catches(name, shows, limits(2, 0, 2_000_000), make);
+}
+
+/// One that shows when the keeper enforces a time limit, whether anybody else dies or not.
+fn times_out(name: &str, shows: Shows, wrong: Wrong) {
+    let make = || Pool::<Sim>::new(&[CHUNK, SHORT, SHORT], true, wrong);
+    catches(name, shows, limits(0, 1, 2_000_000), make);
 }
 
 #[test]
 fn bug_signal_before_decision() {
     let wrong = Wrong { signals_first: true, ..Wrong::default() };
-    program_bug("bug: keeper signals without deciding", Shows::Violation, 1, wrong);
-}
-
-#[test]
-fn bug_collects_killed() {
-    let wrong = Wrong { collects_killed: true, ..Wrong::default() };
-    program_bug("bug: host collects before the burial", Shows::Hang, 1, wrong);
+    times_out("bug: keeper signals without deciding", Shows::Violation, wrong);
 }
 
 /// Why `Killed` must not be an end: with an endless task, the sentence is forgotten with the slot.
 #[test]
-fn bug_collects_killed_of_endless_task() {
+fn bug_collects_killed() {
     let wrong = Wrong { collects_killed: true, ..Wrong::default() };
-    catches("bug: the same, endless task", Shows::Hang, limits(1, 1, 2_000_000), || {
+    catches("bug: host collects before the burial", Shows::Hang, limits(1, 1, 2_000_000), || {
         Pool::<Sim>::new(&[ENDLESS, SHORT], true, wrong)
     });
 }
@@ -83,43 +84,66 @@ fn bug_forgets_sentence() {
 #[test]
 fn bug_silent_burial() {
     let wrong = Wrong { silent_burial: true, ..Wrong::default() };
-    program_bug("bug: nobody wakes after a death", Shows::Hang, 0, wrong);
+    dies_of("bug: nobody wakes after a death", Shows::Hang, wrong);
 }
 
 #[test]
 fn bug_timeout_taken_for_death() {
     let wrong = Wrong { hasty: true, ..Wrong::default() };
-    program_bug("bug: a timeout is taken for a death", Shows::Violation, 1, wrong);
+    times_out("bug: a timeout is taken for a death", Shows::Violation, wrong);
 }
 
 #[test]
 fn bug_looks_once() {
     let wrong = Wrong { looks_once: true, ..Wrong::default() };
-    program_bug("bug: host sleeps without a second look", Shows::Hang, 0, wrong);
+    dies_of("bug: host sleeps without a second look", Shows::Hang, wrong);
 }
 
 #[test]
 fn bug_done_early() {
     let wrong = Wrong { done_early: true, ..Wrong::default() };
-    program_bug("bug: done before it is", Shows::Violation, 0, wrong);
+    dies_of("bug: done before it is", Shows::Violation, wrong);
 }
 
 #[test]
 fn bug_plain_advance() {
     let wrong = Wrong { plain_advance: true, ..Wrong::default() };
-    program_bug("bug: plain advance under a time limit", Shows::Violation, 1, wrong);
+    times_out("bug: plain advance under a time limit", Shows::Violation, wrong);
 }
 
 #[test]
 fn bug_goes_on() {
     let wrong = Wrong { goes_on: true, ..Wrong::default() };
-    program_bug("bug: worker goes on though condemned", Shows::Violation, 1, wrong);
+    times_out("bug: worker goes on though condemned", Shows::Violation, wrong);
 }
 
 #[test]
 fn bug_begins_anywhere() {
     let wrong = Wrong { begins_anywhere: true, ..Wrong::default() };
-    program_bug("bug: new worker begins at any slot", Shows::Hang, 0, wrong);
+    dies_of("bug: new worker begins at any slot", Shows::Hang, wrong);
+}
+
+/// The store buffers of x86-64 make the bell's fences matter.
+#[test]
+fn lane_store_buffers() {
+    let limits = Limits { buffered: true, ..limits(1, 0, 500_000) };
+    holds("lane, 2 tasks, store buffers, 1 kill", limits, || {
+        Pool::<Sim>::new(&[SHORT, SHORT], false, Wrong::default())
+    });
+}
+
+/// Sleeper and ringer look without a fence before.
+enum NoFence {}
+impl Fault for NoFence {
+    fn fence() {}
+}
+
+#[test]
+fn bug_no_fence() {
+    let limits = Limits { buffered: true, ..limits(0, 0, 2_000_000) };
+    catches("bug: bells without fences", Shows::Hang, limits, || {
+        Pool::<Faulty<NoFence>>::new(&[SHORT, SHORT], false, Wrong::default())
+    });
 }
 
 fn state(word: u64) -> State {

@@ -90,6 +90,7 @@ impl Runner {
         with(|machine| {
             machine.current = None;
             if let CoroutineResult::Return(()) = result {
+                machine.drain(process);
                 machine.processes[process].status = Status::Done;
                 machine.processes[process].history = 1;
                 machine.log(Some(process), |_| "returns".into());
