@@ -8,3 +8,4 @@ pub mod error;
 pub mod ffi;
 pub mod shm;
 pub mod sys;
+pub mod wire;
