@@ -2,5 +2,6 @@
 //! talks to the kernel.
 
 pub mod clock;
+pub mod elf;
 pub mod futex;
 pub mod robust;
