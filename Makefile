@@ -9,18 +9,21 @@ archive := $(CARGO_TARGET_DIR)/release/libcarom.a
 cargo_build := cargo rustc --release --lib --crate-type staticlib
 headers := $(wildcard include/*.h include/*.hpp) c-tests/check.h
 warnings := -Wall -Wextra -Werror
-link := -Lbuild -lcarom -Wl,-rpath,$(CURDIR)/build -pthread
+link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))
-examples := $(addprefix build/,$(basename $(wildcard examples-c/*.c)))
+examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c bench build examples header install clean force
+.PHONY: help run test test-c bench lib examples header install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
-run: setup-run build/examples-c/thumbs ## thumbnails of a folder of pictures, some of them damaged, by a pool that does not mind
-	build/examples-c/thumbs --damage
+run: ## thumbnails of a folder of pictures, some of them damaged, by a pool that does not mind
+	@scripts/setup.sh run
+	@$(MAKE) --no-print-directory build/examples/thumbs
+	build/examples/thumbs --damage
 
-test: setup-test ## everything that CI runs
+test: ## everything that CI runs
+	@scripts/setup.sh test
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
 	cargo test --release
@@ -29,44 +32,44 @@ test: setup-test ## everything that CI runs
 test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests; TESTS='build/c-tests/test_x ...' for some
 	c-tests/run.sh $(TESTS)
 
-bench: setup-bench build ## measure, and compare with others
+bench: ## measure, and compare with others
+	@scripts/setup.sh bench
+	@$(MAKE) --no-print-directory lib examples
 	benches/run.sh
 
-build: build/libcarom.so ## the library, static and shared
+lib: build/lib/libcarom.so ## the library, static and shared
 examples: $(examples) ## the programs of examples-c
 
 header: ## write include/carom.h and include/carom.map anew from src/ffi
 	CAROM_WRITE_HEADER=1 cargo test --release --test header
 
-install: build ## PREFIX=/usr/local LIBDIR=lib DESTDIR=
-	PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR=$(DESTDIR) scripts/install.sh $(archive) build
+install: lib ## PREFIX=/usr/local LIBDIR=lib DESTDIR=
+	PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR=$(DESTDIR) scripts/install.sh $(archive) build/lib
 
 clean: ## remove what was built
 	rm -rf build
 	cargo clean
 
-setup-%:
-	@scripts/setup.sh $*
-
 # Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it.
 $(archive): force
 	$(cargo_build)
 
-build/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
-	cmake/relink.sh $(archive) build
-	@touch build/libcarom.so
+build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
+	cmake/relink.sh $(archive) build/lib
+	@touch build/lib/libcarom.so
 
 build/c-tests/runner: c-tests/runner.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(warnings) $< -o $@
 
-build/c-tests/%: c-tests/%.c $(headers) | build/libcarom.so
+build/c-tests/%: c-tests/%.c $(headers) | build/lib/libcarom.so
 	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
 
-build/c-tests/%: c-tests/%.cpp $(headers) | build/libcarom.so
+build/c-tests/%: c-tests/%.cpp $(headers) | build/lib/libcarom.so
 	$(CXX) $(CXXFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
 
-# An example names the libraries that it needs itself: /* build: -lpng -ljpeg */
-build/examples-c/%: examples-c/%.c $(headers) | build/libcarom.so
+# An example names what it is made of besides itself: /* build: other.c -lpng */
+build/examples/%: examples-c/%.c $(headers) $(wildcard examples-c/*) | build/lib/libcarom.so
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ $(link) $(shell sed -n 's|^/\* build: \(.*\) \*/$$|\1|p' $<)
+	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ \
+	    $(patsubst %.c,examples-c/%.c,$(shell sed -n 's|^/\* build: \(.*\) \*/$$|\1|p' $<)) $(link)

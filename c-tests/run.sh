@@ -2,7 +2,7 @@
 # run.sh [TEST...]: gives the runner the tests named, or all that `make test-c` has built.
 set -eu
 cd "$(dirname "$0")/.."
-export CAROM_LIBRARY="$PWD/build/libcarom.so" CAROM_HEADER="$PWD/include/carom.h"
+export CAROM_LIBRARY="$PWD/build/lib/libcarom.so" CAROM_HEADER="$PWD/include/carom.h"
 export CAROM_ARCHIVE="${CARGO_TARGET_DIR:-$PWD/target}/release/libcarom.a"
 python=python3
 if /usr/bin/python3 -c 'import cffi' 2>/dev/null; then
@@ -21,7 +21,7 @@ if [ $# -eq 0 ]; then
     for source in examples-c/*.c; do
         [ -e "$source" ] || continue
         name=${source##*/}
-        program=build/examples-c/${name%.*}
+        program=build/examples/${name%.*}
         while read -r line; do
             [ -z "$line" ] || set -- "$@" "$line"
         done <<END

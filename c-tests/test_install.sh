@@ -45,7 +45,7 @@ cmake_package() { # PREFIX, and a directory to build in
 }
 
 # A multiarch directory, with DESTDIR, as a distribution installs it.
-DESTDIR=$scratch/stage PREFIX=/usr LIBDIR=lib/multi-arch scripts/install.sh "$CAROM_ARCHIVE" build
+DESTDIR=$scratch/stage PREFIX=/usr LIBDIR=lib/multi-arch scripts/install.sh "$CAROM_ARCHIVE" build/lib
 pkg_config "$scratch/stage/usr" lib/multi-arch
 test "$(readlink "$scratch/stage/usr/lib/multi-arch/libcarom.so.${version%%.*}")" = "libcarom.so.$version"
 if grep -rIl "$scratch" "$scratch/stage"; then
@@ -54,7 +54,7 @@ if grep -rIl "$scratch" "$scratch/stage"; then
 fi
 
 # A prefix, moved.
-PREFIX=$scratch/prefix scripts/install.sh "$CAROM_ARCHIVE" build
+PREFIX=$scratch/prefix scripts/install.sh "$CAROM_ARCHIVE" build/lib
 mv "$scratch/prefix" "$scratch/moved"
 pkg_config "$scratch/moved" lib
 cmake_package "$scratch/moved" "$scratch/build"

@@ -2,7 +2,7 @@
 # What the library exports is what the header declares and the version script names; who it says it is; how to link it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-library=build/libcarom.so
+library=build/lib/libcarom.so
 failed=0
 same() { # WHAT, and two texts that should be equal
     diff <(echo "$2") <(echo "$3") >/dev/null && return

@@ -12,6 +12,7 @@ need() { # PACKAGE, and a command that succeeds if it is here
 }
 program() { command -v "$1"; }
 header() { echo "#include <$1>" | ${CC:-cc} -E -include stdio.h -; }
+header_cxx() { echo "#include <$1>" | ${CXX:-c++} -E -x c++ -; }
 python_with_cffi() { /usr/bin/python3 -c 'import cffi' || python3 -c 'import cffi'; }
 
 if ! cargo --version >/dev/null 2>&1 || ! program "${CC:-cc}" >/dev/null; then
@@ -19,13 +20,10 @@ if ! cargo --version >/dev/null 2>&1 || ! program "${CC:-cc}" >/dev/null; then
     exit 1
 fi
 
-case $1 in
-run | test)
-    need libpng-dev header png.h
-    need libjpeg-dev header jpeglib.h
-    need adwaita-icon-theme test -d /usr/share/icons/Adwaita
-    ;;
-esac
+# The examples, which every goal builds.
+need libpng-dev header png.h
+need libjpeg-dev header jpeglib.h
+need adwaita-icon-theme test -d /usr/share/icons/Adwaita
 case $1 in
 test)
     need g++ program g++
@@ -41,7 +39,8 @@ test)
     ;;
 bench)
     need g++ program g++
-    need python3 program python3
+    need libboost-dev header_cxx boost/interprocess/sync/interprocess_mutex.hpp
+    need python3-venv python3 -c 'import venv, ensurepip'
     ;;
 esac
 [ -n "$missing" ] || exit 0
