@@ -1,4 +1,4 @@
-# carom: `make help` says what there is to do. Every goal first installs the packages that it needs.
+# carom: `make help` says what there is to do. run, test and bench first install what they need.
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 PREFIX ?= /usr/local
 LIBDIR ?= lib
@@ -6,7 +6,6 @@ CFLAGS ?= -O2 -g
 CXXFLAGS ?= -O2 -g
 
 archive := $(CARGO_TARGET_DIR)/release/libcarom.a
-cargo_build := cargo rustc --release --lib --crate-type staticlib
 headers := $(wildcard include/*.h include/*.hpp) c-tests/check.h
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
@@ -52,7 +51,7 @@ clean: ## remove what was built
 
 # Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it.
 $(archive): force
-	$(cargo_build)
+	cargo rustc --release --lib --crate-type staticlib
 
 build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
 	cmake/relink.sh $(archive) build/lib
@@ -63,9 +62,11 @@ build/c-tests/runner: c-tests/runner.c
 	$(CC) $(CFLAGS) $(warnings) $< -o $@
 
 build/c-tests/%: c-tests/%.c $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
 
 build/c-tests/%: c-tests/%.cpp $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
 
 # An example names what it is made of besides itself: /* build: other.c -lpng */
