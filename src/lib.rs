@@ -7,6 +7,7 @@
 pub mod error;
 pub mod ffi;
 pub mod function;
+pub mod log;
 pub mod shm;
 pub mod sys;
 pub mod wire;

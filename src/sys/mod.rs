@@ -5,3 +5,4 @@ pub mod clock;
 pub mod elf;
 pub mod futex;
 pub mod robust;
+pub mod sink;
