@@ -1,4 +1,3 @@
-//! ---- Functions, arguments, calls ----
 //! One callable type for everything that runs in another process, and one struct for everything that travels.
 
 use super::boundary::{self, write};
@@ -9,6 +8,7 @@ use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
 use crate::family;
+use crate::function;
 use crate::shm::cell::{self, Cell, Reference};
 use crate::wire::Argument;
 use std::ffi::{c_char, c_void};
@@ -148,6 +148,18 @@ pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
     // SAFETY: `is_running` says that a `Call` of this process at this address is in `Call::enter`, which
     // does not return before the function does; the function has one thread's use of it, as the header says.
     Ok(unsafe { &mut *(call as *mut Call) })
+}
+
+/// Gives a function a name by which every process of the family knows it. Needed only where address and module do not tell: for functions made
+/// at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63 printable characters.
+///
+/// `CAROM_EEXIST` if the name is another function's, `CAROM_EINVAL` for a bad name, `CAROM_EFUNCTION` for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_function_register(name: *const c_char, function: carom_function) -> carom_status {
+    boundary::status(|| {
+        let name = boundary::text(name)?.ok_or(Error::invalid("the name is NULL"))?;
+        function::register(name, address(function))
+    })
 }
 
 /// How many arguments the call has.

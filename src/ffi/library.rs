@@ -1,10 +1,9 @@
-//! ---- The library ----
 //! Versions, errors, the log, and the moments in a program's life that concern all of it.
 
 use super::boundary;
 use super::options::{self, Sized_};
 use crate::error::{Error, STATUSES};
-use crate::{family, function, process};
+use crate::{family, process};
 use std::ffi::{CStr, c_char, c_int};
 
 /// What every fallible function returns: `CAROM_OK`, a negated errno (-1…-4095), or one of carom's own below -5000.
@@ -73,18 +72,6 @@ pub extern "C" fn carom_shutdown(timeout_ms: i64) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_attach() -> carom_status {
     boundary::status(family::attach)
-}
-
-/// Gives a function a name by which every process of the family knows it. Needed only where address and module do not tell: for functions made
-/// at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63 printable characters.
-///
-/// `CAROM_EEXIST` if the name is another function's, `CAROM_EINVAL` for a bad name, `CAROM_EFUNCTION` for NULL.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_function_register(name: *const c_char, function: super::call::carom_function) -> carom_status {
-    boundary::status(|| {
-        let name = boundary::text(name)?.ok_or(Error::invalid("the name is NULL"))?;
-        function::register(name, super::call::address(function))
-    })
 }
 
 /// Detail of the last error of the calling thread; of success if there was none.

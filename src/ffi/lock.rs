@@ -1,4 +1,3 @@
-//! ---- Locks ----
 //! Held by a process, released by anyone (a recursive one by the thread that holds it), and never lost with a dead holder.
 
 use super::boundary;

@@ -5,8 +5,13 @@ mod boundary;
 mod handle;
 mod options;
 
-pub mod call;
+// The order of the header's sections; blank lines keep rustfmt from sorting them.
 pub mod library;
-pub mod lock;
+
+pub mod call;
+
 pub mod process;
+
+pub mod lock;
+
 pub mod value;

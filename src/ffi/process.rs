@@ -1,4 +1,3 @@
-//! ---- Processes ----
 //! A function running in a process of its own.
 
 use super::boundary::{self, write, write_optional};

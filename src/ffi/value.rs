@@ -1,4 +1,3 @@
-//! ---- Shared values ----
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
