@@ -1,0 +1,76 @@
+# carom: `make help` says what there is to do. run, test and bench first install what they need.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+PREFIX ?= /usr/local
+LIBDIR ?= lib
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
+
+archive := $(CARGO_TARGET_DIR)/release/libcarom.a
+headers := $(wildcard include/*.h include/*.hpp) c-tests/check.h
+warnings := -Wall -Wextra -Werror
+link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
+tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))
+examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
+
+.PHONY: help run test test-c bench lib examples header install clean force
+help: ## list the goals
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+run: ## thumbnails of a folder of pictures, some of them damaged, by a pool that does not mind
+	@scripts/setup.sh run
+	@$(MAKE) --no-print-directory build/examples/thumbs
+	build/examples/thumbs --damage
+
+test: ## everything that CI runs
+	@scripts/setup.sh test
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	cargo test --release
+	@$(MAKE) --no-print-directory -j$$(nproc) test-c
+
+test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests; TESTS='build/c-tests/test_x ...' for some
+	c-tests/run.sh $(TESTS)
+
+bench: ## measure, and compare with others
+	@scripts/setup.sh bench
+	@$(MAKE) --no-print-directory lib examples
+	benches/run.sh
+
+lib: build/lib/libcarom.so ## the library, static and shared
+examples: $(examples) ## the programs of examples-c
+
+header: ## write include/carom.h and include/carom.map anew from src/ffi
+	CAROM_WRITE_HEADER=1 cargo test --release --test header
+
+install: lib ## PREFIX=/usr/local LIBDIR=lib DESTDIR=
+	PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR=$(DESTDIR) scripts/install.sh $(archive) build/lib
+
+clean: ## remove what was built
+	rm -rf build
+	cargo clean
+
+# Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it.
+$(archive): force
+	cargo rustc --release --lib --crate-type staticlib
+
+build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
+	cmake/relink.sh $(archive) build/lib
+	@touch build/lib/libcarom.so
+
+build/c-tests/runner: c-tests/runner.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(warnings) $< -o $@
+
+build/c-tests/%: c-tests/%.c $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
+
+build/c-tests/%: c-tests/%.cpp $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
+
+# An example names what it is made of besides itself: /* build: other.c -lpng */
+build/examples/%: examples-c/%.c $(headers) $(wildcard examples-c/*) | build/lib/libcarom.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(warnings) -Iinclude $< -o $@ \
+	    $(patsubst %.c,examples-c/%.c,$(shell sed -n 's|^/\* build: \(.*\) \*/$$|\1|p' $<)) $(link)

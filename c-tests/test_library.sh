@@ -1,0 +1,37 @@
+#!/bin/bash
+# What the library exports is what the header declares and the version script names; who it says it is; how to link it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+library=build/lib/libcarom.so
+failed=0
+same() { # WHAT, and two texts that should be equal
+    diff <(echo "$2") <(echo "$3") >/dev/null && return
+    echo "$1:"
+    diff <(echo "$2") <(echo "$3") || failed=1
+}
+
+declared=$(sed -n '/cdef: begin/,/cdef: end/p' include/carom.h | grep -v '^ *[/#*]' | grep -v typedef |
+    grep -oE '\bcarom_\w+\(' | tr -d '(' | sort)
+named=$(sed -n 's/^ *\(carom_\w*\);/\1/p' include/carom.map | sort)
+exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sort)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+node=CAROM_${version%.*}
+
+same "header (<) and include/carom.map (>)" "$declared" "$named"
+# A function that the map lacks is hidden, so the exports alone would not show it.
+same "header (<) and exported by the library (>)" "$(sed "s/\$/@@$node/" <<<"$declared")" "$exported"
+same "functions of the archive (<) and the header (>)" \
+    "$(nm -g --defined-only "$CAROM_ARCHIVE" 2>/dev/null | awk '$2 == "T" && $3 ~ /^carom_/ { print $3 }' | sort)" "$declared"
+same "SONAME" "libcarom.so.${version%%.*}" "$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
+same "file" "libcarom.so.$version" "$(basename "$(readlink -f "$library")")"
+
+# The documented link line of the static library is the one that the compiler asks for.
+asked=$(cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
+    sed -n 's/.*native-static-libs: //p')
+same "native libraries that rustc asks for (<), in cmake/native-libs (>)" "$asked" "$(cat cmake/native-libs)"
+grep -qF -- "libcarom.a $asked" README.md || { echo "README.md does not say: libcarom.a $asked"; failed=1; }
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cc -Iinclude c-tests/test_version.c -o "$scratch/static" "$CAROM_ARCHIVE" $asked
+"$scratch/static"
+exit $failed
