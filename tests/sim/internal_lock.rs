@@ -4,12 +4,13 @@ use super::calls::{Note, check, forget, me};
 use super::explore::Limits;
 use super::fault::{Fault, Faulty};
 use super::machine::{Op, Status, with};
-use super::memory::{Sim, Simulated};
+use super::memory::{Sim, SimWord64, Simulated};
 use super::report::{Shows, catches, holds};
 use super::runner::Scenario;
 use carom::shm::internal_lock::InternalLock;
-use carom::shm::memory::Word32;
+use carom::shm::memory::{Memory, Word32, Word64};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 struct Internal<M: Simulated> {
     lock: InternalLock<M>,
@@ -105,10 +106,61 @@ fn internal_lock_three_processes_two_rounds() {
     holds("internal lock, 3 processes, 2 rounds, 1 kill", limits(1, 700_000), || Internal::<Sim>::new(3, 2));
 }
 
+#[test]
+fn internal_lock_spurious_wakes() {
+    let limits = Limits { spurious: 2, ..limits(1, 300_000) };
+    holds("internal lock, 2 processes, needless wakes, 1 kill", limits, || Internal::<Sim>::new(2, 2));
+}
+
+#[test]
+fn internal_lock_random() {
+    let limits = Limits { spurious: 2, random: Duration::from_millis(1000), ..limits(3, 0) };
+    holds("internal lock, 4 processes, 3 rounds, 3 kills", limits, || Internal::<Sim>::new(4, 3));
+}
+
+const OWNER: u64 = 0x3fff_ffff;
+
+fn exchange(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
+    word.compare_exchange(current, new, Relaxed, Relaxed)
+}
+
+/// Whoever takes a free word forgets that somebody sleeps, as glibc's robust mutexes do.
+enum LosesBit {}
+impl Fault for LosesBit {
+    fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
+        let takes = current & OWNER == 0 && new & OWNER != 0;
+        exchange(word, current, if takes { new & !(1 << 31) } else { new })
+    }
+}
+
+#[test]
+fn bug_internal_lock_loses_bit() {
+    let name = "bug: internal lock loses the waiters' bit";
+    catches(name, Shows::Hang, limits(1, 1_000_000), || Internal::<Faulty<LosesBit>>::new(3, 1));
+}
+
+/// The word is no longer named when the wake is still owed.
+enum ClearsEarly {}
+impl Fault for ClearsEarly {
+    fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
+        let done = exchange(word, current, new);
+        if done.is_ok() && new & OWNER == 0 {
+            Sim::pending_clear();
+        }
+        done
+    }
+}
+
+#[test]
+fn bug_internal_lock_clears_early() {
+    let name = "bug: internal lock names its word too short";
+    catches(name, Shows::Hang, limits(1, 1_000_000), || Internal::<Faulty<ClearsEarly>>::new(2, 1));
+}
+
 /// Every wake of the lock is dropped.
 enum NoWake {}
 impl Fault for NoWake {
-    fn wake64(_: &<Sim as carom::shm::memory::Memory>::W64, _: u32) -> u32 {
+    fn wake64(_: &SimWord64, _: u32) -> u32 {
         0
     }
 }
@@ -122,7 +174,7 @@ fn bug_internal_lock_without_wakes() {
 /// The kernel is not told which word is being taken.
 enum NoPending {}
 impl Fault for NoPending {
-    fn pending_set(_: &<Sim as carom::shm::memory::Memory>::W64) {}
+    fn pending_set(_: &SimWord64) {}
 }
 
 #[test]

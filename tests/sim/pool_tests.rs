@@ -10,39 +10,49 @@ use super::report::{Shows, catches, holds};
 use carom::shm::lane::{State, Task};
 use carom::shm::memory::Word64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 #[test]
 fn lane_three_tasks() {
-    holds("lane, 3 tasks, 2 kills", limits(2, 0, 600_000), || {
+    holds("lane, 3 tasks, 2 kills", limits(2, 0, 450_000), || {
         Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, Wrong::default())
     });
 }
 
 #[test]
 fn lane_revoke() {
-    holds("lane, 2 tasks, revoke, 2 kills", limits(2, 0, 600_000), || {
+    holds("lane, 2 tasks, revoke, 2 kills", limits(2, 0, 450_000), || {
         Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, Wrong::default()).with_revoke()
     });
 }
 
 #[test]
 fn lane_chunks() {
-    holds("lane, 2 chunks of 2 items, 2 kills", limits(2, 0, 600_000), || {
+    holds("lane, 2 chunks of 2 items, 2 kills", limits(2, 0, 450_000), || {
         Pool::<Sim>::new(&[CHUNK, CHUNK], false, Wrong::default())
     });
 }
 
 #[test]
 fn lane_time_limit() {
-    holds("lane, 3 tasks, time limits, 1 kill", limits(1, 2, 800_000), || {
+    holds("lane, 3 tasks, time limits, 1 kill", limits(1, 2, 450_000), || {
         Pool::<Sim>::new(&[SHORT, CHUNK, SHORT], true, Wrong::default())
     });
 }
 
 #[test]
 fn lane_endless_task() {
-    holds("lane, endless task, time limits, 2 kills", limits(2, 1, 800_000), || {
+    holds("lane, endless task, time limits, 2 kills", limits(2, 1, 450_000), || {
         Pool::<Sim>::new(&[ENDLESS, SHORT], true, Wrong::default())
+    });
+}
+
+#[test]
+fn lane_random() {
+    let random = Duration::from_millis(1500);
+    let limits = Limits { buffered: true, spurious: 1, random, ..limits(2, 3, 0) };
+    holds("lane, 5 tasks, time limits, store buffers, 2 kills", limits, || {
+        Pool::<Sim>::new(&[CHUNK, SHORT, ENDLESS, CHUNK, SHORT], true, Wrong::default())
     });
 }
 

@@ -86,6 +86,7 @@ pub fn holds<S: Scenario>(name: &str, limits: Limits, make: impl FnOnce() -> S) 
     let depth = match (report.complete, report.preemptions) {
         (true, _) => "exhaustive".into(),
         (false, Some(bound)) => format!("all up to {bound} preemptions, and more"),
+        (false, None) if limits.runs == 0 => "random schedules".into(),
         (false, None) => "in part".into(),
     };
     tally(|total| {

@@ -10,6 +10,7 @@ use super::runner::Scenario;
 use carom::shm::lock_word::{Acquired, LockWord, Released};
 use carom::shm::memory::{Word32, Word64};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 const LOCKER: u32 = 0;
 const KEEPER: u32 = 1;
@@ -199,6 +200,13 @@ fn user_lock_timeouts() {
 fn user_lock_retires() {
     let plan = Plan { retires: true, rounds: 1, ..TWO };
     holds("user lock, object ends, 1 kill", limits(1, 0, 300_000), || UserLock::<Sim>::new(plan));
+}
+
+#[test]
+fn user_lock_random() {
+    let limits = Limits { spurious: 2, random: Duration::from_millis(1000), ..limits(2, 3, 0) };
+    let plan = Plan { lockers: 4, rounds: 3, timed: true, ..TWO };
+    holds("user lock, 4 processes, 3 rounds, timeouts, 2 kills", limits, || UserLock::<Sim>::new(plan));
 }
 
 #[test]
