@@ -4,7 +4,15 @@
 //! below that [`shm`], layout and protocols in shared memory; at the bottom [`sys`], every system call.
 //! Calls go downward only. `docs/architecture.md` says why things are as they are.
 
+pub mod call;
 pub mod error;
+pub mod family;
 pub mod ffi;
+pub mod function;
+pub mod keeper;
+pub mod lock;
+pub mod process;
 pub mod shm;
 pub mod sys;
+pub mod value;
+pub mod wire;

@@ -1,6 +1,14 @@
 //! Layout in shared memory, and the protocols over it. Everything here may be half-way through any
 //! store when its process is killed; everything here is written so that this does not matter.
 
+pub mod arena;
+pub mod cell;
+pub mod heap;
+pub mod identity;
 pub mod internal_lock;
+pub mod lock_word;
+pub mod member;
 pub mod memory;
 pub mod real;
+pub mod region;
+pub mod repair;

@@ -1,6 +1,14 @@
 //! Every system call of the library, one small file per kernel facility. Nothing above this room
 //! talks to the kernel.
 
+pub mod birth;
 pub mod clock;
+pub mod descriptor;
+pub mod elf;
+pub mod fork;
 pub mod futex;
+pub mod limits;
+pub mod memory_file;
+pub mod once;
+pub mod pidfd;
 pub mod robust;

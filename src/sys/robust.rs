@@ -98,3 +98,53 @@ pub fn pending_clear() {
     // SAFETY: as in `pending_set`.
     unsafe { (&raw mut (*head).pending).write_volatile(std::ptr::null_mut()) };
 }
+
+/// A list of this process's own, for a keeper: liveness words stay on it until the process dies.
+/// Their links lie eight bytes after the words.
+const LINK_OFFSET: libc::c_long = -8;
+
+static mut OWN: Head = Head { next: std::ptr::null_mut(), futex_offset: LINK_OFFSET, pending: std::ptr::null_mut() };
+
+/// Replaces the calling thread's robust list by an empty one of our own. For a single-threaded keeper
+/// that uses no robust pthread mutex: glibc's list of this thread is forgotten.
+pub fn own_list() {
+    let head = &raw mut OWN;
+    // SAFETY: the process is a keeper, which has one thread: nobody else accesses OWN but the kernel, at
+    // its death. An empty list is its own successor.
+    unsafe {
+        (*head).next = head;
+        (*head).pending = std::ptr::null_mut();
+        libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>());
+    }
+    THREAD.set(Thread { epoch: 0, id: 0, head: std::ptr::null_mut() });
+}
+
+/// Takes a liveness word for as long as this process lives, if nobody alive has it; needs [`own_list`].
+/// False if somebody has it. `link` lies eight bytes after `word`.
+pub fn hold_for_life(word: &'static AtomicU32, link: &'static std::sync::atomic::AtomicU64) -> bool {
+    const OWNER: u32 = libc::FUTEX_TID_MASK;
+    debug_assert_eq!(link.as_ptr() as usize - word.as_ptr() as usize, 8);
+    pending_set(word);
+    let mine = thread_id() | libc::FUTEX_WAITERS;
+    let mut seen = word.load(Ordering::Acquire);
+    let held = loop {
+        if seen & OWNER != 0 {
+            break false;
+        }
+        match word.compare_exchange(seen, mine, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => break true,
+            Err(now) => seen = now,
+        }
+    };
+    if held {
+        // The word is pending until it is on the list: a death in between is noticed too.
+        let head = &raw mut OWN;
+        // SAFETY: as in `own_list`. `link` is a word of the arena, which is never unmapped.
+        unsafe {
+            link.store((*head).next as u64, Ordering::Release);
+            (&raw mut (*head).next).write_volatile(link.as_ptr().cast());
+        }
+    }
+    pending_clear();
+    held
+}

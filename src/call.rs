@@ -1,0 +1,238 @@
+//! What a function sees while it runs: its arguments, and where its reply goes. One type for process
+//! targets, pool tasks, initializers, and whatever else runs a user's function.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::shm::arena::Arena;
+use crate::shm::heap::Heap;
+use crate::shm::region::Region;
+use crate::sys::fork;
+use crate::wire::{self, Argument};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Where the arguments lie.
+#[derive(Clone, Copy)]
+pub enum Input {
+    /// Encoded, see [`wire`]; nobody writes them while the call runs.
+    Encoded(&'static [u8]),
+    /// One argument of bytes: an item of an array.
+    Item(Region),
+}
+
+/// Where a reply goes.
+#[derive(Clone, Copy)]
+pub enum Output {
+    /// Nobody asked for one.
+    Nowhere,
+    /// Exactly so many bytes at this place: an item of the caller's array.
+    Exact(Region),
+    /// Into `inline` if it fits, else into a heap block that `field` owns.
+    Any {
+        /// Room for short replies.
+        inline: Region,
+        /// The arena of the block.
+        arena: Arena,
+        /// Owner of the block.
+        field: &'static AtomicU64,
+    },
+}
+
+const MESSAGE: usize = 160;
+
+/// One run of a user's function.
+pub struct Call {
+    input: Input,
+    output: Output,
+    /// Bytes of the reply, if there is one.
+    replied: Option<usize>,
+    reserved: Option<Region>,
+    code: i32,
+    message: [u8; MESSAGE],
+    message_len: usize,
+}
+
+/// Addresses of the calls that run in this process now: what a handle of a call is checked against.
+static RUNNING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
+/// Whether `address` is a call that runs in this process now.
+#[inline(always)]
+pub fn is_running(address: usize) -> bool {
+    address != 0
+        && (RUNNING[0].load(Acquire) == address as u64
+            || RUNNING[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
+}
+
+/// Keeps a call known as running.
+struct Running<'a> {
+    entry: &'a AtomicU64,
+}
+
+impl Running<'_> {
+    fn enter(address: u64) -> Result<Running<'static>> {
+        let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
+        let entry = RUNNING.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        Ok(Running { entry })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.entry.store(0, Release);
+    }
+}
+
+impl Call {
+    /// A call that has not run.
+    pub fn new(input: Input, output: Output) -> Call {
+        Call { input, output, replied: None, reserved: None, code: 0, message: [0; MESSAGE], message_len: 0 }
+    }
+
+    /// Another run with the same function: the next item.
+    #[inline(always)]
+    pub fn renew(&mut self, input: Input, output: Output) {
+        self.input = input;
+        self.output = output;
+        self.replied = None;
+        self.reserved = None;
+        self.message_len = 0;
+    }
+
+    /// Runs `steps`, in which [`Call::run`] may be used; the call is known as running meanwhile.
+    pub fn enter<T>(&mut self, steps: impl FnOnce(&mut Call) -> T) -> Result<T> {
+        let running = Running::enter(self as *const Call as u64)?;
+        let result = steps(self);
+        drop(running);
+        Ok(result)
+    }
+
+    /// Calls the function at `address`; its result, which is not 0 if it failed.
+    #[inline(always)]
+    pub fn run(&mut self, address: usize) -> i32 {
+        let result = fork::call(address, self);
+        self.code = result;
+        result
+    }
+
+    /// How many arguments there are.
+    pub fn count(&self) -> Result<usize> {
+        match self.input {
+            Input::Encoded(bytes) => wire::count(bytes),
+            Input::Item(_) => Ok(1),
+        }
+    }
+
+    /// An argument, in place.
+    pub fn argument(&self, index: usize) -> Result<Argument<'static>> {
+        match self.input {
+            Input::Encoded(bytes) => wire::argument(bytes, index),
+            Input::Item(item) if index == 0 => Ok(Argument::Bytes(item.frozen())),
+            Input::Item(_) => Err(Error::invalid("there is no such argument")),
+        }
+    }
+
+    /// Copies an argument of exactly `bytes.len()` bytes.
+    #[inline(always)]
+    pub fn read(&self, index: usize, bytes: &mut [u8]) -> Result<()> {
+        if let (Input::Item(item), 0) = (self.input, index)
+            && item.len() == bytes.len()
+        {
+            item.read(bytes);
+            return Ok(());
+        }
+        self.read_other(index, bytes)
+    }
+
+    #[inline(never)]
+    fn read_other(&self, index: usize, bytes: &mut [u8]) -> Result<()> {
+        let copy = |source: &[u8], bytes: &mut [u8]| match source.len() == bytes.len() {
+            true => {
+                bytes.copy_from_slice(source);
+                Ok(())
+            }
+            false => Err(Error::MessageSize { needed: source.len(), capacity: bytes.len() }),
+        };
+        match self.argument(index)? {
+            Argument::Bytes(source) | Argument::String(source) => copy(source, bytes),
+            Argument::Integer(integer) => copy(&integer.to_ne_bytes(), bytes),
+            Argument::Real(real) => copy(&real.to_ne_bytes(), bytes),
+            _ => Err(Error::invalid("the argument is not bytes")),
+        }
+    }
+
+    /// Replies; the last reply counts.
+    #[inline(always)]
+    pub fn reply(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Output::Exact(place) = self.output {
+            if bytes.len() != place.len() {
+                return Err(Error::MessageSize { needed: bytes.len(), capacity: place.len() });
+            }
+            place.write(bytes);
+            self.replied = Some(bytes.len());
+            return Ok(());
+        }
+        let place = self.reserve(bytes.len())?;
+        if let Some(place) = place {
+            place.write(bytes);
+        }
+        self.commit(bytes.len())
+    }
+
+    /// Room for a reply of up to `len` bytes, to be written in place; `None` where nobody reads it.
+    pub fn reserve(&mut self, len: usize) -> Result<Option<Region>> {
+        let place = match self.output {
+            Output::Nowhere => None,
+            Output::Exact(place) => {
+                Some(place.part(0, len).ok_or(Error::MessageSize { needed: len, capacity: place.len() })?)
+            }
+            Output::Any { inline, arena, field } => {
+                Heap::of(arena).give(field)?;
+                if len <= inline.len() {
+                    inline.part(0, len)
+                } else {
+                    let offset = Heap::of(arena).take(len as u64, field)?;
+                    Region::of(arena, offset, len as u64)
+                }
+            }
+        };
+        self.reserved = place;
+        self.replied = None;
+        Ok(place)
+    }
+
+    /// The first `len` reserved bytes are the reply.
+    pub fn commit(&mut self, len: usize) -> Result<()> {
+        let room = match (self.reserved, self.output) {
+            (Some(place), _) => place.len(),
+            (None, Output::Nowhere) => len,
+            (None, _) => return Err(Error::NotPermitted("nothing is reserved for the reply")),
+        };
+        if len > room {
+            return Err(Error::MessageSize { needed: len, capacity: room });
+        }
+        self.replied = Some(len);
+        Ok(())
+    }
+
+    /// Says why the call fails; the code to return, which is never 0.
+    pub fn fail(&mut self, code: i32, message: &str) -> i32 {
+        let mut len = message.len().min(MESSAGE);
+        while !message.is_char_boundary(len) {
+            len -= 1;
+        }
+        self.message[..len].copy_from_slice(&message.as_bytes()[..len]);
+        self.message_len = len;
+        if code == 0 { 1 } else { code }
+    }
+
+    /// Bytes of the reply, if there was one.
+    #[inline(always)]
+    pub fn replied(&self) -> Option<usize> {
+        self.replied
+    }
+
+    /// What the function returned, and what it said about it.
+    pub fn failure(&self) -> (i32, &[u8]) {
+        (self.code, &self.message[..self.message_len])
+    }
+}

@@ -1,0 +1,171 @@
+//! The family of this process: how it begins, who this process is in it, and how a process of it
+//! waits for another without ever waiting for the dead.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::keeper;
+use crate::shm::arena::Arena;
+use crate::shm::identity;
+use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
+use crate::sys::{descriptor, fork, futex, pidfd, robust};
+use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+/// This process in its family. Free to copy; proof that there is an arena and that calls may go on.
+#[derive(Clone, Copy)]
+pub struct Family {
+    /// What the family shares.
+    pub arena: Arena,
+    /// This process.
+    pub me: MemberId,
+}
+
+/// The eventfd that wakes the keeper; -1 before there is a family.
+static DOORBELL: AtomicI32 = AtomicI32::new(-1);
+
+/// Pid of the process that is founding a family, 0 when none is. Not a mutex: a child forked meanwhile
+/// must be able to see that the founder is another process.
+static FOUNDING: AtomicU32 = AtomicU32::new(0);
+
+/// The family of this process; begins one if there is none.
+#[inline(always)]
+pub fn current() -> Result<Family> {
+    match (Arena::get(), identity::get()) {
+        (Some(arena), Some(me)) => Ok(Family { arena, me }),
+        _ => begin(),
+    }
+}
+
+/// Whether this process was forked from a member without carom, and has not attached.
+pub fn is_forked() -> bool {
+    Arena::get().is_some() && identity::get().is_none()
+}
+
+#[cold]
+fn begin() -> Result<Family> {
+    if is_forked() {
+        return Err(Error::Forked);
+    }
+    let pid = fork::pid();
+    loop {
+        match FOUNDING.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => break,
+            Err(founder) if founder == pid => {
+                std::thread::yield_now();
+            }
+            // A child forked while its parent was founding: the parent's attempt is not ours.
+            Err(founder) => {
+                let _ = FOUNDING.compare_exchange(founder, 0, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
+    }
+    let result = match (Arena::get(), identity::get()) {
+        (Some(arena), Some(me)) => Ok(Family { arena, me }),
+        _ => found(),
+    };
+    FOUNDING.store(0, Ordering::Release);
+    result
+}
+
+fn found() -> Result<Family> {
+    identity::create()?;
+    let doorbell = descriptor::event_counter()?;
+    let arena = Arena::create()?;
+    DOORBELL.store(doorbell.into_raw_fd(), Ordering::Release);
+    join(arena, Inherits::Nothing)
+}
+
+fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
+    let me = Member::claim(arena, NOBODY, Role::Host, inherits)?;
+    let member = arena.member(me.slot);
+    let handle = pidfd::open(fork::pid());
+    if let Ok(handle) = &handle {
+        member.pidfd_inode.store(pidfd::inode(pidfd::raw(handle)), Ordering::Release);
+    }
+    member.set_alive(me.generation, fork::pid());
+    arena.header().unwatched.store(1, Ordering::Release);
+    identity::set(me);
+    Ok(Family { arena, me })
+}
+
+/// Makes a process that was forked without carom a member again. Nothing to do in a member.
+pub fn attach() -> Result<()> {
+    match Arena::get() {
+        Some(arena) if identity::get().is_none() => {
+            robust::forked();
+            crate::process::forget_children();
+            join(arena, Inherits::Everything).map(|_| ())
+        }
+        _ => current().map(|_| ()),
+    }
+}
+
+/// In a child that carom forked: this process is `me` now. False if it must not go on, since its parent
+/// is dead and its place has been taken away.
+pub fn be(arena: Arena, me: MemberId) -> bool {
+    robust::forked();
+    identity::set(me);
+    arena.member(me.slot).set_alive(me.generation, fork::pid())
+}
+
+/// The descriptor that wakes the keeper.
+pub fn doorbell() -> RawFd {
+    DOORBELL.load(Ordering::Acquire)
+}
+
+/// Tells the keeper to look around.
+pub fn ring() {
+    descriptor::ring(doorbell());
+}
+
+/// Guards a sleep: the sleeper also hears of the keeper's death, starts the next one, and passes the
+/// news on, even if it is killed at it.
+///
+/// The kernel wakes only one of those who sleep on a dead keeper's word. Whoever is woken but needs no
+/// keeper any more, and whoever is killed before it could start one, must wake the next: by [`Drop`], and
+/// by the kernel, to which the word is announced as pending.
+pub struct Sentry {
+    family: Family,
+    armed: bool,
+}
+
+impl Sentry {
+    /// A guard for one blocking call.
+    pub fn new(family: Family) -> Sentry {
+        Sentry { family, armed: false }
+    }
+
+    /// To be asked before each sleep: the word whose change must end it, and its value. `None` while
+    /// nobody else is in the family.
+    pub fn alarm(&mut self) -> Option<(&'static AtomicU32, u32)> {
+        let header = self.family.arena.header();
+        let word = &header.keeper.word;
+        if header.member_high.load(Ordering::Acquire) < 2 {
+            return Some((word, word.load(Ordering::Acquire)));
+        }
+        if !self.armed {
+            robust::pending_set(word);
+            self.armed = true;
+        }
+        if !header.keeper.lives() {
+            // Without one this sleep could not end by a death; the next look will try again.
+            keeper::start(self.family).ok()?;
+        }
+        if header.unwatched.load(Ordering::Acquire) != 0 {
+            ring();
+        }
+        Some((word, word.load(Ordering::Acquire)))
+    }
+}
+
+impl Drop for Sentry {
+    fn drop(&mut self) {
+        if self.armed {
+            let keeper = &self.family.arena.header().keeper;
+            if !keeper.lives() {
+                futex::wake(&keeper.word, 1);
+            }
+            robust::pending_clear();
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The keeper: the one small server program of ours.
+//!
+//! A single-threaded event loop in a process of its own, forked twice so that it is nobody's child:
+//! a host that waits for its children neither finds nor awaits it. Its duties are switched on as
+//! needed:
+//! - *repair* ([`watch`]): one keeper of the family at a time, the holder of the liveness word, watches
+//!   every member, repairs after each death and ends the children of the dead;
+//! - *template* of a pool: forks its workers, replaces them, enforces their limits.
+//!
+//! It runs in a forked child of a program with threads, so it allocates nothing, takes no lock of the
+//! process and runs no foreign code. It closes every descriptor that is not its own.
+#![forbid(unsafe_code)]
+
+pub mod watch;
+
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::shm::arena::Arena;
+use crate::shm::member::{Inherits, Member, MemberId, Role};
+use crate::shm::repair;
+use crate::sys::clock::now_ns;
+use crate::sys::descriptor::{self, Poll};
+use crate::sys::{birth, fork, futex, limits, robust};
+use std::sync::atomic::Ordering::Acquire;
+use watch::Watch;
+
+/// What a keeper does besides repair.
+pub trait Duty {
+    /// Descriptors of the host that it needs.
+    fn descriptors(&self) -> [i32; 4];
+    /// Whose death ends it.
+    fn begin(&mut self, me: Family, poll: &Poll) -> Result<()>;
+    /// One of its keys is readable.
+    fn ready(&mut self, key: u64);
+    /// Looks around; the instant at which it wants to look again without being woken.
+    fn look(&mut self) -> Option<u64>;
+    /// Whether there is nothing left to do.
+    fn is_over(&self) -> bool;
+}
+
+/// No duty besides repair.
+pub struct Nothing;
+
+impl Duty for Nothing {
+    fn descriptors(&self) -> [i32; 4] {
+        [-1; 4]
+    }
+    fn begin(&mut self, _: Family, _: &Poll) -> Result<()> {
+        Ok(())
+    }
+    fn ready(&mut self, _: u64) {}
+    fn look(&mut self) -> Option<u64> {
+        None
+    }
+    fn is_over(&self) -> bool {
+        true
+    }
+}
+
+/// Keys of the keeper's own descriptors; members are their slot, duties begin at [`DUTY`].
+const BELL: u64 = 1 << 32;
+/// First key of a duty.
+pub const DUTY: u64 = 2 << 32;
+
+/// How long a starter waits for its candidate to take the word before it tries again.
+const START_NS: u64 = 1_000_000_000;
+
+/// Makes sure that the family has a living keeper. May be called by any member, several at once: the
+/// candidates race for the word, and the losers leave.
+pub fn start(family: Family) -> Result<()> {
+    let keeper = &family.arena.header().keeper;
+    while !keeper.lives() {
+        let seen = keeper.word.load(Acquire);
+        spawn(family, Inherits::Nothing, Nothing)?;
+        let deadline = now_ns() + START_NS;
+        while !keeper.lives() && now_ns() < deadline {
+            futex::wait(&keeper.word, seen, None, Some(deadline));
+        }
+    }
+    Ok(())
+}
+
+/// Forks a keeper with a duty.
+pub fn spawn<D: Duty>(family: Family, inherits: Inherits, duty: D) -> Result<MemberId> {
+    let arena = family.arena;
+    let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
+    fork::flush_streams();
+    match birth::fork_child() {
+        Err(error) => {
+            arena.member(id.slot).give_up(id.generation);
+            Err(error)
+        }
+        Ok(fork::Side::Child) => match birth::fork_child() {
+            Ok(fork::Side::Child) => run(arena, id, duty),
+            Ok(fork::Side::Parent(_)) => fork::leave_at_once(0),
+            Err(Error::Os { errno, .. }) => fork::leave_at_once(errno),
+            Err(_) => fork::leave_at_once(libc_eagain()),
+        },
+        Ok(fork::Side::Parent(pid)) => match fork::wait_for(pid) {
+            0 => Ok(id),
+            errno => {
+                arena.member(id.slot).give_up(id.generation);
+                Err(Error::Os { call: "fork", errno })
+            }
+        },
+    }
+}
+
+fn libc_eagain() -> i32 {
+    11
+}
+
+fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
+    if !family::be(arena, id) {
+        fork::leave_at_once(0);
+    }
+    let me = Family { arena, me: id };
+    let mut keep = [family::doorbell(); 5];
+    keep[1..].copy_from_slice(&duty.descriptors());
+    keep.sort_unstable();
+    fork::default_signals(birth::IGNORED);
+    fork::set_title(c"carom-keeper");
+    fork::lead_group();
+    descriptor::close_all_but(&keep);
+    descriptor::stdin_from_null();
+    limits::raise_descriptors();
+    robust::own_list();
+    let _ = serve(me, &mut duty);
+    fork::leave_at_once(0);
+}
+
+fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
+    let poll = Poll::new()?;
+    duty.begin(me, &poll)?;
+    let mut watch = Watch::new(me);
+    loop {
+        if !watch.has_duty() && take_word(me) {
+            watch.begin(&poll)?;
+            poll.add(family::doorbell(), BELL)?;
+        }
+        if watch.has_duty() {
+            watch.look(&poll);
+        } else if duty.is_over() {
+            return Ok(());
+        } else {
+            watch.watch_holder(&poll);
+        }
+        let again = duty.look();
+        if duty.is_over() && watch.has_duty() && watch.is_alone() {
+            return Ok(());
+        }
+        let mut keys = [0; 64];
+        let count = poll.wait(&mut keys, again.map(|instant| instant.saturating_sub(now_ns())));
+        for key in &keys[..count] {
+            match *key {
+                BELL => descriptor::hush(family::doorbell()),
+                key if key >= DUTY => duty.ready(key),
+                slot => watch.died(slot as u32),
+            }
+        }
+    }
+}
+
+/// Takes the family's liveness word if its holder is dead or there was none. Whoever may have been left
+/// asleep by the last holder is woken: those who wait on the word, and everybody else.
+fn take_word(me: Family) -> bool {
+    let keeper = &me.arena.header().keeper;
+    if !robust::hold_for_life(&keeper.word, &keeper.link) {
+        return false;
+    }
+    futex::wake(&keeper.word, u32::MAX);
+    repair::wake_everybody(me.arena);
+    true
+}

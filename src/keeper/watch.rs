@@ -1,0 +1,161 @@
+//! The duty of repair: watching every member of the family.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::family::Family;
+use crate::shm::arena::MEMBERS;
+use crate::shm::member::{MemberId, Role, State};
+use crate::shm::repair;
+use crate::sys::descriptor::Poll;
+use crate::sys::pidfd;
+use std::os::fd::IntoRawFd;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicU32};
+
+/// pidfd of each watched member, -1 for none, and which generation of the slot it is. Static, since a
+/// keeper's stack is that of whatever thread forked it; used by the keeper's only thread.
+static FDS: [AtomicI32; MEMBERS] = [const { AtomicI32::new(-1) }; MEMBERS];
+static GENERATIONS: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
+
+/// The members as the keeper knows them.
+pub struct Watch {
+    me: Family,
+    duty: bool,
+    /// A death was seen: look at every member, for its children must end.
+    stale: bool,
+}
+
+impl Watch {
+    /// Watches nobody yet.
+    pub fn new(me: Family) -> Watch {
+        for fd in &FDS {
+            fd.store(-1, Relaxed);
+        }
+        Watch { me, duty: false, stale: false }
+    }
+
+    /// Whether this keeper repairs.
+    pub fn has_duty(&self) -> bool {
+        self.duty
+    }
+
+    /// This keeper repairs from now on.
+    pub fn begin(&mut self, _poll: &Poll) -> Result<()> {
+        self.duty = true;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// Watches whoever is new, and ends the children of the dead, until nothing changes.
+    pub fn look(&mut self, poll: &Poll) {
+        let header = self.me.arena.header();
+        while header.unwatched.swap(0, std::sync::atomic::Ordering::AcqRel) != 0 || self.stale {
+            self.stale = false;
+            for slot in 1..=header.member_high.load(Acquire) {
+                self.look_at(slot, poll);
+            }
+        }
+    }
+
+    fn look_at(&mut self, slot: u32, poll: &Poll) {
+        let member = self.me.arena.member(slot);
+        let (state, generation) = member.identity();
+        let id = MemberId { slot, generation };
+        if state == State::Dead {
+            self.repair(id);
+        }
+        if state != State::Alive || id == self.me.me {
+            return;
+        }
+        let watched = FDS[slot as usize].load(Relaxed) >= 0 && GENERATIONS[slot as usize].load(Relaxed) == generation;
+        if !watched && !self.watch(id, poll) {
+            self.repair(id);
+            return;
+        }
+        if self.is_orphan(id) {
+            let _ = pidfd::signal(FDS[slot as usize].load(Relaxed), 9);
+        }
+    }
+
+    /// Ends with its parent: whatever a process of the family started, once that process is gone.
+    fn is_orphan(&self, id: MemberId) -> bool {
+        let member = self.me.arena.member(id.slot);
+        let owed = member.has_role(Role::Process) || member.has_role(Role::Worker);
+        owed && !member.has_parent(self.me.arena)
+    }
+
+    /// False if the member is dead, and there is nothing to watch.
+    fn watch(&mut self, id: MemberId, poll: &Poll) -> bool {
+        let member = self.me.arena.member(id.slot);
+        self.unwatch(id.slot);
+        let fd = match pidfd::open(member.pid.load(Acquire)) {
+            Ok(fd) => fd,
+            Err(Error::Os { errno: 3, .. }) => return false,
+            Err(_) => {
+                // Out of descriptors: the next ring or death tries again.
+                return true;
+            }
+        };
+        let inode = member.pidfd_inode.load(Acquire);
+        if inode != 0 && inode != pidfd::inode(pidfd::raw(&fd)) {
+            return false;
+        }
+        if poll.add(pidfd::raw(&fd), id.slot as u64).is_ok() {
+            FDS[id.slot as usize].store(fd.into_raw_fd(), Relaxed);
+            GENERATIONS[id.slot as usize].store(id.generation, Relaxed);
+        }
+        true
+    }
+
+    fn unwatch(&self, slot: u32) {
+        let fd = FDS[slot as usize].swap(-1, Relaxed);
+        close(fd);
+    }
+
+    /// The pidfd of a member is readable.
+    pub fn died(&mut self, slot: u32) {
+        let generation = GENERATIONS[slot as usize].load(Relaxed);
+        self.unwatch(slot);
+        if self.duty {
+            self.repair(MemberId { slot, generation });
+        }
+        self.stale = true;
+    }
+
+    fn repair(&mut self, id: MemberId) {
+        let member = self.me.arena.member(id.slot);
+        let asks = member.has_role(Role::Process) && member.has_parent(self.me.arena);
+        repair::repair(self.me.arena, id, self.me.me.slot, asks);
+        self.stale = true;
+    }
+
+    /// Without the duty: watches whoever has it, to take over.
+    pub fn watch_holder(&mut self, poll: &Poll) {
+        let holder = self.me.arena.header().keeper.word.load(Acquire) & 0x3fff_ffff;
+        for slot in 1..=self.me.arena.header().member_high.load(Acquire) {
+            let member = self.me.arena.member(slot);
+            let (state, generation) = member.identity();
+            if state != State::Alive || member.pid.load(Acquire) != holder || holder == 0 {
+                continue;
+            }
+            if FDS[slot as usize].load(Relaxed) < 0 || GENERATIONS[slot as usize].load(Relaxed) != generation {
+                self.watch(MemberId { slot, generation }, poll);
+            }
+        }
+    }
+
+    /// Whether nobody is left but keepers.
+    pub fn is_alone(&self) -> bool {
+        let arena = self.me.arena;
+        (1..=arena.header().member_high.load(Acquire)).map(|slot| arena.member(slot)).all(|member| {
+            let quiet = matches!(member.state(), State::Free | State::Gone);
+            quiet || member.has_role(Role::Keeper)
+        })
+    }
+}
+
+fn close(fd: i32) {
+    if fd >= 0 {
+        crate::sys::descriptor::close(fd);
+    }
+}

@@ -1,0 +1,168 @@
+//! Locks: of any process of the family, released by anyone, and never lost with their holder.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::family::{Family, Sentry};
+use crate::shm::arena::Arena;
+use crate::shm::cell::{Cell, Kind, Reference};
+use crate::shm::lock_word::{Acquired, Released};
+use crate::shm::memory::Deadline;
+use crate::sys::robust;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Bits of a cell's flags that its lock has.
+pub const RECURSIVE: u32 = 1;
+/// A dead owner's lock is acquired plainly.
+pub const IGNORE_OWNER_DEATH: u32 = 2;
+
+/// The lock of a cell; whether it is still the same object is checked by every operation.
+#[derive(Clone, Copy)]
+pub struct Lock {
+    cell: &'static Cell,
+    generation: u32,
+}
+
+impl Lock {
+    /// A new lock, held by nobody, that this process keeps.
+    pub fn new(family: Family, flags: u32) -> Result<Lock> {
+        let cell = Cell::claim(family.arena, Kind::Lock, family.me.slot)?;
+        cell.flags.store(flags, Relaxed);
+        Ok(Lock { cell, generation: cell.generation() })
+    }
+
+    /// The lock of an object that is there.
+    #[inline(always)]
+    pub fn of(cell: &'static Cell, generation: u32) -> Lock {
+        Lock { cell, generation }
+    }
+
+    /// The cell that the lock is in.
+    pub fn cell(self) -> &'static Cell {
+        self.cell
+    }
+
+    /// Generation of the object.
+    pub fn generation(self) -> u32 {
+        self.generation
+    }
+
+    /// What others call it.
+    pub fn reference(self, arena: Arena) -> Reference {
+        self.cell.reference(arena)
+    }
+
+    #[inline(always)]
+    fn word_generation(self) -> u16 {
+        self.generation as u16
+    }
+
+    #[inline(always)]
+    fn is_recursive(self) -> bool {
+        self.cell.flags.load(Relaxed) & RECURSIVE != 0
+    }
+
+    /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.
+    #[inline(always)]
+    pub fn acquire(self, family: Family, deadline: impl FnOnce() -> Deadline) -> Result<()> {
+        let recursive = self.is_recursive();
+        if recursive && self.is_mine(family) {
+            return self.deepen();
+        }
+        if !self.cell.lock.try_acquire(self.word_generation(), family.me.slot) {
+            self.acquire_slowly(family, false, deadline())?;
+        }
+        if recursive {
+            self.note_owner();
+        }
+        Ok(())
+    }
+
+    /// Acquires the lock and takes a dead owner's mark away.
+    pub fn recover(self, family: Family, deadline: Deadline) -> Result<()> {
+        if self.is_recursive() && self.is_mine(family) {
+            return self.deepen();
+        }
+        self.acquire_slowly(family, true, deadline)?;
+        if self.is_recursive() {
+            self.note_owner();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn acquire_slowly(self, family: Family, recover: bool, deadline: Deadline) -> Result<()> {
+        let recover = recover || self.cell.flags.load(Relaxed) & IGNORE_OWNER_DEATH != 0;
+        let mut sentry = Sentry::new(family);
+        loop {
+            let word = &self.cell.lock;
+            match word.acquire(self.word_generation(), family.me.slot, recover, deadline, || sentry.alarm()) {
+                Acquired::Held => return Ok(()),
+                Acquired::OwnerDied => return Err(Error::OwnerDead),
+                Acquired::TimedOut => return Err(Error::TimedOut),
+                Acquired::Gone => return Err(gone()),
+                Acquired::Interrupted => {}
+            }
+        }
+    }
+
+    /// Releases the lock, whoever holds it; a recursive one only by the thread that holds it.
+    #[inline(always)]
+    pub fn release(self, family: Family) -> Result<()> {
+        if self.is_recursive() {
+            if !self.is_mine(family) {
+                return self.refuse();
+            }
+            let depth = self.cell.depth.load(Relaxed);
+            if depth > 1 {
+                self.cell.depth.store(depth - 1, Relaxed);
+                return Ok(());
+            }
+            self.cell.depth.store(0, Relaxed);
+            self.cell.owner_thread.store(0, Relaxed);
+        }
+        match self.cell.lock.release(self.word_generation()) {
+            Released::Free => Ok(()),
+            Released::NotHeld => Err(Error::NotPermitted("the lock is not held by anybody")),
+            Released::Gone => Err(gone()),
+        }
+    }
+
+    #[cold]
+    fn refuse(self) -> Result<()> {
+        match self.cell.lock.owner(self.word_generation()) {
+            None => Err(gone()),
+            Some(0) => Err(Error::NotPermitted("the lock is not held by anybody")),
+            Some(_) => Err(Error::NotPermitted("a recursive lock is released by the thread that holds it")),
+        }
+    }
+
+    /// Whether somebody holds it, at this moment.
+    pub fn is_locked(self) -> Result<bool> {
+        self.cell.lock.owner(self.word_generation()).map(|owner| owner != 0).ok_or_else(gone)
+    }
+
+    /// Held by the calling thread. Only this thread writes its own id there, and it takes it away before
+    /// it releases; ids of other processes of the machine are no concern, since the slot is ours.
+    #[inline(always)]
+    fn is_mine(self, family: Family) -> bool {
+        self.cell.owner_thread.load(Relaxed) == robust::thread_id()
+            && self.cell.lock.owner(self.word_generation()) == Some(family.me.slot)
+    }
+
+    #[inline(always)]
+    fn note_owner(self) {
+        self.cell.owner_thread.store(robust::thread_id(), Relaxed);
+        self.cell.depth.store(1, Relaxed);
+    }
+
+    fn deepen(self) -> Result<()> {
+        let depth = self.cell.depth.load(Relaxed);
+        let deeper = depth.checked_add(1).ok_or(Error::NoMemory("a recursive lock was acquired too often"))?;
+        self.cell.depth.store(deeper, Relaxed);
+        Ok(())
+    }
+}
+
+fn gone() -> Error {
+    Error::BadHandle("the lock was freed".into())
+}

@@ -1,0 +1,270 @@
+//! Processes: starting them, waiting for them, and what becomes of them.
+#![forbid(unsafe_code)]
+
+use crate::call::{Call, Input, Output};
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::function;
+use crate::keeper;
+use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::shm::memory::Deadline;
+use crate::shm::repair;
+use crate::sys::pidfd::{self, Exit, Reaped};
+use crate::sys::{birth, descriptor, fork};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// What a new process is like.
+#[derive(Default)]
+pub struct Options {
+    /// Its name; "Process-N" if there is none.
+    pub name: Option<String>,
+    /// Ends with this process, rather than being joined at a clean end.
+    pub daemon: bool,
+}
+
+/// How a process ended, as far as anybody can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// As the kernel said, or the process itself before it left.
+    Known(Exit),
+    /// The host reaped it, and this kernel does not say.
+    Unknown,
+}
+
+/// A process that this one started.
+pub struct Process {
+    /// The process that started it: only there can it be joined.
+    starter: MemberId,
+    id: MemberId,
+    pid: u32,
+    name: String,
+    daemon: bool,
+    pidfd: OwnedFd,
+    /// Set once, when it has been reaped.
+    ending: OnceLock<Ending>,
+    reaping: Mutex<()>,
+}
+
+/// Children that this process started and has not reaped.
+type Children = Mutex<Vec<Arc<Process>>>;
+
+/// The list of this process. Replaced, never emptied, in a forked child: the parent's may be locked there.
+static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
+static STARTED: AtomicU64 = AtomicU64::new(0);
+static NAME: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
+
+fn children() -> MutexGuard<'static, Vec<Arc<Process>>> {
+    crate::sys::once::get_or_make(&CHILDREN, Children::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// In a child: whatever the parent started is not ours.
+pub fn forget_children() {
+    crate::sys::once::replace(&CHILDREN, Children::default());
+    STARTED.store(0, Ordering::Relaxed);
+}
+
+/// Starts a process that runs the function at `address` with `arguments`, encoded, under start method fork.
+pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
+    function::identify(address)?;
+    let family = family::current()?;
+    reap_finished();
+    keeper::start(family)?;
+    let arena = family.arena;
+    let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
+    let name = options.name.unwrap_or_else(|| format!("Process-{number}"));
+    // Held across the fork, so that the child's copy is not half-way through a change.
+    let mut list = children();
+    let id = Member::claim(arena, family.me, Role::Process, Inherits::Everything)?;
+    let member = arena.member(id.slot);
+    member.daemon.store(options.daemon as u32, Ordering::Release);
+    arena.header().unwatched.store(1, Ordering::Release);
+    let flushed = fork::flush_streams();
+    let pid = match birth::fork_child() {
+        Err(error) => {
+            member.give_up(id.generation);
+            return Err(error);
+        }
+        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name, flushed),
+        Ok(fork::Side::Parent(pid)) => pid,
+    };
+    let opened = pidfd::open(pid);
+    if let Ok(pidfd) = &opened {
+        member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
+    }
+    member.set_alive(id.generation, pid);
+    let pidfd = opened?;
+    let process = Arc::new(Process {
+        starter: family.me,
+        id,
+        pid,
+        name,
+        daemon: options.daemon,
+        pidfd,
+        ending: OnceLock::new(),
+        reaping: Mutex::new(()),
+    });
+    list.push(process.clone());
+    Ok(process)
+}
+
+fn run_child(
+    family: Family,
+    id: MemberId,
+    address: usize,
+    arguments: Vec<u8>,
+    name: String,
+    flushed: (bool, bool),
+) -> ! {
+    if !family::be(family.arena, id) {
+        fork::leave_at_once(1);
+    }
+    fork::purge_streams(flushed);
+    fork::default_signals(&[]);
+    descriptor::stdin_from_null();
+    fork::catch_exit(record_exit);
+    forget_children();
+    crate::sys::once::replace(&NAME, name);
+    let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
+    let result = call.enter(|call| call.run(address)).unwrap_or(255);
+    fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
+/// The process itself says how it ends, for hosts that reap or ignore everything.
+fn record_exit(code: i32) {
+    if let Ok(family) = family::current() {
+        family.arena.member(family.me.slot).record_exit(code);
+    }
+}
+
+/// Reaps every child that has ended, so that none stays a zombie for want of a join.
+fn reap_finished() {
+    let list: Vec<_> = children().clone();
+    for process in list {
+        let _ = process.look();
+    }
+}
+
+/// The living children of this process.
+pub fn active() -> Result<Vec<Arc<Process>>> {
+    family::current()?;
+    reap_finished();
+    Ok(children().clone())
+}
+
+/// Ends the daemonic children and joins the others; for a clean end of a program.
+pub fn finish(deadline: Deadline) -> Result<()> {
+    let list = active()?;
+    for process in list.iter().filter(|process| process.daemon) {
+        process.signal(15)?;
+    }
+    list.iter().try_for_each(|process| process.join(deadline))
+}
+
+impl Process {
+    /// What became of it, without waiting; `None` while it runs.
+    pub fn look(&self) -> Result<Option<Ending>> {
+        if let Some(ending) = self.ending.get() {
+            return Ok(Some(*ending));
+        }
+        let family = self.owner()?;
+        let guard = self.reaping.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ending) = self.ending.get() {
+            return Ok(Some(*ending));
+        }
+        let member = family.arena.member(self.id.slot);
+        let ending = match pidfd::reap(self.pidfd.as_raw_fd()).0 {
+            Reaped::Running => return Ok(None),
+            Reaped::Exit(exit) => Ending::Known(exit),
+            Reaped::Unknown => member.recorded_exit().map_or(Ending::Unknown, |code| Ending::Known(Exit::Code(code))),
+        };
+        repair::repair(family.arena, self.id, family.me.slot, false);
+        member.forget(self.id.generation);
+        let _ = self.ending.set(ending);
+        drop(guard);
+        children().retain(|process| process.id != self.id);
+        Ok(Some(ending))
+    }
+
+    /// Waits until it has ended.
+    pub fn join(&self, deadline: Deadline) -> Result<()> {
+        self.owner()?;
+        while self.look()?.is_none() {
+            match descriptor::poll_readable(self.pidfd.as_raw_fd(), deadline) {
+                Ok(false) => return if self.look()?.is_some() { Ok(()) } else { Err(Error::TimedOut) },
+                Ok(true) | Err(Error::Interrupted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        self.owner()?;
+        match self.ending.get() {
+            Some(_) => Ok(()),
+            None => pidfd::signal(self.pidfd.as_raw_fd(), signal),
+        }
+    }
+
+    /// How it ended.
+    pub fn exit_code(&self) -> Result<i32> {
+        match self.look()? {
+            None => Err(Error::Again("the process runs")),
+            Some(Ending::Known(exit)) => Ok(exit.code()),
+            Some(Ending::Unknown) => {
+                Err(Error::NotFound("the host reaped the process, and the kernel does not say how it ended"))
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it ends with this process.
+    pub fn is_daemon(&self) -> bool {
+        self.daemon
+    }
+
+    /// Readable once it has ended.
+    pub fn fd(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+
+    /// Only its starter may ask: elsewhere the pid and the descriptor mean nothing, or another process.
+    fn owner(&self) -> Result<Family> {
+        let family = family::current()?;
+        if family.me != self.starter {
+            return Err(Error::NotPermitted("only the process that started it can ask for a process"));
+        }
+        Ok(family)
+    }
+}
+
+/// The calling process: its pid and name.
+pub fn current() -> Result<(u32, &'static str)> {
+    family::current()?;
+    let name = crate::sys::once::get(&NAME).map_or("MainProcess", |name| name.as_str());
+    Ok((fork::pid(), name))
+}
+
+/// The process that started the calling one: its pid, and whether it lives; `None` in the first.
+pub fn parent() -> Result<Option<(u32, bool)>> {
+    let family = family::current()?;
+    let me = family.arena.member(family.me.slot);
+    if me.parent() == 0 {
+        return Ok(None);
+    }
+    let parent = family.arena.member(me.parent());
+    let lives = me.has_parent(family.arena) && parent.state() == State::Alive;
+    Ok(Some((parent.pid.load(Ordering::Acquire), lives)))
+}

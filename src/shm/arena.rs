@@ -1,0 +1,188 @@
+//! The arena: the one mapping that a process family shares, and where everything in it lies.
+//!
+//! ```text
+//! 0            header: keeper, counters, heap root
+//! MEMBERS      one record per process of the family
+//! FUNCTIONS    identities of the functions that workers run
+//! CELLS        one record per shared object
+//! HEAP         blocks of any size
+//! ```
+//! Mapped once per family, inherited by fork, never unmapped: a reference into it is `'static`.
+//! Memory that processes share is only ever accessed as atomics or by raw copies, never as `&[u8]`
+//! while somebody may write it.
+
+use super::cell::Cell;
+use super::heap::HeapRoot;
+use super::member::Member;
+use crate::error::{Error, Result};
+use crate::sys::memory_file;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Members of a family, slot 0 excluded (it means "nobody").
+pub const MEMBERS: usize = 4096;
+/// Functions that a family's workers may run.
+pub const FUNCTIONS: usize = 1024;
+/// Bytes of a function record.
+pub const FUNCTION_SIZE: usize = 512;
+
+const FULL_SIZE: u64 = 64 << 30;
+const LEAST_SIZE: u64 = 64 << 20;
+const MEMBERS_AT: u64 = 4096;
+const FUNCTIONS_AT: u64 = MEMBERS_AT + (MEMBERS * size_of::<Member>()) as u64;
+const CELLS_AT: u64 = FUNCTIONS_AT + (FUNCTIONS * FUNCTION_SIZE) as u64;
+
+/// First page of the arena. Each group of words that different processes write often has a cache
+/// line of its own.
+#[repr(C)]
+pub struct Header {
+    /// Bytes of the arena. Written once.
+    pub size: AtomicU64,
+    /// Cells there is room for. Written once.
+    pub cell_limit: AtomicU64,
+    /// Where the heap begins. Written once.
+    pub heap_at: AtomicU64,
+    pad0: [u64; 5],
+    /// Whether the family's keeper lives.
+    pub keeper: Liveness,
+    /// Members that the keeper may not watch yet. Raised by whoever makes one, zeroed by the keeper
+    /// before it looks.
+    pub unwatched: AtomicU32,
+    /// Highest member slot ever used. Only grows.
+    pub member_high: AtomicU32,
+    pad1: [u32; 10],
+    /// Counts births of members; orders them against births and ends of cells.
+    pub births: AtomicU64,
+    pad2: [u64; 7],
+    /// Cells ever used. Only grows.
+    pub cell_high: AtomicU64,
+    /// Cells that are free below `cell_high`: a hint, exact when nobody dies.
+    pub cells_free: AtomicU64,
+    /// Where the next search for a free cell begins: a hint.
+    pub cell_hint: AtomicU64,
+    pad3: [u64; 5],
+    /// Functions in use; those below are complete.
+    pub functions: AtomicU32,
+    pad4: [u32; 15],
+    /// Free lists of the heap and their lock.
+    pub heap: HeapRoot,
+}
+
+/// A word that says whether a keeper lives, and the link that puts it on the keeper's robust list.
+#[repr(C)]
+pub struct Liveness {
+    /// The keeper's liveness word: its thread id with bit 31 (somebody may sleep on it). The kernel
+    /// clears the id and sets bit 30 when the keeper dies. 0: there never was one.
+    pub word: AtomicU32,
+    pad: u32,
+    /// Address of the next link in the keeper's own memory. Written by the keeper, read by the kernel.
+    pub link: AtomicU64,
+}
+
+impl Liveness {
+    /// Whether a keeper holds the word now.
+    pub fn lives(&self) -> bool {
+        self.word.load(Ordering::Acquire) & 0x3fff_ffff != 0
+    }
+}
+
+const _: () = assert!(size_of::<Header>() <= MEMBERS_AT as usize);
+
+/// Address of the arena in this process, 0 before there is one. Written once per process line.
+static BASE: AtomicUsize = AtomicUsize::new(0);
+
+/// The arena of this process. Free to copy: it is only proof that the mapping exists.
+#[derive(Clone, Copy)]
+pub struct Arena {
+    base: usize,
+}
+
+impl Arena {
+    /// The arena, if this process has one.
+    #[inline(always)]
+    pub fn get() -> Option<Arena> {
+        let base = BASE.load(Ordering::Acquire);
+        (base != 0).then_some(Arena { base })
+    }
+
+    /// Makes the arena of a new family. To be called by one thread, once.
+    pub fn create() -> Result<Arena> {
+        let size = memory_file::reservable(FULL_SIZE);
+        if size < LEAST_SIZE {
+            return Err(Error::NoMemory("the limits of this process leave no room for the arena"));
+        }
+        let base = memory_file::map_for_ever(c"carom", size)? as usize;
+        let arena = Arena { base };
+        let header = arena.header();
+        // A cell is as large as two cache lines; an eighth of the arena holds more than anybody needs.
+        let cells = (size / 8 / size_of::<Cell>() as u64).min(1 << 24);
+        let heap_at = (CELLS_AT + cells * size_of::<Cell>() as u64 + 0xfff) & !0xfff;
+        header.size.store(size, Ordering::Relaxed);
+        header.cell_limit.store(cells, Ordering::Relaxed);
+        header.heap_at.store(heap_at, Ordering::Relaxed);
+        header.cell_high.store(1, Ordering::Relaxed);
+        header.heap.create(heap_at);
+        BASE.store(base, Ordering::Release);
+        Ok(arena)
+    }
+
+    /// The first page.
+    #[inline(always)]
+    pub fn header(self) -> &'static Header {
+        // SAFETY: `base` is the start of a mapping of at least LEAST_SIZE bytes that is never unmapped
+        // (established in `create`); `Header` is made of atomics, for which any bytes are valid.
+        unsafe { &*(self.base as *const Header) }
+    }
+
+    /// The member record of a slot.
+    #[inline(always)]
+    pub fn member(self, slot: u32) -> &'static Member {
+        let index = slot as usize % MEMBERS;
+        // SAFETY: as `header`; MEMBERS records begin at MEMBERS_AT, and `index` is below MEMBERS.
+        unsafe { &*((self.base + MEMBERS_AT as usize) as *const Member).add(index) }
+    }
+
+    /// The cell of an index; `None` beyond the table.
+    #[inline(always)]
+    pub fn cell(self, index: u64) -> Option<&'static Cell> {
+        if index == 0 || index >= self.header().cell_limit.load(Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: as `header`; `cell_limit` cells begin at CELLS_AT, and `index` is below it.
+        Some(unsafe { &*((self.base + CELLS_AT as usize) as *const Cell).add(index as usize) })
+    }
+
+    /// Index of a cell.
+    pub fn cell_index(self, cell: &Cell) -> u64 {
+        (cell as *const Cell as usize - self.base - CELLS_AT as usize) as u64 / size_of::<Cell>() as u64
+    }
+
+    /// Where function record `index` lies.
+    pub fn function_at(self, index: u32) -> u64 {
+        FUNCTIONS_AT + (index as u64 % FUNCTIONS as u64) * FUNCTION_SIZE as u64
+    }
+
+    /// Address of `len` bytes at an offset; `None` if they are not inside the arena.
+    #[inline(always)]
+    pub fn address(self, offset: u64, len: u64) -> Option<*mut u8> {
+        let end = offset.checked_add(len)?;
+        let inside = offset >= MEMBERS_AT && end <= self.header().size.load(Ordering::Relaxed);
+        inside.then_some((self.base as u64 + offset) as *mut u8)
+    }
+
+    /// The 64-bit word at an offset; `None` if it is unaligned or outside.
+    #[inline(always)]
+    pub fn word(self, offset: u64) -> Option<&'static AtomicU64> {
+        if !offset.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: `address` checks the range; the mapping is page-aligned, so the word is aligned; it is
+        // never unmapped, and any bytes are a valid AtomicU64.
+        self.address(offset, 8).map(|address| unsafe { &*address.cast::<AtomicU64>() })
+    }
+
+    /// Offset of a word of the arena.
+    #[inline(always)]
+    pub fn offset_of<T>(self, thing: &T) -> u64 {
+        (thing as *const T as usize - self.base) as u64
+    }
+}

@@ -1,0 +1,324 @@
+//! Cells: one record per shared object, and their life.
+//!
+//! The life of a cell is one word:
+//! ```text
+//! bit 63       48     47     46       36 35          16 15      8 7     0
+//!    | version  |      | kept | creator  | generation  |         | kind |
+//! ```
+//! - `kind`: FREE, what the object is, or ENDING while somebody takes it apart. FREE → kind by whoever
+//!   claims; kind → ENDING → FREE by whoever collects.
+//! - `generation`: raised at every end; part of every reference, so that none outlives its object.
+//! - `creator`: slot of the process whose handle keeps the object; 0 once it has let go. While ENDING:
+//!   who takes it apart. Written by that process, and by the repairer of its death.
+//! - `kept`: some other cell may refer to this one (a lock of a value, a kept view). Only set, by
+//!   whoever makes such a cell.
+//! - `version`: raised with `kept`, so that a collector that has looked for references meanwhile fails.
+//!
+//! There is no reference count, because a count is wrong as soon as somebody dies between his two
+//! stores. Whether an object is still needed is *derived*: its creator holds it, or a living process
+//! may have inherited it by fork, or a cell refers to it. What is derived needs no repair.
+
+use super::arena::Arena;
+use super::heap::Heap;
+use super::lock_word::LockWord;
+use super::member::State;
+use super::real::Real;
+use crate::error::{Error, Result};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+const GENERATION_SHIFT: u32 = 16;
+const GENERATION: u64 = 0xf_ffff << GENERATION_SHIFT;
+const CREATOR_SHIFT: u32 = 36;
+const CREATOR: u64 = 0xfff << CREATOR_SHIFT;
+const KEPT: u64 = 1 << 48;
+const VERSION_ONE: u64 = 1 << 49;
+const KIND: u64 = 0xff;
+
+/// What a cell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Nothing.
+    Free = 0,
+    /// A lock.
+    Lock = 1,
+    /// A value.
+    Value = 2,
+    /// One process's view that keeps the cell it refers to.
+    View = 3,
+    /// A pool.
+    Pool = 4,
+    /// Memory of a bulk operation of a pool.
+    Bulk = 5,
+    /// Being taken apart.
+    Ending = 255,
+}
+
+impl Kind {
+    fn of(word: u64) -> Kind {
+        match word & KIND {
+            0 => Kind::Free,
+            1 => Kind::Lock,
+            2 => Kind::Value,
+            3 => Kind::View,
+            4 => Kind::Pool,
+            5 => Kind::Bulk,
+            _ => Kind::Ending,
+        }
+    }
+}
+
+/// One shared object. 128 bytes; the words of a lock and of a small value share a cache line.
+#[repr(C, align(128))]
+pub struct Cell {
+    life: AtomicU64,
+    /// A valid lock word for ever, whatever the cell is: see [`LockWord`].
+    pub lock: LockWord<Real>,
+    /// Thread that holds a recursive lock, and how often. Written by the owner of `lock` only.
+    pub owner_thread: AtomicU32,
+    /// See `owner_thread`.
+    pub depth: AtomicU32,
+    /// Length of the data in bytes. Written before the object is known to anybody.
+    pub len: AtomicU64,
+    /// What the kind makes of them. Written before the object is known to anybody.
+    pub flags: AtomicU32,
+    /// Type of a value. Written before the object is known to anybody.
+    pub type_code: AtomicU32,
+    /// Data of up to 24 bytes.
+    pub inline: [AtomicU64; 3],
+    /// Heap block of larger data, 0 for none. Written by the heap.
+    pub block: AtomicU64,
+    /// Reference to another cell, 0 for none: the lock of a value, what a view keeps.
+    pub refers_to: AtomicU64,
+    /// Births in the family when this object was made.
+    born: AtomicU64,
+    /// More blocks, and words for what the kind makes of them.
+    pub extra: [AtomicU64; 4],
+}
+
+const _: () = assert!(size_of::<Cell>() == 128);
+
+/// A reference to a cell that outlives neither the object nor the family: what handles, arguments
+/// and messages carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Index of the cell.
+    pub index: u64,
+    /// Its generation.
+    pub generation: u32,
+    /// Its kind.
+    pub kind: u8,
+}
+
+impl Reference {
+    /// As one word: kind, generation, index. Never 0.
+    pub fn to_bits(self) -> u64 {
+        (self.kind as u64) << 56 | (self.generation as u64 & 0xf_ffff) << 32 | self.index & 0xffff_ffff
+    }
+
+    /// The reverse; whether the object is there is for [`Reference::cell`] to say.
+    pub fn from_bits(bits: u64) -> Reference {
+        Reference { kind: (bits >> 56) as u8, generation: (bits >> 32) as u32 & 0xf_ffff, index: bits & 0xffff_ffff }
+    }
+
+    /// The cell, if the object still is what the reference says.
+    pub fn cell(self, arena: Arena) -> Option<&'static Cell> {
+        let cell = arena.cell(self.index)?;
+        let life = cell.life.load(Acquire);
+        let same = life & KIND == self.kind as u64 && generation_of(life) == self.generation;
+        same.then_some(cell)
+    }
+}
+
+fn generation_of(life: u64) -> u32 {
+    ((life & GENERATION) >> GENERATION_SHIFT) as u32
+}
+
+impl Cell {
+    /// A free cell that is now of `kind` and held by the process in `slot`. Its fields are zero except
+    /// the lock word, which is free.
+    pub fn claim(arena: Arena, kind: Kind, slot: u32) -> Result<&'static Cell> {
+        let header = arena.header();
+        if header.cells_free.load(Relaxed) > 0
+            && let Some(cell) = Cell::search(arena, kind, slot)
+        {
+            return Ok(cell);
+        }
+        loop {
+            let index = header.cell_high.fetch_add(1, Relaxed);
+            let Some(cell) = arena.cell(index) else {
+                header.cell_high.fetch_sub(1, Relaxed);
+                return Cell::search_all(arena, kind, slot).ok_or(Error::NoMemory("the family has too many objects"));
+            };
+            if cell.try_claim(arena, kind, slot) {
+                return Ok(cell);
+            }
+        }
+    }
+
+    /// Looks near the hint; a short search, for beyond it a fresh cell is cheaper.
+    fn search(arena: Arena, kind: Kind, slot: u32) -> Option<&'static Cell> {
+        let header = arena.header();
+        let (high, start) = (header.cell_high.load(Relaxed), header.cell_hint.load(Relaxed));
+        let reach = if header.cells_free.load(Relaxed) > high / 2 { high } else { 64 };
+        let found = (0..reach).map(|step| 1 + (start + step) % high.max(2)).find_map(|index| {
+            let cell = arena.cell(index).filter(|_| index < high)?;
+            cell.try_claim(arena, kind, slot).then_some((cell, index))
+        });
+        let (cell, index) = found?;
+        header.cell_hint.store(index, Relaxed);
+        let _ = header.cells_free.fetch_update(Relaxed, Relaxed, |free| Some(free.saturating_sub(1)));
+        Some(cell)
+    }
+
+    fn search_all(arena: Arena, kind: Kind, slot: u32) -> Option<&'static Cell> {
+        let high = arena.header().cell_high.load(Relaxed);
+        (1..high).filter_map(|index| arena.cell(index)).find(|cell| cell.try_claim(arena, kind, slot))
+    }
+
+    fn try_claim(&self, arena: Arena, kind: Kind, slot: u32) -> bool {
+        let life = self.life.load(Relaxed);
+        let claimed = (life & GENERATION) | (slot as u64) << CREATOR_SHIFT | kind as u64;
+        if life & KIND != Kind::Free as u64 || self.life.compare_exchange(life, claimed, AcqRel, Relaxed).is_err() {
+            return false;
+        }
+        self.born.store(arena.header().births.load(Acquire), Relaxed);
+        true
+    }
+
+    /// What the cell is now.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        Kind::of(self.life.load(Acquire))
+    }
+
+    /// Its generation.
+    #[inline(always)]
+    pub fn generation(&self) -> u32 {
+        generation_of(self.life.load(Acquire))
+    }
+
+    /// Slot of the process that holds it, 0 for none.
+    pub fn creator(&self) -> u32 {
+        ((self.life.load(Acquire) & CREATOR) >> CREATOR_SHIFT) as u32
+    }
+
+    /// A reference to the object that the cell is now.
+    pub fn reference(&self, arena: Arena) -> Reference {
+        let life = self.life.load(Acquire);
+        Reference { index: arena.cell_index(self), generation: generation_of(life), kind: (life & KIND) as u8 }
+    }
+
+    /// Makes this cell, which the caller holds, refer to `target`, which must still be there.
+    pub fn refer(&self, arena: Arena, target: Reference) -> Result<()> {
+        self.refers_to.store(target.to_bits(), Release);
+        // After the store: a collector of the target that looked for references before it now fails.
+        let cell = arena.cell(target.index).ok_or(Error::BadHandle("the object is gone".into()))?;
+        let mut life = cell.life.load(Acquire);
+        loop {
+            if life & KIND != target.kind as u64 || generation_of(life) != target.generation {
+                self.refers_to.store(0, Release);
+                return Err(Error::BadHandle("the object is gone".into()));
+            }
+            let kept = (life | KEPT).wrapping_add(VERSION_ONE);
+            match cell.life.compare_exchange(life, kept, AcqRel, Acquire) {
+                Ok(_) => return Ok(()),
+                Err(now) => life = now,
+            }
+        }
+    }
+
+    /// The process in `slot` holds the object no longer; it goes if nobody else needs it.
+    pub fn let_go(&self, arena: Arena, generation: u32, slot: u32) {
+        let mut life = self.life.load(Acquire);
+        loop {
+            let creator = (life & CREATOR) >> CREATOR_SHIFT;
+            let mine = creator == slot as u64 && generation_of(life) == generation;
+            if !mine || Kind::of(life) == Kind::Free || Kind::of(life) == Kind::Ending {
+                return;
+            }
+            match self.life.compare_exchange(life, life & !CREATOR, AcqRel, Acquire) {
+                Ok(_) => break,
+                Err(now) => life = now,
+            }
+        }
+        self.collect(arena, slot);
+    }
+
+    /// Takes the object apart if nobody needs it any more. `slot` is the calling process.
+    pub fn collect(&self, arena: Arena, slot: u32) {
+        let life = self.life.load(Acquire);
+        let kind = Kind::of(life);
+        if kind == Kind::Free || kind == Kind::Ending || life & CREATOR != 0 || self.is_needed(arena, life) {
+            return;
+        }
+        let ending = (life & GENERATION) | (slot as u64) << CREATOR_SHIFT | Kind::Ending as u64;
+        // A failure means that somebody began to refer to it, or collects it already.
+        if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
+            self.end(arena, slot);
+        }
+    }
+
+    fn is_needed(&self, arena: Arena, life: u64) -> bool {
+        let born = self.born.load(Relaxed);
+        let high = arena.header().member_high.load(Acquire);
+        let inherited = arena.header().births.load(Acquire) > born
+            && (1..=high).map(|slot| arena.member(slot)).any(|member| {
+                matches!(member.state(), State::Claimed | State::Alive) && member.inherits.load(Acquire) > born
+            });
+        inherited || (life & KEPT != 0 && self.is_referred_to(arena))
+    }
+
+    fn is_referred_to(&self, arena: Arena) -> bool {
+        let me = self.reference(arena).to_bits();
+        let high = arena.header().cell_high.load(Acquire);
+        (1..high).filter_map(|index| arena.cell(index)).any(|cell| {
+            let kind = cell.kind();
+            kind != Kind::Free && kind != Kind::Ending && cell.refers_to.load(Acquire) == me
+        })
+    }
+
+    /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began.
+    fn end(&self, arena: Arena, slot: u32) {
+        let next = (self.generation() + 1) & 0xf_ffff;
+        self.lock.retire(next as u16);
+        for field in std::iter::once(&self.block).chain(&self.extra[..2]) {
+            // SAFETY of reference: cells are never unmapped, see `Arena::cell`.
+            if let Some(field) = arena.word(arena.offset_of(field)) {
+                // A damaged block is lost, and nothing else.
+                let _ = Heap::of(arena).give(field);
+            }
+        }
+        let target = self.refers_to.swap(0, AcqRel);
+        for word in self.inline.iter().chain(&self.extra).chain([&self.len, &self.block]) {
+            word.store(0, Relaxed);
+        }
+        for word in [&self.owner_thread, &self.depth, &self.flags, &self.type_code] {
+            word.store(0, Relaxed);
+        }
+        arena.header().cells_free.fetch_add(1, Relaxed);
+        arena.header().cell_hint.store(arena.cell_index(self).saturating_sub(1), Relaxed);
+        self.life.store((next as u64) << GENERATION_SHIFT, Release);
+        if target != 0
+            && let Some(cell) = Reference::from_bits(target).cell(arena)
+        {
+            cell.collect(arena, slot);
+        }
+    }
+
+    /// The repair of one cell after the death of the process in `dead`, by the process in `slot`.
+    /// See [`super::repair`].
+    pub(super) fn repair(&self, arena: Arena, dead: u32, force: bool, slot: u32) {
+        let kind = self.kind();
+        if kind == Kind::Ending && self.creator() == dead {
+            self.end(arena, slot);
+        } else if kind != Kind::Free && kind != Kind::Ending {
+            self.lock.repair(dead, force);
+            self.let_go(arena, self.generation(), dead);
+            if self.creator() == 0 {
+                self.collect(arena, slot);
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Blocks of any size in the arena.
+//!
+//! Power-of-two classes from 64 bytes, each with a free list (last in, first out: warm memory first),
+//! beyond them a bump pointer; never coalesced, since the arena is sparse and address space plentiful.
+//! All of it under one internal lock.
+//!
+//! A block always belongs to a *field*: a word of the arena (in a cell, a lane) that holds its offset.
+//! Every operation first writes a redo record with absolute values, then does its stores, then clears
+//! the record. Whoever takes the lock from a dead owner repeats the record: a death between any two
+//! instructions neither loses a block nor gives one out twice.
+
+use super::arena::Arena;
+use super::internal_lock::InternalLock;
+use super::real::Real;
+use crate::error::{Error, Result};
+use crate::sys::memory_file;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+const LEAST_SHIFT: u32 = 6;
+const CLASSES: usize = 40;
+const HEADER: u64 = 16;
+const PAGE: u64 = 4096;
+
+/// Free blocks at least this large have their pages given back once more than `KEEP` bytes lie idle.
+const LARGE: u64 = 1 << 20;
+const KEEP: u64 = 128 << 20;
+
+const IDLE: u32 = 0;
+const TAKE: u32 = 1;
+const EXTEND: u32 = 2;
+const GIVE: u32 = 3;
+
+const USED: u32 = 0xca50_0001;
+const FREE: u32 = 0xca50_0002;
+
+/// What stands before the bytes of every block. Written only under the heap's lock.
+#[repr(C)]
+struct BlockHeader {
+    class: AtomicU32,
+    state: AtomicU32,
+    /// Next free block of the class, while this one is free.
+    next: AtomicU64,
+}
+
+/// What the holder of the lock is doing; `what` is written last and cleared first.
+#[repr(C)]
+struct Redo {
+    what: AtomicU32,
+    class: AtomicU32,
+    block: AtomicU64,
+    /// TAKE: the new head of the list. EXTEND: the new end of the heap. GIVE: the old head.
+    next: AtomicU64,
+    /// Offset of the field that gets or loses the block.
+    field: AtomicU64,
+}
+
+/// The heap's words in the arena's header; all but `idle` are written under `lock` only.
+#[repr(C)]
+pub struct HeapRoot {
+    lock: InternalLock<Real>,
+    redo: Redo,
+    end: AtomicU64,
+    /// Bytes of large free blocks whose pages are still there: a hint.
+    idle: AtomicU64,
+    free: [AtomicU64; CLASSES],
+}
+
+/// The heap of an arena.
+#[derive(Clone, Copy)]
+pub struct Heap {
+    arena: Arena,
+    root: &'static HeapRoot,
+}
+
+impl HeapRoot {
+    /// An empty heap that begins at `offset`.
+    pub(super) fn create(&self, offset: u64) {
+        self.end.store(offset, Relaxed);
+    }
+}
+
+fn class_of(len: u64) -> Option<u32> {
+    let whole = len.checked_add(HEADER)?.checked_next_power_of_two()?;
+    let class = whole.trailing_zeros().saturating_sub(LEAST_SHIFT);
+    ((class as usize) < CLASSES).then_some(class)
+}
+
+fn class_size(class: u32) -> u64 {
+    1 << (class + LEAST_SHIFT)
+}
+
+impl Heap {
+    /// The heap of `arena`.
+    pub fn of(arena: Arena) -> Heap {
+        Heap { arena, root: &arena.header().heap }
+    }
+
+    /// A block of at least `len` bytes, aligned to 16, whose offset is stored in `field`, a word of
+    /// the arena that is 0 now. Its bytes are whatever they were.
+    pub fn take(self, len: u64, field: &'static AtomicU64) -> Result<u64> {
+        let class = class_of(len).ok_or(Error::NoMemory("a block larger than the arena"))?;
+        let guard = self.root.lock.lock();
+        if guard.owner_died {
+            self.repeat();
+        }
+        let head = self.root.free[class as usize].load(Relaxed);
+        let (what, block, next) = if head != 0 {
+            (TAKE, head, self.block(head)?.next.load(Relaxed))
+        } else {
+            let end = self.root.end.load(Relaxed);
+            let next =
+                end.checked_add(class_size(class)).filter(|next| *next <= self.arena.header().size.load(Relaxed));
+            (EXTEND, end, next.ok_or(Error::NoMemory("the arena is full"))?)
+        };
+        self.record(what, class, block, next, field);
+        self.repeat();
+        drop(guard);
+        if head != 0 && class_size(class) >= LARGE {
+            let _ = self.root.idle.fetch_update(Relaxed, Relaxed, |idle| Some(idle.saturating_sub(class_size(class))));
+        }
+        Ok(block + HEADER)
+    }
+
+    /// Gives back the block of `field`, if it has one; `field` is 0 afterwards. Nobody uses the block.
+    pub fn give(self, field: &'static AtomicU64) -> Result<()> {
+        let offset = field.load(Relaxed);
+        if offset == 0 {
+            return Ok(());
+        }
+        let block = offset.wrapping_sub(HEADER);
+        let header = self.block(block)?;
+        let class = header.class.load(Relaxed);
+        if header.state.load(Relaxed) != USED || class as usize >= CLASSES {
+            return Err(Error::Panic("a heap block was damaged or given back twice".into()));
+        }
+        self.give_pages_back(block, class_size(class));
+        let guard = self.root.lock.lock();
+        if guard.owner_died {
+            self.repeat();
+        }
+        let head = self.root.free[class as usize].load(Relaxed);
+        self.record(GIVE, class, block, head, field);
+        self.repeat();
+        Ok(())
+    }
+
+    /// Bytes that the block at `offset` has room for.
+    pub fn capacity(self, offset: u64) -> Result<u64> {
+        let class = self.block(offset.wrapping_sub(HEADER))?.class.load(Relaxed);
+        if class as usize >= CLASSES {
+            return Err(Error::Panic("a heap block was damaged".into()));
+        }
+        Ok(class_size(class) - HEADER)
+    }
+
+    /// Bytes of the heap ever used, and the number of free blocks: for tests and diagnosis.
+    pub fn usage(self) -> (u64, u64) {
+        let guard = self.root.lock.lock();
+        if guard.owner_died {
+            self.repeat();
+        }
+        let mut blocks = 0;
+        for list in &self.root.free {
+            let mut block = list.load(Relaxed);
+            while let (true, Ok(header)) = (block != 0, self.block(block)) {
+                blocks += 1;
+                block = header.next.load(Relaxed);
+            }
+        }
+        (self.root.end.load(Relaxed) - self.arena.header().heap_at.load(Relaxed), blocks)
+    }
+
+    fn block(self, block: u64) -> Result<&'static BlockHeader> {
+        let inside = block >= self.arena.header().heap_at.load(Relaxed) && block.is_multiple_of(16);
+        let address = inside.then(|| self.arena.address(block, HEADER)).flatten();
+        let address = address.ok_or(Error::Panic("a heap offset points nowhere".into()))?;
+        // SAFETY: `address` is inside the mapping, which is never unmapped, and aligned to 16; the header
+        // is made of atomics, for which any bytes are valid.
+        Ok(unsafe { &*address.cast::<BlockHeader>() })
+    }
+
+    fn record(self, what: u32, class: u32, block: u64, next: u64, field: &'static AtomicU64) {
+        let redo = &self.root.redo;
+        redo.class.store(class, Relaxed);
+        redo.block.store(block, Relaxed);
+        redo.next.store(next, Relaxed);
+        redo.field.store(self.arena.offset_of(field), Relaxed);
+        redo.what.store(what, Release);
+    }
+
+    /// Does what the redo record says, from the first store to the last; the lock is held.
+    fn repeat(self) {
+        let redo = &self.root.redo;
+        let what = redo.what.load(Relaxed);
+        let (class, block) = (redo.class.load(Relaxed), redo.block.load(Relaxed));
+        let next = redo.next.load(Relaxed);
+        let (Ok(header), Some(field)) = (self.block(block), self.arena.word(redo.field.load(Relaxed))) else {
+            redo.what.store(IDLE, Release);
+            return;
+        };
+        let list = &self.root.free[class as usize % CLASSES];
+        match what {
+            TAKE | EXTEND => {
+                header.class.store(class, Relaxed);
+                header.state.store(USED, Relaxed);
+                if what == TAKE {
+                    list.store(next, Release)
+                } else {
+                    self.root.end.store(next, Release)
+                }
+                field.store(block + HEADER, Release);
+            }
+            GIVE => {
+                header.next.store(next, Relaxed);
+                header.state.store(FREE, Relaxed);
+                list.store(block, Release);
+                field.store(0, Release);
+            }
+            _ => return,
+        }
+        redo.what.store(IDLE, Release);
+    }
+
+    /// The block is still used, by the caller alone, so this needs no lock.
+    fn give_pages_back(self, block: u64, size: u64) {
+        if size < LARGE || self.root.idle.fetch_add(size, Relaxed) + size <= KEEP {
+            return;
+        }
+        self.root.idle.fetch_sub(size, Relaxed);
+        let from = (block + HEADER).next_multiple_of(PAGE);
+        let to = (block + size) & !(PAGE - 1);
+        if let Some(address) = self.arena.address(from, to.saturating_sub(from)) {
+            // SAFETY: the pages lie wholly inside a block that the caller gives back and nobody uses.
+            unsafe { memory_file::give_back(address, (to - from) as usize) };
+        }
+    }
+}

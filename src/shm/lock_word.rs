@@ -1,0 +1,231 @@
+//! The lock word of users' locks: an owner, and everybody who waits for it.
+//!
+//! ```text
+//! bit 63         47           32 31 30 29          12 11        0
+//!    | generation | waiter count | W | D | epoch      | owner     |
+//! ```
+//! - `owner`: member slot of the process that holds the lock, 0 when free. Written by whoever
+//!   acquires and releases (in any process: a lock may be released by anyone), and by the repairer.
+//! - `epoch`: raised by every repair and when the object ends. It is in the half that sleepers
+//!   compare, so nobody can fall asleep, or stay counted, across a repair.
+//! - `D`: an owner died holding it. Set by the repairer, cleared by whoever recovers.
+//! - `W`: a release must wake somebody; a function of the count, see [`super::internal_lock`].
+//! - `waiter count`: sleepers counted since the last repair. Killed sleepers are counted until the
+//!   repair of their death resets the count and wakes everybody, who count themselves again.
+//! - `generation`: of the object that the lock belongs to. A thread still inside a call on a lock
+//!   that was freed meanwhile finds another generation and touches nothing.
+//!
+//! Nobody but the repairer of a death ([`LockWord::repair`]) needs to know who waits where: *any*
+//! death wakes everybody, which covers every wake that died with its messenger.
+
+use super::memory::{Deadline, Memory, Wake, Word64};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+const OWNER: u64 = 0xfff;
+const EPOCH_ONE: u64 = 1 << 12;
+const EPOCH: u64 = 0x3_ffff << 12;
+const DIED: u64 = 1 << 30;
+const WAITERS: u64 = 1 << 31;
+const COUNT_ONE: u64 = 1 << 32;
+const COUNT: u64 = 0xffff << 32;
+const GENERATION: u64 = 0xffff << 48;
+
+/// About 2 µs: longer than a short critical section, far shorter than a sleep and a wake.
+const SPINS: u32 = 100;
+
+/// How an acquire ended. Only [`Acquired::Held`] holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquired {
+    /// The caller's process is the owner now.
+    Held,
+    /// An owner died holding it, and nobody has recovered it since.
+    OwnerDied,
+    /// Not within its time.
+    TimedOut,
+    /// A signal handler ran.
+    Interrupted,
+    /// The object that the lock belonged to is gone.
+    Gone,
+}
+
+/// How a release ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Released {
+    /// The lock is free.
+    Free,
+    /// Nobody held it.
+    NotHeld,
+    /// The object that the lock belonged to is gone.
+    Gone,
+}
+
+/// A lock word in shared memory; all zero is a free lock of generation 0.
+#[repr(transparent)]
+pub struct LockWord<M: Memory> {
+    word: M::W64,
+}
+
+fn with_waiters(word: u64) -> u64 {
+    if word & COUNT > 0 { word | WAITERS } else { word & !WAITERS }
+}
+
+impl<M: Memory> LockWord<M> {
+    /// Wraps a word.
+    pub const fn from_word(word: M::W64) -> Self {
+        LockWord { word }
+    }
+
+    /// The raw word, for diagnosis and tests.
+    pub fn bits(&self) -> u64 {
+        self.word.load(Acquire)
+    }
+
+    /// Slot of the owner, 0 when free; `None` if the object is of another generation.
+    #[inline]
+    pub fn owner(&self, generation: u16) -> Option<u32> {
+        let word = self.word.load(Acquire);
+        (word >> 48 == generation as u64).then_some((word & OWNER) as u32)
+    }
+
+    /// One attempt without a look at anything else: true if the lock is held now.
+    #[inline(always)]
+    pub fn try_acquire(&self, generation: u16, slot: u32) -> bool {
+        let seen = self.word.load(Relaxed);
+        let free = seen & (OWNER | DIED) == 0 && seen >> 48 == generation as u64;
+        free && self.word.compare_exchange(seen, seen | slot as u64, Acquire, Relaxed).is_ok()
+    }
+
+    /// Acquires for the process in `slot`. `recover`: also from a dead owner, whose mark goes.
+    /// `alarm` is asked before each sleep for a word whose change must end the sleep too.
+    pub fn acquire<'a>(
+        &self,
+        generation: u16,
+        slot: u32,
+        recover: bool,
+        deadline: Deadline,
+        mut alarm: impl FnMut() -> Option<(&'a M::W32, u32)>,
+    ) -> Acquired {
+        let mut counted_in = None;
+        let mut spins = 0;
+        let mut ending = None;
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            if seen >> 48 != generation as u64 {
+                return Acquired::Gone;
+            }
+            let mine = counted_in == Some(seen & EPOCH);
+            if seen & OWNER == 0 {
+                let died = seen & DIED != 0 && !recover;
+                let taken = if died { seen } else { (seen & !DIED) | slot as u64 };
+                match self.word.compare_exchange(seen, uncount(taken, mine), Acquire, Relaxed) {
+                    Ok(_) if died => return Acquired::OwnerDied,
+                    Ok(_) => return Acquired::Held,
+                    Err(now) => seen = now,
+                }
+                continue;
+            }
+            if let Some(ending) = ending {
+                match self.word.compare_exchange(seen, uncount(seen, mine), Relaxed, Relaxed) {
+                    Ok(_) => return ending,
+                    Err(now) => seen = now,
+                }
+                continue;
+            }
+            if deadline == Some(0) {
+                return Acquired::TimedOut;
+            }
+            if spins < SPINS {
+                spins += 1;
+                M::spin_hint();
+                seen = self.word.load(Relaxed);
+                continue;
+            }
+            // Count and bit in one step: a release that sees one sees the other.
+            let counted = if mine || seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
+            let sleeping = counted | WAITERS;
+            if sleeping != seen
+                && let Err(now) = self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed)
+            {
+                seen = now;
+                continue;
+            }
+            counted_in = Some(seen & EPOCH);
+            // Whatever ended the sleep, look once more before leaving: a wake that this thread
+            // consumed would otherwise be lost to the others.
+            match M::wait64(&self.word, sleeping as u32, alarm(), deadline) {
+                Wake::Look => {}
+                Wake::TimedOut => ending = Some(Acquired::TimedOut),
+                Wake::Interrupted => ending = Some(Acquired::Interrupted),
+            }
+            seen = self.word.load(Relaxed);
+        }
+    }
+
+    /// Frees the lock, whoever held it, and wakes a waiter if there is one.
+    #[inline]
+    pub fn release(&self, generation: u16) -> Released {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            if seen >> 48 != generation as u64 {
+                return Released::Gone;
+            }
+            if seen & OWNER == 0 {
+                return Released::NotHeld;
+            }
+            match self.word.compare_exchange(seen, with_waiters(seen & !OWNER), Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        if seen & COUNT > 0 {
+            M::wake64(&self.word, 1);
+        }
+        Released::Free
+    }
+
+    /// The repair of the death of the process in `slot`: its lock is marked, and every waiter is
+    /// woken to look again. `force`: an earlier repairer may have died between its store and its
+    /// wake, so wake whatever the word says. May be repeated.
+    pub fn repair(&self, slot: u32, force: bool) {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let dead = seen & OWNER == slot as u64;
+            if !dead && seen & COUNT == 0 && !force {
+                return;
+            }
+            let marked = if dead { (seen & !OWNER) | DIED } else { seen };
+            match self.word.compare_exchange(seen, next_epoch(marked), Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        M::wake64(&self.word, u32::MAX);
+    }
+
+    /// The object ends: from here on the word belongs to `generation`, free, and every sleeper finds
+    /// its own object gone. Written only by whoever frees the cell. May be repeated.
+    pub fn retire(&self, generation: u16) {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let fresh = next_epoch(seen & EPOCH) | ((generation as u64) << 48 & GENERATION);
+            match self.word.compare_exchange(seen, fresh, Release, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        M::wake64(&self.word, u32::MAX);
+    }
+}
+
+/// One waiter less, if it is counted. A full count is sticky until the next repair: how many it
+/// stands for is no longer known.
+fn uncount(word: u64, mine: bool) -> u64 {
+    let exact = mine && word & COUNT > 0 && word & COUNT != COUNT;
+    with_waiters(if exact { word - COUNT_ONE } else { word })
+}
+
+/// The same word with nobody counted, in the next epoch.
+fn next_epoch(word: u64) -> u64 {
+    let epoch = (word + EPOCH_ONE) & EPOCH;
+    (word & !(EPOCH | COUNT | WAITERS)) | epoch
+}

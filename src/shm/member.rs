@@ -1,0 +1,259 @@
+//! Members: one record per process of a family.
+//!
+//! What decides a member's fate is one word:
+//! ```text
+//! bit 63    60 59       48 47        36 35   32 31         8 7     4 3     0
+//!    | flags  | parent    | repairer   |       | generation | flags | state |
+//! ```
+//! | state | set by | meaning |
+//! |---|---|---|
+//! | Free | repairer, parent | nobody |
+//! | Claimed | the parent, before it forks | a child may exist soon |
+//! | Alive | parent or child, whoever is first after the fork | a process |
+//! | Dead | whoever has proof: a readable pidfd, a reaped child | awaits repair |
+//! | Repairing | the repairer, named in the word | its traces are being removed |
+//! | Gone | the repairer | repaired; the parent may still read its exit record |
+//!
+//! `REDO`: an earlier repairer died half-way: wake whoever may sleep, whatever the words say.
+
+use super::arena::{Arena, MEMBERS};
+use crate::error::{Error, Result};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+const STATE: u64 = 0xf;
+const REDO: u64 = 1 << 4;
+const GENERATION_SHIFT: u32 = 8;
+const GENERATION: u64 = 0xff_ffff << GENERATION_SHIFT;
+const REPAIRER_SHIFT: u32 = 36;
+const REPAIRER: u64 = 0xfff << REPAIRER_SHIFT;
+const PARENT_SHIFT: u32 = 48;
+const PARENT: u64 = 0xfff << PARENT_SHIFT;
+
+/// See the table above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[allow(missing_docs)]
+pub enum State {
+    Free = 0,
+    Claimed = 1,
+    Alive = 2,
+    Dead = 3,
+    Repairing = 4,
+    Gone = 5,
+}
+
+impl State {
+    fn of(word: u64) -> State {
+        match word & STATE {
+            0 => State::Free,
+            1 => State::Claimed,
+            2 => State::Alive,
+            3 => State::Dead,
+            4 => State::Repairing,
+            _ => State::Gone,
+        }
+    }
+}
+
+/// What a member does in its family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Role {
+    /// The program that the family began with, or one that attached.
+    Host = 1,
+    /// A process that a program started.
+    Process = 2,
+    /// Repairs what the dead leave; may make workers.
+    Keeper = 3,
+    /// Runs tasks of a pool.
+    Worker = 4,
+}
+
+/// One process of the family.
+#[repr(C, align(64))]
+pub struct Member {
+    fate: AtomicU64,
+    /// Process id. Written by parent and child, the same value.
+    pub pid: AtomicU32,
+    /// [`Role`]. Written with the claim.
+    pub role: AtomicU32,
+    /// Inode of its pidfd where the kernel tells processes apart by it (6.9 and later), else 0 or a
+    /// constant. Written by the parent, read by whoever opens a pidfd by number, against reuse of the pid.
+    pub pidfd_inode: AtomicU64,
+    /// How it ended, as it said itself: [`Member::record_exit`].
+    exit: AtomicU32,
+    /// Generation of the parent's slot. Written with the claim.
+    parent_generation: AtomicU32,
+    /// Not 0: ends with its parent. Written with the claim.
+    pub daemon: AtomicU32,
+    /// Births at the moment whose memory it has: it may hold handles of objects born before. Written
+    /// with the claim.
+    pub inherits: AtomicU64,
+}
+
+const EXIT_RECORDED: u32 = 1 << 31;
+
+/// A member, together with the generation of its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemberId {
+    /// Index in the table.
+    pub slot: u32,
+    /// Which of the members that this slot had.
+    pub generation: u32,
+}
+
+fn generation_of(fate: u64) -> u32 {
+    ((fate & GENERATION) >> GENERATION_SHIFT) as u32
+}
+
+impl Member {
+    /// Claims a slot for a process that `parent` is about to make.
+    pub fn claim(arena: Arena, parent: MemberId, role: Role, inherits: Inherits) -> Result<MemberId> {
+        let header = arena.header();
+        for slot in 1..MEMBERS as u32 {
+            let member = arena.member(slot);
+            let fate = member.fate.load(Acquire);
+            if State::of(fate) != State::Free {
+                continue;
+            }
+            header.member_high.fetch_max(slot, AcqRel);
+            let claimed = (fate & GENERATION) | (parent.slot as u64) << PARENT_SHIFT | State::Claimed as u64;
+            if member.fate.compare_exchange(fate, claimed, AcqRel, Relaxed).is_err() {
+                continue;
+            }
+            let births = header.births.fetch_add(1, AcqRel) + 1;
+            let inherits = match inherits {
+                Inherits::Everything => births,
+                Inherits::As(other) => arena.member(other).inherits.load(Acquire),
+                Inherits::Nothing => 0,
+            };
+            member.inherits.store(inherits, Release);
+            member.role.store(role as u32, Relaxed);
+            member.pid.store(0, Relaxed);
+            member.pidfd_inode.store(0, Relaxed);
+            member.daemon.store(0, Relaxed);
+            member.parent_generation.store(parent.generation, Relaxed);
+            member.exit.store(0, Release);
+            return Ok(MemberId { slot, generation: generation_of(fate) });
+        }
+        Err(Error::NoMemory("the family has too many processes"))
+    }
+
+    /// What it is now.
+    pub fn state(&self) -> State {
+        State::of(self.fate.load(Acquire))
+    }
+
+    /// Its state and generation, read at once.
+    pub fn identity(&self) -> (State, u32) {
+        let fate = self.fate.load(Acquire);
+        (State::of(fate), generation_of(fate))
+    }
+
+    /// Slot of the process that made it.
+    pub fn parent(&self) -> u32 {
+        ((self.fate.load(Acquire) & PARENT) >> PARENT_SHIFT) as u32
+    }
+
+    /// Whether the process that made it lives. Those that nobody made have no parent to lose.
+    pub fn has_parent(&self, arena: Arena) -> bool {
+        let parent = self.parent();
+        let (state, generation) = arena.member(parent).identity();
+        let lives = matches!(state, State::Claimed | State::Alive);
+        parent == 0 || lives && generation == self.parent_generation.load(Acquire)
+    }
+
+    /// Slot of the process that repairs it, while it is [`State::Repairing`].
+    pub fn repairer(&self) -> u32 {
+        ((self.fate.load(Acquire) & REPAIRER) >> REPAIRER_SHIFT) as u32
+    }
+
+    /// The role of the member.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.role.load(Acquire) == role as u32
+    }
+
+    fn change(&self, generation: u32, from: &[State], to: impl Fn(u64) -> u64) -> Option<u64> {
+        let mut fate = self.fate.load(Acquire);
+        loop {
+            if generation_of(fate) != generation || !from.contains(&State::of(fate)) {
+                return None;
+            }
+            match self.fate.compare_exchange(fate, to(fate), AcqRel, Acquire) {
+                Ok(_) => return Some(fate),
+                Err(now) => fate = now,
+            }
+        }
+    }
+
+    /// The process exists; said by its parent and by itself. False if its slot was taken away, since
+    /// its parent died: then it must not go on.
+    pub fn set_alive(&self, generation: u32, pid: u32) -> bool {
+        self.pid.store(pid, Release);
+        let alive = |fate: u64| (fate & !STATE) | State::Alive as u64;
+        self.change(generation, &[State::Claimed], alive).is_some() || self.identity() == (State::Alive, generation)
+    }
+
+    /// Gives up a claim: there will be no process.
+    pub fn give_up(&self, generation: u32) {
+        self.change(generation, &[State::Claimed], |fate| freed(fate));
+    }
+
+    /// The process is dead; the caller has proof.
+    pub fn set_dead(&self, generation: u32) {
+        self.change(generation, &[State::Claimed, State::Alive], |fate| (fate & !STATE) | State::Dead as u64);
+    }
+
+    /// Claims the repair for the process in `slot`. The answer says whether an earlier repairer died at it.
+    pub fn begin_repair(&self, generation: u32, slot: u32) -> Option<bool> {
+        let repairing =
+            |fate: u64| (fate & !(STATE | REPAIRER)) | (slot as u64) << REPAIRER_SHIFT | State::Repairing as u64;
+        self.change(generation, &[State::Dead], repairing).map(|fate| fate & REDO != 0)
+    }
+
+    /// The repair is done. The slot is free at once if no parent will ask for its exit.
+    pub fn end_repair(&self, generation: u32, parent_asks: bool) {
+        let gone = |fate: u64| (fate & !(STATE | REPAIRER | REDO)) | State::Gone as u64;
+        let next = |fate: u64| if parent_asks { gone(fate) } else { freed(fate) };
+        self.change(generation, &[State::Repairing], next);
+    }
+
+    /// The repairer died: somebody else must do it again.
+    pub fn redo_repair(&self, generation: u32) {
+        self.change(generation, &[State::Repairing], |fate| (fate & !(STATE | REPAIRER)) | REDO | State::Dead as u64);
+    }
+
+    /// The parent has what it wants to know, or is dead itself.
+    pub fn forget(&self, generation: u32) {
+        self.change(generation, &[State::Gone], freed);
+    }
+
+    /// The process itself says how it ends, for where the kernel will not.
+    pub fn record_exit(&self, code: i32) {
+        self.exit.store(EXIT_RECORDED | (code as u32 & 0xff), Release);
+    }
+
+    /// What [`Member::record_exit`] said.
+    pub fn recorded_exit(&self) -> Option<i32> {
+        let exit = self.exit.load(Acquire);
+        (exit & EXIT_RECORDED != 0).then_some((exit & 0xff) as i32)
+    }
+}
+
+fn freed(fate: u64) -> u64 {
+    (fate.wrapping_add(1 << GENERATION_SHIFT)) & GENERATION | State::Free as u64
+}
+
+/// Nobody: the parent of a process that the family did not make.
+pub const NOBODY: MemberId = MemberId { slot: 0, generation: 0 };
+
+/// Whose objects a new member may hold without having been given them.
+#[derive(Debug, Clone, Copy)]
+pub enum Inherits {
+    /// All that exist now: a fork of a program.
+    Everything,
+    /// What another member inherited: a worker has the memory of its template.
+    As(u32),
+    /// None: it runs nothing but our own code, or began with exec.
+    Nothing,
+}

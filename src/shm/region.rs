@@ -1,0 +1,92 @@
+//! A range of bytes in the arena, accessed by copies only.
+
+use super::arena::Arena;
+
+/// Bytes of the arena; the range was checked when the region was made, and the arena is never unmapped.
+#[derive(Clone, Copy)]
+pub struct Region {
+    address: *mut u8,
+    len: usize,
+}
+
+// SAFETY: a region is an address into a mapping that lives for ever; all access is by raw copies.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// No bytes.
+    pub const EMPTY: Region = Region { address: std::ptr::without_provenance_mut(16), len: 0 };
+
+    /// `len` bytes at `offset`, if they lie in the arena.
+    pub fn of(arena: Arena, offset: u64, len: u64) -> Option<Region> {
+        Some(Region { address: arena.address(offset, len)?, len: usize::try_from(len).ok()? })
+    }
+
+    /// The bytes of some words of the arena.
+    pub fn of_words(words: &'static [std::sync::atomic::AtomicU64]) -> Region {
+        Region { address: words.as_ptr().cast_mut().cast(), len: size_of_val(words) }
+    }
+
+    /// Its length in bytes.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Where it lies in this process.
+    #[inline(always)]
+    pub fn address(self) -> *mut u8 {
+        self.address
+    }
+
+    /// A part of it; `None` if that is not inside.
+    #[inline(always)]
+    pub fn part(self, at: usize, len: usize) -> Option<Region> {
+        let end = at.checked_add(len)?;
+        (end <= self.len).then(|| Region { address: self.address.wrapping_add(at), len })
+    }
+
+    /// Copies `bytes` to its beginning; false if they do not fit.
+    #[inline(always)]
+    pub fn write(self, bytes: &[u8]) -> bool {
+        if bytes.len() > self.len {
+            return false;
+        }
+        // SAFETY: the region is inside the mapping (checked when it was made) and holds `bytes.len()`
+        // bytes; `bytes` is memory of this process that nobody else writes. Who else may write the region
+        // is for the protocol around it to rule out; a torn copy is the worst that could happen.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address, bytes.len()) };
+        true
+    }
+
+    /// Copies its beginning to `bytes`; false if it is shorter.
+    #[inline(always)]
+    pub fn read(self, bytes: &mut [u8]) -> bool {
+        if bytes.len() > self.len {
+            return false;
+        }
+        // SAFETY: as `write`, the other way round.
+        unsafe { std::ptr::copy_nonoverlapping(self.address, bytes.as_mut_ptr(), bytes.len()) };
+        true
+    }
+
+    /// Fills it with zeros.
+    pub fn clear(self) {
+        // SAFETY: as `write`.
+        unsafe { std::ptr::write_bytes(self.address, 0, self.len) };
+    }
+
+    /// Its bytes, of which the protocol around it says that nobody writes them any more: arguments once
+    /// they are sent, replies once they are committed, until whoever may give the block back does.
+    #[inline(always)]
+    pub fn frozen(self) -> &'static [u8] {
+        // SAFETY: inside the mapping, which lives for ever; not written, by the contract above.
+        unsafe { std::slice::from_raw_parts(self.address, self.len) }
+    }
+}

@@ -1,0 +1,69 @@
+//! R(p): removing the traces of a dead process, and waking whoever may have waited for it.
+//!
+//! Done by whoever has proof of the death and wins the claim: the keeper, or a parent that joins its
+//! child. Every step may be repeated; a repairer that dies hands its claim to its own repairer.
+
+use super::arena::Arena;
+use super::member::{MemberId, State};
+use std::sync::atomic::Ordering::Acquire;
+
+/// What the repairer found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repaired {
+    /// This call did it.
+    Done,
+    /// Somebody else does it, or has done it.
+    NotMine,
+}
+
+/// Repairs after the death of `dead`, of which the caller (the process in `slot`) has proof.
+/// `parent_asks`: the parent may still want the exit record.
+pub fn repair(arena: Arena, dead: MemberId, slot: u32, parent_asks: bool) -> Repaired {
+    let member = arena.member(dead.slot);
+    member.set_dead(dead.generation);
+    let Some(redo) = member.begin_repair(dead.generation, slot) else {
+        return Repaired::NotMine;
+    };
+    sweep(arena, dead.slot, redo, slot);
+    hand_on(arena, dead.slot, slot);
+    member.end_repair(dead.generation, parent_asks);
+    Repaired::Done
+}
+
+/// Every cell: locks of the dead are marked, waiters woken, what it alone held goes.
+fn sweep(arena: Arena, dead: u32, force: bool, slot: u32) {
+    let high = arena.header().cell_high.load(Acquire);
+    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+        cell.repair(arena, dead, force, slot);
+    }
+}
+
+/// What the dead had begun for others: claims of children that never came, repairs, exit records
+/// that it will not read.
+fn hand_on(arena: Arena, dead: u32, slot: u32) {
+    let high = arena.header().member_high.load(Acquire);
+    for other in 1..=high {
+        let member = arena.member(other);
+        let (state, generation) = member.identity();
+        match state {
+            State::Claimed if member.parent() == dead => member.give_up(generation),
+            State::Gone if member.parent() == dead => member.forget(generation),
+            State::Repairing if member.repairer() == dead && other != dead => {
+                member.redo_repair(generation);
+                repair(arena, MemberId { slot: other, generation }, slot, false);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Wakes everybody who may sleep, whatever the words say: for a new keeper, whose predecessor may have
+/// died between a store and a wake.
+pub fn wake_everybody(arena: Arena) {
+    // Slot 0 is nobody: no lock has it as its owner, so nothing but the wake happens.
+    const NOBODY: u32 = 0xfff;
+    let high = arena.header().cell_high.load(Acquire);
+    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+        cell.lock.repair(NOBODY, true);
+    }
+}

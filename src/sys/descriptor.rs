@@ -1,0 +1,146 @@
+//! Descriptors: event counters, epoll, closing what is not ours.
+
+use crate::error::{Error, Result};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// A new eventfd, never 0, 1 or 2 and closed by exec.
+pub fn event_counter() -> Result<OwnedFd> {
+    // SAFETY: plain call; returns a new descriptor or -1.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    above_stdio(fd, "eventfd")
+}
+
+/// Takes ownership of a new descriptor, moved out of the way of the standard streams: a host with
+/// closed streams must not find ours there.
+pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
+    if fd < 0 {
+        return Err(Error::last_os(call));
+    }
+    // SAFETY: `fd` is new and owned by nobody else.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    // SAFETY: plain call on a descriptor of ours.
+    let moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) };
+    if moved < 0 {
+        return Err(Error::last_os("fcntl(F_DUPFD_CLOEXEC)"));
+    }
+    // SAFETY: `moved` is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
+/// Adds one to an eventfd. Never blocks; async-signal-safe.
+pub fn ring(fd: RawFd) {
+    let one = 1u64;
+    // SAFETY: eight bytes of ours. A full counter is readable already, which is all that matters.
+    unsafe { libc::write(fd, (&raw const one).cast(), 8) };
+}
+
+/// Empties an eventfd.
+pub fn hush(fd: RawFd) {
+    let mut count = 0u64;
+    // SAFETY: eight bytes of ours. Empty is what was wanted.
+    unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
+}
+
+/// Closes every descriptor from 3 up that is not in `keep`, which is sorted.
+pub fn close_all_but(keep: &[RawFd]) {
+    let mut from = 3u32;
+    for fd in keep.iter().filter(|fd| **fd >= 3).map(|fd| *fd as u32) {
+        if from < fd {
+            close_range(from, fd - 1);
+        }
+        from = fd + 1;
+    }
+    close_range(from, u32::MAX);
+}
+
+fn close_range(first: u32, last: u32) {
+    // SAFETY: called in our own keeper processes only, where no descriptor of anybody else is needed.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return;
+    }
+    // Before Linux 5.9 one by one, as far as there can be any.
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is ours; closing a descriptor that is not open does nothing.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        for fd in first..=last.min(limit.rlim_cur.min(1 << 20) as u32) {
+            libc::close(fd as RawFd);
+        }
+    }
+}
+
+/// Makes standard input read nothing.
+pub fn stdin_from_null() {
+    // SAFETY: plain calls; `null` is ours.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        if null > 0 {
+            libc::dup2(null, 0);
+            libc::close(null);
+        }
+    }
+}
+
+/// Waits until `fd` is readable or the deadline passes; true if it is readable.
+pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool> {
+    let mut item = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let left = deadline.map(|deadline| super::clock::timespec(deadline.saturating_sub(super::clock::now_ns())));
+    let left = left.as_ref().map_or(std::ptr::null(), |left| left as *const libc::timespec);
+    // SAFETY: `item` and `left` outlive the call.
+    let ready = unsafe { libc::ppoll(&mut item, 1, left, std::ptr::null()) };
+    match ready {
+        0 => Ok(false),
+        1.. => Ok(true),
+        _ => match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) => Err(Error::Interrupted),
+            _ => Err(Error::last_os("ppoll")),
+        },
+    }
+}
+
+/// An epoll instance.
+pub struct Poll {
+    fd: OwnedFd,
+}
+
+impl Poll {
+    /// A new instance.
+    pub fn new() -> Result<Poll> {
+        // SAFETY: plain call; returns a new descriptor or -1.
+        let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        Ok(Poll { fd: above_stdio(fd, "epoll_create1")? })
+    }
+
+    /// Reports `fd` as `key` while it is readable.
+    pub fn add(&self, fd: RawFd, key: u64) -> Result<()> {
+        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+        // SAFETY: `event` outlives the call.
+        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) } {
+            0 => Ok(()),
+            _ => Err(Error::last_os("epoll_ctl")),
+        }
+    }
+
+    /// Waits up to `timeout_ns` (`None`: for ever) and fills `keys` with what is readable.
+    pub fn wait(&self, keys: &mut [u64; 64], timeout_ns: Option<u64>) -> usize {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        // Rounded up: a wake-up before the instant would only lead to another wait.
+        let timeout = timeout_ns.map_or(-1, |ns| ns.div_ceil(1_000_000).min(i32::MAX as u64) as i32);
+        // SAFETY: `events` has room for 64.
+        let count = unsafe { libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), 64, timeout) };
+        let count = usize::try_from(count).unwrap_or(0);
+        for (key, event) in keys.iter_mut().zip(&events[..count]) {
+            *key = event.u64;
+        }
+        count
+    }
+}
+
+/// Closes a descriptor of ours.
+pub fn close(fd: RawFd) {
+    // SAFETY: the caller owns `fd` and uses it no more.
+    unsafe { libc::close(fd) };
+}

@@ -1,0 +1,94 @@
+//! Sealed anonymous memory files and their mappings.
+
+use crate::error::{Error, Result};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd};
+
+/// Creates a sparse memory file of `size` bytes that nobody can shrink or grow.
+fn create(name: &std::ffi::CStr, size: u64) -> Result<File> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: `name` is a C string; the call returns a new descriptor or -1.
+    let mut fd = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_NOEXEC_SEAL) };
+    if fd < 0 {
+        // Kernels before 6.3 do not know MFD_NOEXEC_SEAL.
+        // SAFETY: as above.
+        fd = unsafe { libc::memfd_create(name.as_ptr(), flags) };
+    }
+    if fd < 0 {
+        return Err(Error::last_os("memfd_create"));
+    }
+    // SAFETY: `fd` is new and owned by nobody else.
+    let file = unsafe { File::from_raw_fd(fd) };
+    // SAFETY: plain calls on a descriptor of ours.
+    let sized = unsafe { libc::ftruncate(file.as_raw_fd(), size as libc::off_t) };
+    if sized != 0 {
+        return Err(Error::last_os("ftruncate"));
+    }
+    // Without seals a faulty process of the family could shrink the file, and every access would be SIGBUS.
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: as above.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(Error::last_os("fcntl(F_ADD_SEALS)"));
+    }
+    Ok(file)
+}
+
+/// A new sealed memory file of `size` bytes, mapped for ever; returns its address. No descriptor
+/// stays: the mapping keeps the memory, and children inherit it.
+pub fn map_for_ever(name: &std::ffi::CStr, size: u64) -> Result<*mut u8> {
+    let file = create(name, size)?;
+    let len = usize::try_from(size).map_err(|_| Error::NoMemory("the address space is too small for the arena"))?;
+    let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file);
+    let map: MmapRaw =
+        map.map_err(|error| Error::Os { call: "mmap", errno: error.raw_os_error().unwrap_or(libc::ENOMEM) })?;
+    let address = map.as_mut_ptr();
+    // SAFETY: the range is the mapping just made. A core dump of a worker should not carry the
+    // whole arena; a refusal changes nothing else.
+    unsafe { libc::madvise(address.cast(), len, libc::MADV_DONTDUMP) };
+    std::mem::forget(map);
+    Ok(address)
+}
+
+/// Gives the pages of a range of a shared mapping back to the system; they read as zero afterwards.
+///
+/// # Safety
+/// The range lies in a shared mapping of this process and nobody uses it.
+pub unsafe fn give_back(address: *mut u8, len: usize) {
+    // SAFETY: the caller owns the range. A refusal only costs memory.
+    unsafe { libc::madvise(address.cast(), len, libc::MADV_REMOVE) };
+}
+
+/// One private page that reads as zero in every forked child, whoever forks.
+pub fn fork_mark() -> Result<*mut u8> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new anonymous mapping.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return Err(Error::last_os("mmap"));
+    }
+    // SAFETY: `page` is the mapping just made.
+    if unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) } != 0 {
+        let error = Error::last_os("madvise(MADV_WIPEONFORK)");
+        // SAFETY: as above; nobody has seen the address.
+        unsafe { libc::munmap(page, 4096) };
+        return Err(error);
+    }
+    Ok(page.cast())
+}
+
+/// How large an arena this process may reserve: less than a quarter of its address space limit, and
+/// within its file size limit, which for a memory file too would be a fatal signal.
+pub fn reservable(wanted: u64) -> u64 {
+    let mut size = wanted;
+    for (resource, part) in [(libc::RLIMIT_AS, 4), (libc::RLIMIT_FSIZE, 1)] {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is ours.
+        let known = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
+        if known && limit.rlim_cur != libc::RLIM_INFINITY {
+            size = size.min(limit.rlim_cur / part);
+        }
+    }
+    size & !0xffff
+}

@@ -1,0 +1,146 @@
+//! Processes by descriptor: no number of a dead process is ever mistaken for a living one.
+
+use super::descriptor::above_stdio;
+use crate::error::{Error, Result};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It left with this code, 0…255.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// As billiard has it: the code, or minus the signal.
+    pub fn code(self) -> i32 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => -signal,
+        }
+    }
+}
+
+/// What a child used, as the kernel counted it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Peak resident memory in bytes.
+    pub max_rss_bytes: u64,
+    /// User and system time.
+    pub cpu_ns: u64,
+}
+
+/// A descriptor for the process `pid`, readable when it is dead.
+pub fn open(pid: u32) -> Result<OwnedFd> {
+    // SAFETY: plain call; returns a new descriptor (close-on-exec by definition) or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    above_stdio(fd as RawFd, "pidfd_open")
+}
+
+/// What tells this process from any other with the same number, where the kernel has it (6.9).
+pub fn inode(fd: RawFd) -> u64 {
+    // SAFETY: a zeroed stat is a valid one; the call only writes it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        if libc::fstat(fd, &mut stat) == 0 { stat.st_ino } else { 0 }
+    }
+}
+
+/// Sends a signal. A process that is dead already is no error.
+pub fn signal(fd: RawFd, signal: i32) -> Result<()> {
+    // SAFETY: plain call.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<u8>(), 0) };
+    match sent {
+        0 => Ok(()),
+        _ => match Error::last_os("pidfd_send_signal") {
+            Error::Os { errno: libc::ESRCH, .. } => Ok(()),
+            error => Err(error),
+        },
+    }
+}
+
+/// Whether the process is dead.
+pub fn is_dead(fd: RawFd) -> bool {
+    super::descriptor::poll_readable(fd, Some(0)).unwrap_or(false)
+}
+
+/// What became of a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaped {
+    /// It runs.
+    Running,
+    /// It ended, and is reaped.
+    Exit(Exit),
+    /// Somebody else reaped it, and the kernel does not tell.
+    Unknown,
+}
+
+/// Reaps the child behind `fd` if it has ended; never waits.
+pub fn reap(fd: RawFd) -> (Reaped, Usage) {
+    // SAFETY: zeroed plain structs are valid; the call only writes them.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::__WALL;
+        let result = libc::syscall(libc::SYS_waitid, libc::P_PIDFD, fd, &mut info, options, &mut usage);
+        if result != 0 {
+            return (stolen(fd), Usage::default());
+        }
+        if info.si_pid() == 0 {
+            return (Reaped::Running, Usage::default());
+        }
+        let exit = match info.si_code {
+            libc::CLD_EXITED => Exit::Code(info.si_status()),
+            _ => Exit::Signal(info.si_status()),
+        };
+        (Reaped::Exit(exit), usage_of(&usage))
+    }
+}
+
+fn usage_of(usage: &libc::rusage) -> Usage {
+    let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
+    Usage { max_rss_bytes: usage.ru_maxrss as u64 * 1024, cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime) }
+}
+
+/// struct pidfd_info of Linux 6.15, as far as we read it.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<Info>() == 64);
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+/// _IOWR(0xFF, 11, 64 bytes): the size of the struct's first published form is part of the number.
+const PIDFD_GET_INFO: libc::c_ulong = 0xc000_0000 | (size_of::<Info>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
+
+/// The host reaped our child, or ignores SIGCHLD: only the descriptor can still tell.
+fn stolen(fd: RawFd) -> Reaped {
+    if !is_dead(fd) {
+        return Reaped::Running;
+    }
+    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+    // SAFETY: `info` has the size that the request number says.
+    let known = unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } == 0 && info.mask & PIDFD_INFO_EXIT != 0;
+    match info.exit_code {
+        _ if !known => Reaped::Unknown,
+        status if libc::WIFEXITED(status) => Reaped::Exit(Exit::Code(libc::WEXITSTATUS(status))),
+        status => Reaped::Exit(Exit::Signal(libc::WTERMSIG(status))),
+    }
+}
+
+/// Signals the process group that the unreaped child behind `pid` leads.
+pub fn signal_group(pid: u32, signal: i32) {
+    // SAFETY: plain call. The number belongs to our unreaped child, so to no other group.
+    unsafe { libc::kill(-(pid as i32), signal) };
+}
+
+/// The descriptor's number, for whoever only borrows it.
+pub fn raw(fd: &OwnedFd) -> RawFd {
+    fd.as_raw_fd()
+}
