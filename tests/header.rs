@@ -124,13 +124,14 @@ fn name_of(item: &str) -> Option<String> {
     .filter(|name| !name.is_empty())
 }
 
-/// Where in a source the item of this name is defined.
+/// Where in a source the item of this name is defined: behind its keyword, on a line that begins with `pub`.
 fn definition(source: &str, name: &str) -> Option<usize> {
-    ["fn", "struct", "union", "type", "const"].iter().find_map(|keyword| {
-        let needle = format!("{keyword} {name}");
+    ["fn", "struct", "type", "const"].iter().find_map(|keyword| {
+        let needle = format!(" {keyword} {name}");
         source.match_indices(&needle).map(|(at, _)| at).find(|at| {
+            let line = source[..*at].rfind('\n').map_or(0, |newline| newline + 1);
             let after = source[at + needle.len()..].chars().next();
-            after.is_some_and(|c| !c.is_alphanumeric() && c != '_')
+            source[line..].starts_with("pub ") && after.is_some_and(|c| !c.is_alphanumeric() && c != '_')
         })
     })
 }
