@@ -28,7 +28,7 @@ test: ## everything that CI runs
 	cargo test --release
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
 
-test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests; TESTS='build/c-tests/test_x ...' for some
+test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
 
 bench: ## measure, and compare with others

@@ -5,10 +5,10 @@
  * Names       carom_<noun>_<verb>; types carom_<noun>; constants CAROM_<NAME>.
  *
  * Status      Every function that can fail returns a carom_status: CAROM_OK (0), -1 to -4095 a negated errno, below
- *             -5000 carom's own. Another status than CAROM_OK means that the call did not happen: there is nothing to undo,
- *             release or free; outputs are as they were, and handles that it would have given are NULL. Functions that
- *             ask (is_set, ready, size, fd) return the answer, 0 or more, or a status. The status suffices to decide;
- *             carom_last_error has the detail for this thread. A string that you are shown is never NULL.
+ *             -5000 carom's own. Another status than CAROM_OK means that the call did not happen: there is nothing to
+ *             undo, release or free; outputs are as they were, and handles that it would have given are NULL. Functions
+ *             that ask (is_set, ready, size, fd) return the answer, 0 or more, or a status. The status suffices to
+ *             decide; carom_last_error has the detail for this thread. A string that you are shown is never NULL.
  *
  * Parameters  Handle, function, inputs, options, outputs, timeout. Data, capacity and length stand side by side.
  *
@@ -16,27 +16,28 @@
  *             0. Set `size` to the sizeof of the struct and the rest to zero: `carom_pool_options options = { .size =
  *             sizeof options };`. The structs grow in later versions; a program built with an older header stays valid.
  *
- * Timeouts    Milliseconds of the monotonic clock, last, as in poll(); CAROM_FOREVER (-1) waits, 0 tries once. Not within
- *             its time is CAROM_ETIMEDOUT, for 0 too; CAROM_EAGAIN means that there is no answer yet. EINTR does not
- *             surface unless the thread asked for it.
+ * Timeouts    Milliseconds of the monotonic clock, last, as in poll(); CAROM_FOREVER (-1) waits, 0 tries once. Not
+ *             within its time is CAROM_ETIMEDOUT, for 0 too; CAROM_EAGAIN means that there is no answer yet. EINTR does
+ *             not surface unless the thread asked for it.
  *
- * Buffers     Inputs are copied before a call returns. Outputs go into your buffer: data, capacity, &len (len may be NULL).
- *             Too small is CAROM_EMSGSIZE, *len is what it takes, and the message stays where it was.
+ * Buffers     Inputs are copied before a call returns. Outputs go into your buffer: data, capacity, &len (len may be
+ *             NULL). Too small is CAROM_EMSGSIZE, *len is what it takes, and the message stays where it was.
  *
  * Lifetime    What a call, an event or a callback shows is borrowed until it ends. Every other handle that you get is
  *             yours, and the function to end it is its _free.
  *
- * Handles     A handle that is freed, used again, foreign or of another kind gives CAROM_EBADHANDLE; it is never followed.
- *             Nothing but _free invalidates one. _free(NULL) does nothing; _free never waits and never calls back, on any
- *             thread, in a finalizer, and in a forked child, where it ends this process's view only. Handles are shared
- *             between processes as arguments and in messages, under every start method.
+ * Handles     A handle that is freed, used again, foreign or of another kind gives CAROM_EBADHANDLE; it is never
+ *             followed. Nothing but _free invalidates one. _free(NULL) does nothing; _free never waits and never calls
+ *             back, on any thread, in a finalizer, and in a forked child, where it ends this process's view only.
+ *             Handles are shared between processes as arguments and in messages, under every start method.
  *
- * Callbacks   take your `ctx` last and hold no lock of ours. They must not unwind: no longjmp, no exception through them.
- *             They run when the documented function is called, on its thread, and never otherwise. A carom_function runs
- *             in another process and has no ctx: it gets its arguments from its carom_call.
+ * Callbacks   take your `ctx` last and hold no lock of ours. They must not unwind: no longjmp, no exception through
+ *             them. They run when the documented function is called, on its thread, and never otherwise. A
+ *             carom_function runs in another process and has no ctx: it gets its arguments from its carom_call.
  *
- * Threads     Every function may be called from every thread, on the same handle too, also while another thread frees it.
- *             carom starts no thread, installs no signal handler and reaps no child but its own, unless you ask it to.
+ * Threads     Every function may be called from every thread, on the same handle too, also while another thread frees
+ *             it. carom starts no thread, installs no signal handler and reaps no child but its own, unless you ask it
+ *             to.
  *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
  *             child returns CAROM_EFORKED until it attaches; _free is allowed.
@@ -118,9 +119,9 @@ const char *carom_status_name(carom_status status);
 #endif
 
 /*
- * Arguments as expressions: `carom_argument arguments[] = { CAROM_BYTES(data, size), CAROM_HANDLE(queue) };`. Initialise
- * variables and arrays with them; do not take their address, which C++ forbids. Handles are taken as they are, of any
- * kind. From languages without macros, fill the struct: all zero, its kind is bytes.
+ * Arguments as expressions: `carom_argument arguments[] = { CAROM_BYTES(data, size), CAROM_HANDLE(queue) };`.
+ * Initialise variables and arrays with them; do not take their address, which C++ forbids. Handles are taken as they
+ * are, of any kind. From languages without macros, fill the struct: all zero, its kind is bytes.
  */
 #define CAROM_BYTES(data, len) CAROM_ARGUMENT_(CAROM_ARGUMENT_BYTES, data, len, 0, 0, CAROM_NULL_)
 #define CAROM_STRING(text, len) CAROM_ARGUMENT_(CAROM_ARGUMENT_STRING, text, len, 0, 0, CAROM_NULL_)

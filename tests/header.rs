@@ -96,7 +96,10 @@ fn items(sections: &[Section]) -> Vec<Item> {
             let name = name_of(text).unwrap_or_else(|| panic!("no name found in what cbindgen wrote:\n{text}"));
             let place = sections.iter().enumerate().find_map(|(i, s)| Some((i, definition(&s.text, &name)?)));
             let place = place.unwrap_or_else(|| panic!("{name} is in the header but not defined in src/ffi"));
-            assert!(name.to_lowercase().starts_with("carom_"), "{name} would be in the header: pub(crate), or carom_…");
+            assert!(
+                name.to_lowercase().starts_with("carom_"),
+                "{name} would be in the header: name it carom_… or make it pub(crate)"
+            );
             check_literal(&name, text);
             Item { text: tidy(text, &name), name, place }
         })
