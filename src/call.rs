@@ -50,6 +50,8 @@ pub struct Call {
     code: i32,
     message: [u8; MESSAGE],
     message_len: usize,
+    /// What was opened for this run only, and how each is given back.
+    borrowed: Vec<(u64, fn(u64))>,
 }
 
 /// Addresses of the calls that run in this process now: what a handle of a call is checked against.
@@ -85,7 +87,16 @@ impl Drop for Running<'_> {
 impl Call {
     /// A call that has not run.
     pub fn new(input: Input, output: Output) -> Call {
-        Call { input, output, replied: None, reserved: None, code: 0, message: [0; MESSAGE], message_len: 0 }
+        Call {
+            input,
+            output,
+            replied: None,
+            reserved: None,
+            code: 0,
+            message: [0; MESSAGE],
+            message_len: 0,
+            borrowed: Vec::new(),
+        }
     }
 
     /// Another run with the same function: the next item.
@@ -96,6 +107,26 @@ impl Call {
         self.replied = None;
         self.reserved = None;
         self.message_len = 0;
+        self.give_back();
+    }
+
+    /// `what` was opened for this run; `give_back` is called with it when the run is over.
+    pub fn borrow(&mut self, what: u64, give_back: fn(u64)) {
+        self.borrowed.push((what, give_back));
+    }
+
+    /// `what` is no longer borrowed; false if it was not.
+    pub fn keep(&mut self, what: u64) -> bool {
+        let before = self.borrowed.len();
+        self.borrowed.retain(|(borrowed, _)| *borrowed != what);
+        self.borrowed.len() < before
+    }
+
+    #[inline(always)]
+    fn give_back(&mut self) {
+        while let Some((what, give_back)) = self.borrowed.pop() {
+            give_back(what);
+        }
     }
 
     /// Runs `steps`, in which [`Call::run`] may be used; the call is known as running meanwhile.
@@ -103,6 +134,7 @@ impl Call {
         let running = Running::enter(self as *const Call as u64)?;
         let result = steps(self);
         drop(running);
+        self.give_back();
         Ok(result)
     }
 

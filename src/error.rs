@@ -4,6 +4,7 @@
 //! again once retired.
 
 use std::borrow::Cow;
+use std::ffi::CStr;
 
 /// A status as it crosses the C border.
 pub type Status = i32;
@@ -102,33 +103,33 @@ pub enum Error {
 }
 
 /// The named statuses: name, number, what it means in one line.
-pub const STATUSES: &[(&str, Status, &str)] = &[
-    ("CAROM_OK", 0, "success"),
-    ("CAROM_EPERM", -libc::EPERM, "not permitted now, or not for this caller"),
-    ("CAROM_ENOENT", -libc::ENOENT, "no such thing"),
-    ("CAROM_EINTR", -libc::EINTR, "interrupted by a signal"),
-    ("CAROM_E2BIG", -libc::E2BIG, "an options struct has a field set that this library does not know"),
-    ("CAROM_EAGAIN", -libc::EAGAIN, "no answer yet"),
-    ("CAROM_ENOMEM", -libc::ENOMEM, "out of memory, or a limit is reached"),
-    ("CAROM_EEXIST", -libc::EEXIST, "there is one already"),
-    ("CAROM_EINVAL", -libc::EINVAL, "an argument makes no sense"),
-    ("CAROM_EDEADLK", -libc::EDEADLK, "the caller holds this lock already"),
-    ("CAROM_EMSGSIZE", -libc::EMSGSIZE, "the buffer is too small, or the message has another size"),
-    ("CAROM_ENOTSUP", -libc::EOPNOTSUPP, "not supported here"),
-    ("CAROM_ETIMEDOUT", -libc::ETIMEDOUT, "not within its time"),
-    ("CAROM_ECANCELED", -libc::ECANCELED, "cancelled before it was done"),
-    ("CAROM_EOWNERDEAD", -libc::EOWNERDEAD, "the holder of the lock died while it held it"),
-    ("CAROM_EWORKERLOST", -5001, "the worker died while it ran the task"),
-    ("CAROM_ETIMELIMIT", -5002, "the task was ended by its time limit"),
-    ("CAROM_ETASKFAILED", -5003, "the task ran and failed"),
-    ("CAROM_EBROKEN", -5004, "the object cannot go on"),
-    ("CAROM_ECLOSED", -5005, "the object takes no more"),
-    ("CAROM_EEND", -5007, "nothing more will come"),
-    ("CAROM_EFUNCTION", -5008, "a function that no other process could find"),
-    ("CAROM_EBADHANDLE", -5009, "a handle that is freed, foreign, of another kind, or never was one"),
-    ("CAROM_ESOFTLIMIT", -5010, "the task is past its soft time limit"),
-    ("CAROM_EFORKED", -5011, "this process was forked without carom"),
-    ("CAROM_EPANIC", -5012, "the library has a bug, and caught it"),
+pub const STATUSES: &[(&CStr, Status, &CStr)] = &[
+    (c"CAROM_OK", 0, c"success"),
+    (c"CAROM_EPERM", -libc::EPERM, c"not permitted now, or not for this caller"),
+    (c"CAROM_ENOENT", -libc::ENOENT, c"no such thing"),
+    (c"CAROM_EINTR", -libc::EINTR, c"interrupted by a signal"),
+    (c"CAROM_E2BIG", -libc::E2BIG, c"an options struct has a field set that this library does not know"),
+    (c"CAROM_EAGAIN", -libc::EAGAIN, c"no answer yet"),
+    (c"CAROM_ENOMEM", -libc::ENOMEM, c"out of memory, or a limit is reached"),
+    (c"CAROM_EEXIST", -libc::EEXIST, c"there is one already"),
+    (c"CAROM_EINVAL", -libc::EINVAL, c"an argument makes no sense"),
+    (c"CAROM_EDEADLK", -libc::EDEADLK, c"the caller holds this lock already"),
+    (c"CAROM_EMSGSIZE", -libc::EMSGSIZE, c"the buffer is too small, or the message has another size"),
+    (c"CAROM_ENOTSUP", -libc::EOPNOTSUPP, c"not supported here"),
+    (c"CAROM_ETIMEDOUT", -libc::ETIMEDOUT, c"not within its time"),
+    (c"CAROM_ECANCELED", -libc::ECANCELED, c"cancelled before it was done"),
+    (c"CAROM_EOWNERDEAD", -libc::EOWNERDEAD, c"the holder of the lock died while it held it"),
+    (c"CAROM_EWORKERLOST", -5001, c"the worker died while it ran the task"),
+    (c"CAROM_ETIMELIMIT", -5002, c"the task was ended by its time limit"),
+    (c"CAROM_ETASKFAILED", -5003, c"the task ran and failed"),
+    (c"CAROM_EBROKEN", -5004, c"the object cannot go on"),
+    (c"CAROM_ECLOSED", -5005, c"the object takes no more"),
+    (c"CAROM_EEND", -5007, c"nothing more will come"),
+    (c"CAROM_EFUNCTION", -5008, c"a function that no other process could find"),
+    (c"CAROM_EBADHANDLE", -5009, c"a handle that is freed, foreign, of another kind, or never was one"),
+    (c"CAROM_ESOFTLIMIT", -5010, c"the task is past its soft time limit"),
+    (c"CAROM_EFORKED", -5011, c"this process was forked without carom"),
+    (c"CAROM_EPANIC", -5012, c"the library has a bug, and caught it"),
 ];
 
 impl Error {

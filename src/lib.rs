@@ -11,6 +11,7 @@ pub mod ffi;
 pub mod function;
 pub mod keeper;
 pub mod lock;
+pub mod log;
 pub mod process;
 pub mod shm;
 pub mod sys;

@@ -11,6 +11,7 @@ use crate::shm::memory::Deadline;
 use crate::shm::repair;
 use crate::sys::pidfd::{self, Exit, Reaped};
 use crate::sys::{birth, descriptor, fork};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -53,7 +54,7 @@ type Children = Mutex<Vec<Arc<Process>>>;
 /// The list of this process. Replaced, never emptied, in a forked child: the parent's may be locked there.
 static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
 static STARTED: AtomicU64 = AtomicU64::new(0);
-static NAME: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
+static NAME: AtomicPtr<CString> = AtomicPtr::new(std::ptr::null_mut());
 
 fn children() -> MutexGuard<'static, Vec<Arc<Process>>> {
     crate::sys::once::get_or_make(&CHILDREN, Children::default).lock().unwrap_or_else(PoisonError::into_inner)
@@ -125,7 +126,7 @@ fn run_child(
     descriptor::stdin_from_null();
     fork::catch_exit(record_exit);
     forget_children();
-    crate::sys::once::replace(&NAME, name);
+    crate::sys::once::replace(&NAME, CString::new(name).unwrap_or_default());
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
@@ -251,9 +252,9 @@ impl Process {
 }
 
 /// The calling process: its pid and name.
-pub fn current() -> Result<(u32, &'static str)> {
+pub fn current() -> Result<(u32, &'static CStr)> {
     family::current()?;
-    let name = crate::sys::once::get(&NAME).map_or("MainProcess", |name| name.as_str());
+    let name = crate::sys::once::get(&NAME).map_or(c"MainProcess", |name| name.as_c_str());
     Ok((fork::pid(), name))
 }
 

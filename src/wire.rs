@@ -296,6 +296,11 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
+    /// Whether a handle is anywhere in it: cheaper than to begin a walk, and most have none.
+    pub fn has_handles(&self) -> bool {
+        self.flags & HAS_HANDLES != 0
+    }
+
     /// Whether a descriptor is anywhere in it: such a message needs a socket to travel.
     pub fn has_descriptors(&self) -> bool {
         self.flags & HAS_DESCRIPTORS != 0

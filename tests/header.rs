@@ -213,6 +213,7 @@ fn header() -> String {
     let mut body = String::new();
 
     for (name, number, meaning) in STATUSES {
+        let (name, meaning) = (name.to_str().unwrap(), meaning.to_str().unwrap());
         let define = format!("#define {name} {number}");
         writeln!(body, "{define:<39} /* {meaning} */").unwrap();
     }

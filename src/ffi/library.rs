@@ -1,11 +1,39 @@
-//! Versions and statuses.
+//! Versions, errors, the log, and the moments in a program's life that concern all of it.
 
-use crate::error::STATUSES;
-use std::ffi::{CStr, c_char};
+use super::boundary;
+use super::options::{self, Sized_};
+use crate::error::{Error, STATUSES};
+use crate::{family, process};
+use std::ffi::{CStr, c_char, c_int};
 
 /// What every fallible function returns: `CAROM_OK`, a negated errno (-1…-4095), or one of carom's own below -5000.
 #[allow(non_camel_case_types)]
 pub type carom_status = i32;
+
+/// A timeout that never passes.
+pub const CAROM_FOREVER: i32 = -1;
+/// "Without", in an options struct where 0 means the default.
+pub const CAROM_NONE: i32 = -1;
+
+/// Detail of an error, see `carom_last_error`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_error {
+    /// sizeof(carom_error), set by the caller.
+    pub size: usize,
+    /// The status that the call returned.
+    pub status: carom_status,
+    /// The errno behind it, 0 where there is none.
+    pub os_errno: i32,
+    /// What was wrong, in English; never NULL. Valid until the next failing call of this thread.
+    pub message: *const c_char,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_error {
+    const LEAST: usize = 24;
+}
 
 /// Version of the library in use, "major.minor.patch". Static; compare it with `CAROM_VERSION` to detect a header of another version.
 #[unsafe(no_mangle)]
@@ -17,9 +45,71 @@ pub extern "C" fn carom_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// Name of a status, as "CAROM_ETIMEDOUT"; never NULL, static, async-signal-safe.
+/// To be called first in `main`, before any other thread is made: children of start methods other than fork begin here, and never return.
+/// (0, NULL) is legal where there is no `main`. May be called again.
+///
+/// Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_init(argc: c_int, argv: *mut *mut c_char) -> carom_status {
+    boundary::status(|| {
+        // Processes of start method fork need nothing from the command line.
+        let _ = argv;
+        if argc < 0 { Err(Error::invalid("argc is negative")) } else { Ok(()) }
+    })
+}
+
+/// A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others. Pools are ended by their own functions.
+/// What is not ended so ends with the program, whichever way that ends.
+///
+/// Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_shutdown(timeout_ms: i64) -> carom_status {
+    boundary::status(|| process::finish(crate::sys::clock::deadline_after_ms(timeout_ms)))
+}
+
+/// Makes a process that was forked without carom a member of the family: until then every call in it returns `CAROM_EFORKED`.
+/// Nothing to do, and `CAROM_OK`, in a process that is one.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_attach() -> carom_status {
+    boundary::status(family::attach)
+}
+
+/// Detail of the last error of the calling thread; of success if there was none.
+///
+/// `CAROM_EINVAL` if `error` is NULL or its size is not set.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_last_error(error: *mut carom_error) -> carom_status {
+    boundary::status(|| {
+        let last = boundary::last(|last| carom_error {
+            size: 0,
+            status: last.status,
+            os_errno: last.os_errno,
+            message: last.message(),
+        });
+        options::write(error, last)
+    })
+}
+
+/// The message of the last error of the calling thread, "" if there was none; never NULL. Valid until the next failing call of this thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_error_message() -> *const c_char {
+    boundary::last(|last| last.message())
+}
+
+/// Name of a status, as "CAROM_ETIMEDOUT"; "unknown status" for what is none. Never NULL, static, async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_status_name(status: carom_status) -> *const c_char {
-    let _ = (status, STATUSES);
-    c"CAROM_UNKNOWN".as_ptr()
+    STATUSES.iter().find(|known| known.1 == status).map_or(c"unknown status", |known| known.0).as_ptr()
+}
+
+/// What a status means, in a few words of English. Never NULL, static, async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_status_message(status: carom_status) -> *const c_char {
+    STATUSES.iter().find(|known| known.1 == status).map_or(c"unknown status", |known| known.2).as_ptr()
+}
+
+/// How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_cpu_count() -> i32 {
+    crate::sys::limits::processors().min(i32::MAX as usize) as i32
 }

@@ -1,4 +1,17 @@
 //! The C face. Thin: check, convert, call, return a status. One file per noun, named as the room of
 //! the engine that it opens.
 
+mod boundary;
+mod handle;
+mod options;
+
+// The order of the header's sections; blank lines keep rustfmt from sorting them.
 pub mod library;
+
+pub mod call;
+
+pub mod process;
+
+pub mod lock;
+
+pub mod value;

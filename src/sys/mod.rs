@@ -12,3 +12,4 @@ pub mod memory_file;
 pub mod once;
 pub mod pidfd;
 pub mod robust;
+pub mod sink;

@@ -266,7 +266,7 @@ fn a_nan_keeps_its_bits() {
 fn descriptors_are_found() {
     let bytes = encoded(&[Argument::Descriptor(5), Argument::List(vec![Argument::Descriptor(-1)])]);
     let reader = Reader::new(&bytes).unwrap();
-    assert!(reader.has_descriptors());
+    assert!(reader.has_descriptors() && !reader.has_handles());
     let found: Vec<i32> = reader.descriptors().map(|number| number.unwrap() as i32).collect();
     assert_eq!(found, [5, -1]);
 }

@@ -1,0 +1,167 @@
+//! What every function of the C face goes through: panics become statuses, errors are kept for
+//! `carom_last_error`, outputs are written on success only.
+
+use crate::error::{Error, Result, Status};
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+const MESSAGE: usize = 512;
+
+/// The last error of a thread.
+pub struct Record {
+    pub status: Status,
+    pub os_errno: i32,
+    message: [u8; MESSAGE],
+}
+
+thread_local! {
+    static LAST: RefCell<Record> = const { RefCell::new(Record { status: 0, os_errno: 0, message: [0; MESSAGE] }) };
+}
+
+impl Record {
+    /// The message as C reads it.
+    pub fn message(&self) -> *const c_char {
+        self.message.as_ptr().cast()
+    }
+}
+
+/// Looks at the last error of this thread.
+pub fn last<T>(look: impl FnOnce(&Record) -> T) -> T {
+    LAST.with_borrow(look)
+}
+
+/// Keeps an error for `carom_last_error`; its status.
+#[cold]
+pub fn fail(error: &Error) -> Status {
+    use std::io::Write;
+    let status = error.status();
+    // A thread that is ending has no last error any more; the status must suffice there.
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            last.status = status;
+            last.os_errno = error.os_errno();
+            let room = MESSAGE - 1;
+            let mut rest = &mut last.message[..room];
+            let _ = write!(rest, "{error}");
+            let end = room - rest.len();
+            last.message[end] = 0;
+        }
+    });
+    status
+}
+
+/// Runs a body in which nothing may escape into C.
+#[inline(always)]
+fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(result) => result,
+        Err(panic) => Err(panicked(panic)),
+    }
+}
+
+#[cold]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::Panic(text.unwrap_or_default().into())
+}
+
+/// A function that returns a status.
+#[inline(always)]
+pub fn status(body: impl FnOnce() -> Result<()>) -> Status {
+    match guarded(body) {
+        Ok(()) => 0,
+        Err(error) => fail(&error),
+    }
+}
+
+/// A function that returns an answer, or a status.
+#[inline(always)]
+pub fn answer<T: From<i32>>(body: impl FnOnce() -> Result<T>) -> T {
+    match guarded(body) {
+        Ok(answer) => answer,
+        Err(error) => T::from(fail(&error)),
+    }
+}
+
+/// A function that returns a pointer, or NULL.
+pub fn pointer<T>(body: impl FnOnce() -> Result<*mut T>) -> *mut T {
+    guarded(body).unwrap_or_else(|error| {
+        fail(&error);
+        std::ptr::null_mut()
+    })
+}
+
+/// A function that makes a handle: NULL in `out` until there is one.
+pub fn create<T>(out: *mut *mut T, body: impl FnOnce() -> Result<*mut T>) -> Status {
+    status(|| {
+        write(out, std::ptr::null_mut())?;
+        write(out, body()?)
+    })
+}
+
+/// Writes an output that must be there.
+pub fn write<T>(out: *mut T, value: T) -> Result<()> {
+    if out.is_null() || !out.is_aligned() {
+        return Err(Error::invalid("the place for an output is NULL"));
+    }
+    // SAFETY: not NULL and aligned; that it is the caller's own memory of this type is what a C function
+    // can only be promised, and every comment of the header asks for it.
+    unsafe { out.write(value) };
+    Ok(())
+}
+
+/// Writes an output that may be left out.
+pub fn write_optional<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        let _ = write(out, value);
+    }
+}
+
+/// The bytes of an input. NULL is fine where there are none.
+pub fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() || len > isize::MAX as usize {
+        return Err(Error::invalid("data is NULL, or its length absurd"));
+    }
+    // SAFETY: not NULL and of a possible size; the caller's promise, as in `write`. Bytes have no
+    // alignment and no invalid values.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The bytes of an output buffer. NULL is fine where there are none.
+pub fn bytes_mut<'a>(data: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    if data.is_null() || len > isize::MAX as usize {
+        return Err(Error::invalid("a buffer is NULL, or its size absurd"));
+    }
+    // SAFETY: as `bytes`; nobody else uses an output buffer during the call.
+    Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), len) })
+}
+
+/// The items of an input array. NULL is fine where there are none.
+pub fn items<'a, T>(data: *const T, count: usize) -> Result<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() || !data.is_aligned() || count > isize::MAX as usize / size_of::<T>() {
+        return Err(Error::invalid("an array is NULL, or its count absurd"));
+    }
+    // SAFETY: as `bytes`; T is a repr(C) struct without invalid values.
+    Ok(unsafe { std::slice::from_raw_parts(data, count) })
+}
+
+/// A text of the caller's; `None` for NULL.
+pub fn text<'a>(text: *const c_char) -> Result<Option<&'a str>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(Some).map_err(|_| Error::invalid("a text is not UTF-8"))
+}

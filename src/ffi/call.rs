@@ -1,0 +1,344 @@
+//! One callable type for everything that runs in another process, and one struct for everything that travels.
+
+use super::boundary::{self, write};
+use super::handle::{self, Kind, Named};
+use super::library::carom_status;
+use super::lock::carom_lock;
+use super::value::carom_value;
+use crate::call::{self, Call};
+use crate::error::{Error, Result};
+use crate::family;
+use crate::function;
+use crate::shm::cell::{self, Cell, Reference};
+use crate::wire::Argument;
+use std::ffi::{c_char, c_void};
+
+/// One run of a function, as the function sees it. Valid until the function returns, in the process in which it runs.
+#[allow(non_camel_case_types)]
+pub struct carom_call {
+    _opaque: [u8; 0],
+}
+
+/// What runs in another process: a pool's task, a process's target. 0 is success; anything else fails and discards the reply.
+/// A task's verdict keeps the whole number; a process exits with it if it is 1…255, else with 255.
+///
+/// It must not unwind (a C++ exception that leaves it ends its process) and may call whatever it likes; if it calls `exit`, its process ends.
+#[allow(non_camel_case_types)]
+pub type carom_function = Option<extern "C" fn(call: *mut carom_call) -> i32>;
+
+/// Bytes: `data`, `len`.
+pub const CAROM_ARGUMENT_BYTES: u32 = 0;
+/// A handle of an object that can be shared: a lock, a value.
+pub const CAROM_ARGUMENT_HANDLE: u32 = 1;
+/// A file descriptor: `integer`.
+pub const CAROM_ARGUMENT_FD: u32 = 2;
+/// Nothing.
+pub const CAROM_ARGUMENT_NIL: u32 = 3;
+/// A truth value: `integer`, 0 or 1.
+pub const CAROM_ARGUMENT_BOOL: u32 = 4;
+/// An integer: `integer`.
+pub const CAROM_ARGUMENT_INTEGER: u32 = 5;
+/// A floating-point number: `real`.
+pub const CAROM_ARGUMENT_REAL: u32 = 6;
+/// A text: `data`, `len`; no terminating zero is needed, and none is counted.
+pub const CAROM_ARGUMENT_STRING: u32 = 7;
+/// A list: `data` is a `carom_argument[len]`.
+pub const CAROM_ARGUMENT_LIST: u32 = 8;
+/// A map: `data` is a `carom_argument[2 * len]`, key, value, key, value.
+pub const CAROM_ARGUMENT_MAP: u32 = 9;
+
+/// What travels: arguments, messages, replies. The zero kind is bytes. Frozen: this struct never grows, since arrays of it cross the border.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_argument {
+    /// `CAROM_ARGUMENT_…`
+    pub kind: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Bytes, string, list, map.
+    pub data: *const c_void,
+    /// Bytes, or elements of a list, or pairs of a map.
+    pub len: u64,
+    /// Integer, bool, descriptor.
+    pub integer: i64,
+    /// Real.
+    pub real: f64,
+    /// Handle.
+    pub handle: *mut c_void,
+}
+
+const EMPTY: carom_argument = carom_argument {
+    kind: CAROM_ARGUMENT_NIL,
+    reserved: 0,
+    data: std::ptr::null(),
+    len: 0,
+    integer: 0,
+    real: 0.0,
+    handle: std::ptr::null_mut(),
+};
+
+const DEPTH: usize = 32;
+
+pub(super) fn address(function: carom_function) -> usize {
+    function.map_or(0, |function| function as usize)
+}
+
+/// The engine's arguments for what C passed; borrows the caller's memory.
+pub(super) fn arguments<'a>(arguments: *const carom_argument, count: usize) -> Result<Vec<Argument<'a>>> {
+    convert_all(boundary::items(arguments, count)?, DEPTH)
+}
+
+fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {
+    if depth == 0 {
+        return Err(Error::invalid("arguments are nested too deeply"));
+    }
+    let mut converted = Vec::new();
+    let room = converted.try_reserve_exact(arguments.len());
+    room.map_err(|_| Error::NoMemory("no memory for so many arguments"))?;
+    for argument in arguments {
+        converted.push(convert(argument, depth)?);
+    }
+    Ok(converted)
+}
+
+fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
+    let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
+    let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
+        let count = count.ok_or(Error::invalid("a length is absurd"))?;
+        convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
+    };
+    Ok(match argument.kind {
+        CAROM_ARGUMENT_BYTES => Argument::Bytes(boundary::bytes(argument.data, len)?),
+        CAROM_ARGUMENT_STRING => Argument::String(boundary::bytes(argument.data, len)?),
+        CAROM_ARGUMENT_HANDLE => Argument::Handle(reference(argument.handle)?.to_bits()),
+        CAROM_ARGUMENT_FD => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
+        CAROM_ARGUMENT_NIL => Argument::Nil,
+        CAROM_ARGUMENT_BOOL => Argument::Bool(argument.integer != 0),
+        CAROM_ARGUMENT_INTEGER => Argument::Integer(argument.integer),
+        CAROM_ARGUMENT_REAL => Argument::Real(argument.real),
+        CAROM_ARGUMENT_LIST => Argument::List(nested(Some(len))?),
+        CAROM_ARGUMENT_MAP => {
+            let flat = nested(len.checked_mul(2))?;
+            let mut pairs = Vec::with_capacity(flat.len() / 2);
+            let mut flat = flat.into_iter();
+            while let (Some(key), Some(value)) = (flat.next(), flat.next()) {
+                pairs.push((key, value));
+            }
+            Argument::Map(pairs)
+        }
+        _ => return Err(Error::invalid("an argument is of no known kind")),
+    })
+}
+
+/// What another process may call the object behind a handle.
+pub(super) fn reference(handle: *mut c_void) -> Result<Reference> {
+    let family = family::current()?;
+    let (_, named) = handle::named_any(handle)?;
+    let cell = family.arena.cell(named.index).filter(|cell| cell.generation() == named.generation);
+    let cell = cell.ok_or(Error::BadHandle("the object behind a handle is gone".into()))?;
+    Ok(cell.reference(family.arena))
+}
+
+/// The running call behind a pointer.
+pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
+    if !call::is_running(call as usize) {
+        return Err(Error::BadHandle("the call is NULL, or it is over".into()));
+    }
+    // SAFETY: `is_running` says that a `Call` of this process at this address is in `Call::enter`, which
+    // does not return before the function does; the function has one thread's use of it, as the header says.
+    Ok(unsafe { &mut *(call as *mut Call) })
+}
+
+/// Gives a function a name by which every process of the family knows it. Needed only where address and module do not tell: for functions made
+/// at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63 printable characters.
+///
+/// `CAROM_EEXIST` if the name is another function's, `CAROM_EINVAL` for a bad name, `CAROM_EFUNCTION` for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_function_register(name: *const c_char, function: carom_function) -> carom_status {
+    boundary::status(|| {
+        let name = boundary::text(name)?.ok_or(Error::invalid("the name is NULL"))?;
+        function::register(name, address(function))
+    })
+}
+
+/// How many arguments the call has.
+///
+/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_count(call: *const carom_call) -> i64 {
+    boundary::answer(|| Ok(running(call)?.count()? as i64))
+}
+
+/// Copies argument `index`, which must have exactly `len` bytes, to `data`. Integers and reals are read as int64_t and double.
+///
+/// `CAROM_EMSGSIZE` for another length, `CAROM_EINVAL` if there is no such argument or it has no bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
+}
+
+/// Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle is borrowed too.
+///
+/// `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions of a later version).
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_argument(
+    call: *mut carom_call,
+    index: usize,
+    argument: *mut carom_argument,
+) -> carom_status {
+    boundary::status(|| {
+        let call = running(call)?;
+        let shown = show(call, call.argument(index)?)?;
+        write(argument, shown)
+    })
+}
+
+fn show(call: &mut Call, argument: Argument<'static>) -> Result<carom_argument> {
+    let bytes =
+        |kind, bytes: &[u8]| carom_argument { kind, data: bytes.as_ptr().cast(), len: bytes.len() as u64, ..EMPTY };
+    Ok(match argument {
+        Argument::Bytes(data) => bytes(CAROM_ARGUMENT_BYTES, data),
+        Argument::String(data) => bytes(CAROM_ARGUMENT_STRING, data),
+        Argument::Nil => EMPTY,
+        Argument::Bool(bool) => carom_argument { kind: CAROM_ARGUMENT_BOOL, integer: bool as i64, ..EMPTY },
+        Argument::Integer(integer) => carom_argument { kind: CAROM_ARGUMENT_INTEGER, integer, ..EMPTY },
+        Argument::Real(real) => carom_argument { kind: CAROM_ARGUMENT_REAL, real, ..EMPTY },
+        Argument::Handle(bits) => {
+            let handle = borrow::<c_void>(call, bits, None)?;
+            carom_argument { kind: CAROM_ARGUMENT_HANDLE, handle, ..EMPTY }
+        }
+        Argument::List(elements) => {
+            let elements = elements.into_iter().map(|element| show(call, element)).collect::<Result<Vec<_>>>()?;
+            array(call, CAROM_ARGUMENT_LIST, elements, 1)
+        }
+        Argument::Map(pairs) => {
+            let flat = pairs.into_iter().flat_map(|(key, value)| [key, value]);
+            let flat = flat.map(|element| show(call, element)).collect::<Result<Vec<_>>>()?;
+            array(call, CAROM_ARGUMENT_MAP, flat, 2)
+        }
+        Argument::Descriptor(_) => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
+    })
+}
+
+/// Keeps the elements of a list or map until the call is over.
+fn array(call: &mut Call, kind: u32, elements: Vec<carom_argument>, per_item: usize) -> carom_argument {
+    let len = (elements.len() / per_item) as u64;
+    let kept = Box::into_raw(Box::new(elements));
+    call.borrow(kept as u64, |kept| {
+        // SAFETY: the box made above; the call gives back each thing once.
+        drop(unsafe { Box::from_raw(kept as *mut Vec<carom_argument>) });
+    });
+    // SAFETY: the box lives until the call is over.
+    carom_argument { kind, data: unsafe { (*kept).as_ptr() }.cast(), len, ..EMPTY }
+}
+
+/// A handle, borrowed until the call is over, for the object that an argument names.
+fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T> {
+    let family = family::current()?;
+    let reference = Reference::from_bits(bits);
+    reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
+    let kind = match (reference.kind, wanted) {
+        // The lock of a value is a lock.
+        (_, Some(Kind::Lock)) => Kind::Lock,
+        (kind, _) if kind == cell::Kind::Lock as u8 => Kind::Lock,
+        _ => Kind::Value,
+    };
+    if wanted.is_some_and(|wanted| wanted != kind) {
+        return Err(Error::BadHandle("the argument is a handle of another kind".into()));
+    }
+    let named = Named { index: reference.index, generation: reference.generation, view: 0 };
+    let handle = handle::of_cell::<T>(kind, named, None)?;
+    call.borrow(handle as u64, |handle| {
+        let handle = std::ptr::without_provenance_mut::<c_void>(handle as usize);
+        if let Ok((kind, _)) = handle::named_any(handle) {
+            handle::free_cell(handle, kind, None);
+        }
+    });
+    Ok(handle)
+}
+
+fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
+    let call = running(call)?;
+    match call.argument(index)? {
+        Argument::Handle(bits) => borrow(call, bits, Some(kind)),
+        _ => Err(Error::invalid("the argument is not a handle")),
+    }
+}
+
+/// The lock that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the lock is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_lock(call: *mut carom_call, index: usize, lock: *mut *mut carom_lock) -> carom_status {
+    boundary::create(lock, || handle_argument(call, index, Kind::Lock))
+}
+
+/// The value that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the value is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_value(call: *mut carom_call, index: usize, value: *mut *mut carom_value) -> carom_status {
+    boundary::create(value, || handle_argument(call, index, Kind::Value))
+}
+
+/// Keeps a handle that `call` lent: it lives until its own `_free`.
+///
+/// `CAROM_EBADHANDLE` if the handle was not lent by this call.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) -> carom_status {
+    boundary::status(|| {
+        let family = family::current()?;
+        let target = reference(handle)?;
+        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+        view.refer(family.arena, target)?;
+        if !running(call)?.keep(handle as u64) {
+            view.let_go(family.arena, view.generation(), family.me.slot);
+            return Err(Error::BadHandle("the handle was not lent by this call".into()));
+        }
+        handle::adopt(handle, family.arena.cell_index(view), family.me)
+    })
+}
+
+/// Replies with a copy of `len` bytes. The last reply counts; a function that returns anything but 0 has none. A process has nobody to reply to:
+/// there it does nothing.
+///
+/// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.reply(boundary::bytes(data, len)?))
+}
+
+/// Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a process, which has nobody to
+/// reply to.
+///
+/// Errors as `carom_call_reply`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_reserve(call: *mut carom_call, len: usize, data: *mut *mut c_void) -> carom_status {
+    boundary::create(data, || {
+        let place = running(call)?.reserve(len)?;
+        Ok(place.map_or(std::ptr::null_mut(), |place| place.address().cast()))
+    })
+}
+
+/// The first `len` reserved bytes are the reply.
+///
+/// `CAROM_EMSGSIZE` for more than was reserved, `CAROM_EPERM` if nothing was.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.commit(len))
+}
+
+/// Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160 bytes at most; NULL is "".
+///
+/// Returns `code`, or 1 if that is 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_fail(call: *mut carom_call, code: i32, message: *const c_char) -> i32 {
+    let said = boundary::status(|| {
+        let message = boundary::text(message)?.unwrap_or_default();
+        running(call)?.fail(code, message);
+        Ok(())
+    });
+    let _ = said;
+    if code == 0 { 1 } else { code }
+}

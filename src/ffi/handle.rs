@@ -1,0 +1,306 @@
+//! Handles: numbers that look like pointers, checked in every call, in release builds too.
+//!
+//! A handle is index, kind and generation of an entry in a table of this process; it is never a real
+//! address, so a freed, foreign or made-up one is recognised and not followed. A fork copies the
+//! table, so handles go on working in a child as far as what they name does.
+//!
+//! ```text
+//! handle: generation:24 | kind:8 | index:32
+//! entry tag: generation:24 | kind:8 | freed:1 | users:31
+//! ```
+//! Objects in the arena need no user count, for they are type-stable and check themselves (see
+//! `shm::cell`): that keeps two atomic operations off a lock's path. Objects of this process (a pool,
+//! a result) are counted while a call uses them; the last user of a freed one drops it.
+
+use crate::error::{Error, Result};
+use crate::shm::member::MemberId;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicU64};
+
+/// What a handle names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    Lock = 1,
+    Value = 2,
+    Process = 3,
+    Pool = 4,
+    Result = 5,
+    Iterator = 6,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Lock => "a lock",
+            Kind::Value => "a value",
+            Kind::Process => "a process",
+            Kind::Pool => "a pool",
+            Kind::Result => "a result",
+            Kind::Iterator => "an iterator",
+        }
+    }
+}
+
+#[repr(C, align(32))]
+struct Entry {
+    tag: AtomicU64,
+    /// Arena: index of the cell. Else: address of the boxed object. While free: the next free entry.
+    payload: AtomicU64,
+    /// Arena: generation of the object, and above it the index of the view that keeps it, 0 for none. Else 0.
+    generation: AtomicU64,
+    /// Member that the handle belongs to: slot, generation. A copy in a forked child is not its own. 0: it
+    /// is borrowed, and keeps nothing.
+    owner: AtomicU64,
+}
+
+const CHUNK: usize = 4096;
+const CHUNKS: usize = 4096;
+static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS];
+/// Entries ever used; index 0 stays unused.
+static HIGH: AtomicU64 = AtomicU64::new(1);
+/// Head of the free list: index, and a counter against reuse between two looks, in the high half.
+static FREE: AtomicU64 = AtomicU64::new(0);
+
+const FREED: u64 = 1 << 31;
+const USERS: u64 = FREED - 1;
+
+fn entry(index: u64) -> Option<&'static Entry> {
+    let chunk = TABLE.get(index as usize / CHUNK)?.load(Acquire);
+    // SAFETY: a chunk, once there, is a leaked box; the index is within it.
+    (!chunk.is_null() && index != 0).then(|| unsafe { &(&*chunk)[index as usize % CHUNK] })
+}
+
+/// The entry of a handle that names a living `kind`.
+#[inline(always)]
+fn checked(handle: usize, kind: Kind) -> Result<(&'static Entry, u64)> {
+    if let Some(entry) = entry(handle as u64 & 0xffff_ffff) {
+        let tag = entry.tag.load(Acquire);
+        if tag >> 32 == handle as u64 >> 32 && tag & FREED == 0 && (tag >> 32) as u8 == kind as u8 {
+            return Ok((entry, tag));
+        }
+    }
+    Err(bad(handle, kind))
+}
+
+#[cold]
+fn bad(handle: usize, kind: Kind) -> Error {
+    // In a child of a foreign fork that is what the caller must hear first.
+    if crate::family::is_forked() {
+        return Error::Forked;
+    }
+    let what = kind.name();
+    if handle == 0 {
+        return Error::BadHandle(format!("the handle is NULL where {what} is needed").into());
+    }
+    Error::BadHandle(format!("the handle is not {what}, or it was freed").into())
+}
+
+fn pop() -> Result<u64> {
+    let mut head = FREE.load(Acquire);
+    while let Some(entry) = entry(head & 0xffff_ffff) {
+        let next = entry.payload.load(Relaxed) & 0xffff_ffff;
+        match FREE.compare_exchange(head, ((head >> 32) + 1) << 32 | next, AcqRel, Acquire) {
+            Ok(_) => return Ok(head & 0xffff_ffff),
+            Err(now) => head = now,
+        }
+    }
+    let index = HIGH.fetch_add(1, Relaxed);
+    let chunk = TABLE.get(index as usize / CHUNK).ok_or(Error::NoMemory("this process has too many handles"))?;
+    if chunk.load(Acquire).is_null() {
+        let new = || Entry {
+            tag: AtomicU64::new(0),
+            payload: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
+        };
+        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| new()).collect::<Vec<_>>().try_into() {
+            Ok(fresh) => fresh,
+            Err(_) => return Err(Error::NoMemory("no memory for handles")),
+        };
+        let fresh = Box::into_raw(fresh);
+        if chunk.compare_exchange(std::ptr::null_mut(), fresh, AcqRel, Acquire).is_err() {
+            // SAFETY: nobody has seen `fresh`.
+            drop(unsafe { Box::from_raw(fresh) });
+        }
+    }
+    Ok(index)
+}
+
+fn push(index: u64, entry: &Entry) {
+    let mut head = FREE.load(Acquire);
+    loop {
+        entry.payload.store(head & 0xffff_ffff, Relaxed);
+        match FREE.compare_exchange(head, ((head >> 32) + 1) << 32 | index, AcqRel, Acquire) {
+            Ok(_) => return,
+            Err(now) => head = now,
+        }
+    }
+}
+
+fn bits(me: MemberId) -> u64 {
+    (me.generation as u64) << 32 | me.slot as u64
+}
+
+fn install<T>(kind: Kind, payload: u64, generation: u64, owner: u64) -> Result<*mut T> {
+    let index = pop()?;
+    let entry = entry(index).ok_or(Error::Panic("a handle without an entry".into()))?;
+    entry.payload.store(payload, Relaxed);
+    entry.generation.store(generation, Relaxed);
+    entry.owner.store(owner, Relaxed);
+    // The generation is 24 bits of the tag; a zero tag has never been used.
+    let age = (entry.tag.load(Relaxed) >> 40) & 0xff_ffff;
+    let high = age << 8 | kind as u64;
+    entry.tag.store(high << 32, Release);
+    Ok(std::ptr::without_provenance_mut((high << 32 | index) as usize))
+}
+
+/// What a handle of an object in the arena names.
+#[derive(Clone, Copy)]
+pub struct Named {
+    /// Index of the cell.
+    pub index: u64,
+    /// Generation of the object.
+    pub generation: u32,
+    /// Index of the view that keeps it for this handle, 0 if the handle's owner is its creator.
+    pub view: u64,
+}
+
+/// A handle for an object of the arena. `owner` is the member whose handle keeps the object; `None` for a
+/// borrowed one.
+pub fn of_cell<T>(kind: Kind, named: Named, owner: Option<MemberId>) -> Result<*mut T> {
+    install(kind, named.index, named.view << 32 | named.generation as u64, owner.map_or(0, bits))
+}
+
+/// What a handle names; whether the object is still there is for the cell to say.
+#[inline(always)]
+pub fn named<T>(handle: *mut T, kind: Kind) -> Result<Named> {
+    let (entry, tag) = checked(handle as usize, kind)?;
+    let (index, generation) = (entry.payload.load(Acquire), entry.generation.load(Acquire));
+    // Freed and used again between the two loads: then these words belong to another handle.
+    if entry.tag.load(Relaxed) != tag {
+        return Err(bad(handle as usize, kind));
+    }
+    Ok(Named { index, generation: generation as u32, view: generation >> 32 })
+}
+
+/// What a handle of whatever kind of object of the arena names.
+pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
+    let kind = match (handle as u64 >> 32) as u8 {
+        kind if kind == Kind::Value as u8 => Kind::Value,
+        _ => Kind::Lock,
+    };
+    Ok((kind, named(handle, kind)?))
+}
+
+/// Ends a handle of an object of the arena; what it named, and whether it kept the object for `me`. `None` for
+/// NULL and for what is no such handle.
+pub fn free_cell<T>(handle: *mut T, kind: Kind, me: Option<MemberId>) -> Option<(Named, bool)> {
+    let (entry, tag) = checked(handle as usize, kind).ok()?;
+    let named = named(handle, kind).ok()?;
+    let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
+    entry.tag.compare_exchange(tag, next(tag), AcqRel, Relaxed).ok()?;
+    push(handle as u64 & 0xffff_ffff, entry);
+    Some((named, own))
+}
+
+/// Makes a borrowed handle `me`'s own, kept by a view.
+pub fn adopt(handle: *mut std::ffi::c_void, view: u64, me: MemberId) -> Result<()> {
+    let (kind, _) = named_any(handle)?;
+    let (entry, _) = checked(handle as usize, kind)?;
+    let generation = entry.generation.load(Acquire) & 0xffff_ffff;
+    entry.generation.store(view << 32 | generation, Release);
+    entry.owner.store(bits(me), Release);
+    Ok(())
+}
+
+/// The tag of a free entry: of the next generation and of no kind.
+fn next(tag: u64) -> u64 {
+    ((tag >> 40) + 1) << 40
+}
+
+/// An object of this process, in use by a call.
+pub struct Use<T: 'static> {
+    entry: &'static Entry,
+    index: u64,
+    object: *const T,
+}
+
+impl<T> std::ops::Deref for Use<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the object is a box that is dropped only by the last user of a freed entry, and this
+        // use is counted; `Kind` and T belong together, see `of_object`.
+        unsafe { &*self.object }
+    }
+}
+
+impl<T> Drop for Use<T> {
+    fn drop(&mut self) {
+        let before = self.entry.tag.fetch_sub(1, AcqRel);
+        if before & FREED != 0 && before & USERS == 1 {
+            // SAFETY: freed, and this was the last use: nobody else can reach the object.
+            unsafe { destroy::<T>(self.entry, self.index, before - 1) };
+        }
+    }
+}
+
+/// # Safety
+/// The entry is freed, nobody uses its object, and the object is a boxed T.
+unsafe fn destroy<T>(entry: &Entry, index: u64, tag: u64) {
+    let object = entry.payload.load(Acquire) as *mut T;
+    entry.tag.store(next(tag), Release);
+    push(index, entry);
+    // SAFETY: by contract.
+    drop(unsafe { Box::from_raw(object) });
+}
+
+/// An object that a handle can name; each kind names one type.
+pub trait Object: Sized + Send + Sync + 'static {
+    const KIND: Kind;
+}
+
+/// A handle for an object of this process.
+pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
+    let object = Box::into_raw(Box::new(object));
+    install(T::KIND, object as u64, 0, bits(me)).inspect_err(|_| {
+        // SAFETY: nobody else has seen the box.
+        drop(unsafe { Box::from_raw(object) });
+    })
+}
+
+/// The object behind a handle, counted as in use.
+pub fn object<T: Object, H>(handle: *mut H) -> Result<Use<T>> {
+    let (entry, mut tag) = checked(handle as usize, T::KIND)?;
+    loop {
+        if tag >> 32 != handle as u64 >> 32 || tag & FREED != 0 || tag & USERS == USERS {
+            return Err(bad(handle as usize, T::KIND));
+        }
+        match entry.tag.compare_exchange(tag, tag + 1, AcqRel, Acquire) {
+            Ok(_) => break,
+            Err(now) => tag = now,
+        }
+    }
+    let object = entry.payload.load(Acquire) as *const T;
+    Ok(Use { entry, index: handle as u64 & 0xffff_ffff, object })
+}
+
+/// Ends a handle of an object of this process; the object goes with its last user. In a forked child only
+/// the copy of the handle goes: the object there is a copy in whatever state the fork found it.
+pub fn free_object<T: Object, H>(handle: *mut H, me: Option<MemberId>) {
+    let Ok((entry, mut tag)) = checked(handle as usize, T::KIND) else { return };
+    let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
+    loop {
+        if tag >> 32 != handle as u64 >> 32 || tag & FREED != 0 {
+            return;
+        }
+        match entry.tag.compare_exchange(tag, tag | FREED, AcqRel, Acquire) {
+            Ok(_) => break,
+            Err(now) => tag = now,
+        }
+    }
+    if own && tag & USERS == 0 {
+        // SAFETY: freed by us just now, without users; T belongs to the kind.
+        unsafe { destroy::<T>(entry, handle as u64 & 0xffff_ffff, tag | FREED) };
+    }
+}

@@ -1,0 +1,136 @@
+//! Held by a process, released by anyone (a recursive one by the thread that holds it), and never lost with a dead holder.
+
+use super::boundary;
+use super::handle::{self, Kind, Named};
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::lock::{IGNORE_OWNER_DEATH, Lock, RECURSIVE};
+use crate::sys::clock::deadline_after_ms;
+
+/// A lock. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_lock {
+    _opaque: [u8; 0],
+}
+
+/// Options of a lock.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_lock_options {
+    /// sizeof(carom_lock_options)
+    pub size: usize,
+    /// Not 0: a lock whose holder died is acquired plainly, without `CAROM_EOWNERDEAD`.
+    pub ignore_owner_death: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_lock_options {
+    const LEAST: usize = 16;
+}
+
+#[inline(always)]
+fn lock_of(lock: *mut carom_lock) -> Result<(Family, Lock)> {
+    let named = handle::named(lock, Kind::Lock)?;
+    let family = family::current()?;
+    let cell = family.arena.cell(named.index).ok_or(Error::BadHandle("the lock is gone".into()))?;
+    Ok((family, Lock::of(cell, named.generation)))
+}
+
+fn new(options: *const carom_lock_options, flags: u32, lock: *mut *mut carom_lock) -> carom_status {
+    boundary::create(lock, || {
+        let options = options::read(options)?;
+        let ignore = if options.ignore_owner_death != 0 { IGNORE_OWNER_DEATH } else { 0 };
+        let family = family::current()?;
+        let made = Lock::new(family, flags | ignore)?;
+        let index = family.arena.cell_index(made.cell());
+        handle::of_cell(Kind::Lock, Named { index, generation: made.generation(), view: 0 }, Some(family.me))
+    })
+}
+
+/// Makes a lock, held by nobody. Options may be NULL. Usable in every process of the family: inherited by fork, or as an argument. Costs no descriptor.
+///
+/// Never blocks. `CAROM_ENOMEM` if the family has too many objects.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_new(options: *const carom_lock_options, lock: *mut *mut carom_lock) -> carom_status {
+    new(options, 0, lock)
+}
+
+/// Makes a recursive lock: the thread that holds it may acquire it again, and releases it as often.
+///
+/// As `carom_lock_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_rlock_new(options: *const carom_lock_options, lock: *mut *mut carom_lock) -> carom_status {
+    new(options, RECURSIVE, lock)
+}
+
+/// Acquires the lock, waiting up to `timeout_ms`; 0 tries once. Barging: no order among those who wait.
+///
+/// `CAROM_ETIMEDOUT`; `CAROM_EOWNERDEAD` if a process died holding it: then it is NOT held, and every acquire says so until one caller
+/// has called `carom_lock_recover`. `CAROM_EBADHANDLE` also if it is freed meanwhile.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_acquire(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let (family, lock) = lock_of(lock)?;
+        lock.acquire(family, || lock_deadline(timeout_ms))
+    })
+}
+
+/// Acquires the lock and takes a dead holder's mark away: the caller looks after what the lock guards. Waits as `carom_lock_acquire`.
+///
+/// `CAROM_ETIMEDOUT`, `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_recover(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let (family, lock) = lock_of(lock)?;
+        lock.recover(family, lock_deadline(timeout_ms))
+    })
+}
+
+/// Releases the lock. Any process may do that for a plain lock, whoever holds it; only the holding thread for a recursive one.
+///
+/// Never blocks. `CAROM_EPERM` if nobody holds it, or another thread a recursive one.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_release(lock: *mut carom_lock) -> carom_status {
+    boundary::status(|| {
+        let (family, lock) = lock_of(lock)?;
+        lock.release(family)
+    })
+}
+
+/// 1 if somebody holds the lock at this moment, 0 if not.
+///
+/// Never blocks. `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_locked(lock: *mut carom_lock) -> i32 {
+    boundary::answer(|| Ok(lock_of(lock)?.1.is_locked()? as i32))
+}
+
+/// Ends this handle. The lock goes when no process needs it any more. NULL is nothing.
+///
+/// Never blocks; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_lock_free(lock: *mut carom_lock) {
+    free(lock, Kind::Lock);
+}
+
+/// Ends a handle of an object in the arena.
+pub(super) fn free<T>(handle: *mut T, kind: Kind) {
+    let family = family::current().ok().filter(|_| !handle.is_null());
+    let freed = handle::free_cell(handle, kind, family.map(|family| family.me));
+    let (Some((named, true)), Some(family)) = (freed, family) else { return };
+    let kept = if named.view != 0 { named.view } else { named.index };
+    if let Some(cell) = family.arena.cell(kept) {
+        let generation = if named.view != 0 { cell.generation() } else { named.generation };
+        cell.let_go(family.arena, generation, family.me.slot);
+    }
+}
+
+/// The instant at which a lock's wait ends; no look at the clock for those that do not wait.
+pub(super) fn lock_deadline(timeout_ms: i64) -> Option<u64> {
+    if timeout_ms == 0 { Some(0) } else { deadline_after_ms(timeout_ms) }
+}

@@ -1,0 +1,218 @@
+//! A function running in a process of its own.
+
+use super::boundary::{self, write, write_optional};
+use super::call::{self, carom_argument, carom_function};
+use super::handle::{self, Kind, Object};
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use crate::error::{Error, Result};
+use crate::process::{self, Options, Process};
+use crate::sys::clock::deadline_after_ms;
+use crate::{family, wire};
+use std::ffi::{CString, c_char};
+use std::sync::Arc;
+
+/// A process that this one started. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_process {
+    _opaque: [u8; 0],
+}
+
+/// Options of a process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_process_options {
+    /// sizeof(carom_process_options)
+    pub size: usize,
+    /// Its name, copied. NULL: "Process-1", counted.
+    pub name: *const c_char,
+    /// Not 0: `carom_shutdown` terminates it instead of joining it.
+    pub daemon: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_process_options {
+    const LEAST: usize = 16;
+}
+
+/// What a handle of a process names.
+struct Handle {
+    process: Arc<Process>,
+    name: CString,
+}
+
+impl Object for Handle {
+    const KIND: Kind = Kind::Process;
+}
+
+fn make(process: Arc<Process>) -> Result<*mut carom_process> {
+    let name = CString::new(process.name()).unwrap_or_default();
+    handle::of_object(Handle { process, name }, family::current()?.me)
+}
+
+fn process_of(process: *mut carom_process) -> Result<handle::Use<Handle>> {
+    family::current()?;
+    handle::object(process)
+}
+
+/// Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does what keyword arguments do), under start
+/// method fork: it has a copy of this process's memory and its descriptors. Options may be NULL.
+///
+/// In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or calls `exit`, what is in stdout and
+/// stderr goes out, and the process ends by `_exit`: no atexit handler of this program runs there. If this process dies, so does the child.
+///
+/// Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at run time); `CAROM_ENOMEM`, or the errno of
+/// fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_start(
+    function: carom_function,
+    arguments: *const carom_argument,
+    count: usize,
+    options: *const carom_process_options,
+    process: *mut *mut carom_process,
+) -> carom_status {
+    boundary::create(process, || {
+        let options = options::read(options)?;
+        let name = boundary::text(options.name)?.map(str::to_string);
+        let encoded = encode(arguments, count)?;
+        let options = Options { name, daemon: options.daemon != 0 };
+        make(process::start(call::address(function), encoded, options)?)
+    })
+}
+
+/// Arguments as they travel.
+pub(super) fn encode(arguments: *const carom_argument, count: usize) -> Result<Vec<u8>> {
+    let arguments = call::arguments(arguments, count)?;
+    let len = wire::encoded_len(&arguments)?;
+    let mut encoded = Vec::new();
+    encoded.try_reserve_exact(len).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
+    encoded.resize(len, 0);
+    wire::encode(&arguments, &mut encoded)?;
+    Ok(encoded)
+}
+
+/// Waits up to `timeout_ms` until the process has ended.
+///
+/// `CAROM_ETIMEDOUT`; `CAROM_EPERM` in any process but the one that started it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_join(process: *mut carom_process, timeout_ms: i64) -> carom_status {
+    boundary::status(|| process_of(process)?.process.join(deadline_after_ms(timeout_ms)))
+}
+
+/// 1 while the process runs, 0 once it has ended.
+///
+/// Never blocks. `CAROM_EPERM` in any process but the one that started it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_is_alive(process: *mut carom_process) -> i32 {
+    boundary::answer(|| Ok(process_of(process)?.process.look()?.is_none() as i32))
+}
+
+/// How the process ended: 0…255, or -N if signal N ended it. Correct also where this program ignores SIGCHLD or reaps every child itself, on Linux 6.15 and later;
+/// before, only for processes that left by themselves.
+///
+/// Never blocks. `CAROM_EAGAIN` while it runs, `CAROM_ENOENT` where nobody can tell.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_exitcode(process: *mut carom_process, code: *mut i32) -> carom_status {
+    boundary::status(|| {
+        let value = process_of(process)?.process.exit_code()?;
+        write(code, value)
+    })
+}
+
+/// Sends SIGTERM to the process (and to nothing else, even if its number is used again). `CAROM_OK` if it has ended already.
+///
+/// Never blocks. `CAROM_EPERM` in any process but the one that started it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_terminate(process: *mut carom_process) -> carom_status {
+    boundary::status(|| process_of(process)?.process.signal(15))
+}
+
+/// Sends SIGKILL, otherwise as `carom_process_terminate`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_kill(process: *mut carom_process) -> carom_status {
+    boundary::status(|| process_of(process)?.process.signal(9))
+}
+
+/// Process id, or `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_pid(process: *mut carom_process) -> i32 {
+    boundary::answer(|| Ok(process_of(process)?.process.pid() as i32))
+}
+
+/// Name of the process; "" for a bad handle, never NULL. Valid until the handle is freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_name(process: *mut carom_process) -> *const c_char {
+    process_of(process).map_or_else(|error| bad_name(&error), |process| process.name.as_ptr())
+}
+
+fn bad_name(error: &Error) -> *const c_char {
+    boundary::fail(error);
+    c"".as_ptr()
+}
+
+/// 1 if the process was started as a daemon, 0 if not.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_daemon(process: *mut carom_process) -> i32 {
+    boundary::answer(|| Ok(process_of(process)?.process.is_daemon() as i32))
+}
+
+/// A descriptor for poll and its like, readable once the process has ended. It belongs to the handle: never read or close it.
+///
+/// `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_fd(process: *mut carom_process) -> i32 {
+    boundary::answer(|| Ok(process_of(process)?.process.fd()))
+}
+
+/// Ends this handle; the process runs on, and leaves no zombie. NULL is nothing.
+///
+/// Never waits or kills; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_free(process: *mut carom_process) {
+    let me = family::current().ok().map(|family| family.me);
+    handle::free_object::<Handle, _>(process, me);
+}
+
+/// The calling process: its pid, and its name ("MainProcess" in the first), static. Either may be NULL.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_current(pid: *mut i32, name: *mut *const c_char) -> carom_status {
+    boundary::status(|| {
+        let (own, own_name) = process::current()?;
+        write_optional(pid, own as i32);
+        write_optional(name, own_name.as_ptr());
+        Ok(())
+    })
+}
+
+/// The process that started the calling one: its pid, and 1 while it lives. Either may be NULL.
+///
+/// Never blocks. `CAROM_ENOENT` in the first process of a family.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_parent(pid: *mut i32, alive: *mut i32) -> carom_status {
+    boundary::status(|| {
+        let (parent, lives) =
+            process::parent()?.ok_or(Error::NotFound("the first process of a family has no parent"))?;
+        write_optional(pid, parent as i32);
+        write_optional(alive, lives as i32);
+        Ok(())
+    })
+}
+
+/// Handles of the living children that this process started, each yours to free: as many as fit into `capacity`. Reaps those that have ended.
+///
+/// How many there are, which may be more than `capacity`, or a status. Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_process_children(processes: *mut *mut carom_process, capacity: usize) -> i64 {
+    boundary::answer(|| {
+        let children = process::active()?;
+        for (index, child) in children.iter().take(capacity).enumerate() {
+            write(processes.wrapping_add(index), make(child.clone())?)?;
+        }
+        Ok(children.len() as i64)
+    })
+}

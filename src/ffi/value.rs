@@ -1,0 +1,201 @@
+//! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
+
+use super::boundary;
+use super::handle::{self, Kind, Named};
+use super::library::carom_status;
+use super::lock::{carom_lock, free, lock_deadline};
+use super::options::{self, Sized_};
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::shm::cell::{self, Cell};
+use crate::value::{Guard, Value, size_of_type};
+use std::ffi::c_void;
+
+/// A shared value. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_value {
+    _opaque: [u8; 0],
+}
+
+/// Raw bytes, of any length.
+pub const CAROM_RAW: u32 = 0;
+/// char, 'c'. The types are billiard's letters: `carom_value_new('i', …)` works.
+pub const CAROM_CHAR: u32 = 99;
+/// int8_t, 'b'.
+pub const CAROM_I8: u32 = 98;
+/// uint8_t, 'B'.
+pub const CAROM_U8: u32 = 66;
+/// bool, '?'.
+pub const CAROM_BOOLEAN: u32 = 63;
+/// int16_t, 'h'.
+pub const CAROM_I16: u32 = 104;
+/// uint16_t, 'H'.
+pub const CAROM_U16: u32 = 72;
+/// int32_t, 'i'.
+pub const CAROM_I32: u32 = 105;
+/// uint32_t, 'I'.
+pub const CAROM_U32: u32 = 73;
+/// wchar_t, 'u'.
+pub const CAROM_WCHAR: u32 = 117;
+/// int64_t, 'q' (and 'l').
+pub const CAROM_I64: u32 = 113;
+/// uint64_t, 'Q' (and 'L').
+pub const CAROM_U64: u32 = 81;
+/// float, 'f'.
+pub const CAROM_F32: u32 = 102;
+/// double, 'd'.
+pub const CAROM_F64: u32 = 100;
+
+/// Options of a shared value.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_shared_options {
+    /// sizeof(carom_shared_options)
+    pub size: usize,
+    /// Guards the value instead of a lock of its own; lives as long as the value. NULL: its own.
+    pub lock: *mut carom_lock,
+    /// Not 0: no lock.
+    pub no_lock: u32,
+    /// Alignment of the data in bytes, a power of two up to 4096. 0: 16 for raw bytes, the type's size for a type.
+    pub alignment: u32,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_shared_options {
+    const LEAST: usize = 16;
+}
+
+#[inline(always)]
+fn value_of(value: *mut carom_value) -> Result<(Family, Value)> {
+    let named = handle::named(value, Kind::Value)?;
+    let family = family::current()?;
+    let cell = family.arena.cell(named.index).filter(|cell| cell.generation() == named.generation);
+    let cell = cell.ok_or(Error::BadHandle("the value is gone".into()))?;
+    Ok((family, Value::of(cell, named.generation)))
+}
+
+/// Makes a value of a type (`CAROM_I64`, or a letter), or of `len` raw bytes. `initial` is copied; NULL means zeros. `len` must be the type's size (0 is
+/// filled in). Options may be NULL. Costs no descriptor.
+///
+/// Never blocks. `CAROM_EINVAL` for an unknown type, no length, a bad alignment; `CAROM_EMSGSIZE` if `len` is not the type's size;
+/// `CAROM_ENOMEM` if the arena is full.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_new(
+    type_: u32,
+    initial: *const c_void,
+    len: usize,
+    options: *const carom_shared_options,
+    value: *mut *mut carom_value,
+) -> carom_status {
+    boundary::create(value, || {
+        let options = options::read(options)?;
+        let len = length(type_, len)?;
+        let initial = if initial.is_null() { None } else { Some(boundary::bytes(initial, len)?) };
+        let natural = if type_ == CAROM_RAW { 16 } else { len };
+        let alignment = if options.alignment == 0 { natural } else { options.alignment as usize };
+        if !alignment.is_power_of_two() || alignment > 4096 {
+            return Err(Error::invalid("an alignment is a power of two up to 4096"));
+        }
+        let family = family::current()?;
+        let made = Value::new(family, type_, len, alignment, initial, guard(&options)?)?;
+        let index = family.arena.cell_index(made.cell());
+        handle::of_cell(Kind::Value, Named { index, generation: made.generation(), view: 0 }, Some(family.me))
+    })
+}
+
+fn length(type_: u32, len: usize) -> Result<usize> {
+    match size_of_type(type_) {
+        None if type_ != CAROM_RAW => Err(Error::invalid("there is no such type")),
+        None if len == 0 || len > isize::MAX as usize => Err(Error::invalid("raw bytes need a length")),
+        None => Ok(len),
+        Some(size) if len == 0 || len == size => Ok(size),
+        Some(size) => Err(Error::MessageSize { needed: size, capacity: len }),
+    }
+}
+
+fn guard(options: &carom_shared_options) -> Result<Guard> {
+    match (options.lock.is_null(), options.no_lock != 0) {
+        (true, false) => Ok(Guard::Own),
+        (true, true) => Ok(Guard::None),
+        (false, false) => {
+            handle::named(options.lock, Kind::Lock)?;
+            Ok(Guard::Given(super::call::reference(options.lock.cast())?))
+        }
+        (false, true) => Err(Error::invalid("a value has a given lock or none, not both")),
+    }
+}
+
+/// Where the data lies in this process; valid while the process has a handle of the value. NULL for a bad handle.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_data(value: *mut carom_value) -> *mut c_void {
+    boundary::pointer(|| {
+        let (family, value) = value_of(value)?;
+        Ok(value.data(family.arena)?.address().cast())
+    })
+}
+
+/// Length of the data in bytes, or `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_size(value: *mut carom_value) -> i64 {
+    boundary::answer(|| Ok(value_of(value)?.1.len() as i64))
+}
+
+/// Type of the value, as it was made with, or `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_type(value: *mut carom_value) -> i32 {
+    boundary::answer(|| Ok(value_of(value)?.1.type_code() as i32))
+}
+
+/// Acquires the value's lock, as `carom_lock_acquire`.
+///
+/// `CAROM_EINVAL` if the value has no lock; else as `carom_lock_acquire`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_lock(value: *mut carom_value, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        value.lock(family.arena)?.acquire(family, || lock_deadline(timeout_ms))
+    })
+}
+
+/// Acquires the value's lock and takes a dead holder's mark away, as `carom_lock_recover`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_recover(value: *mut carom_value, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        value.lock(family.arena)?.recover(family, lock_deadline(timeout_ms))
+    })
+}
+
+/// Releases the value's lock, as `carom_lock_release`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_unlock(value: *mut carom_value) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        value.lock(family.arena)?.release(family)
+    })
+}
+
+/// The lock that guards the value, as a handle of its own: yours to free, and good for other objects too.
+///
+/// `CAROM_EINVAL` if the value has no lock.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_get_lock(value: *mut carom_value, lock: *mut *mut carom_lock) -> carom_status {
+    boundary::create(lock, || {
+        let (family, value) = value_of(value)?;
+        let guard = value.lock(family.arena)?;
+        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+        view.refer(family.arena, guard.reference(family.arena))?;
+        let view = family.arena.cell_index(view);
+        let index = family.arena.cell_index(guard.cell());
+        handle::of_cell(Kind::Lock, Named { index, generation: guard.generation(), view }, Some(family.me))
+    })
+}
+
+/// Ends this handle. The value goes when no process needs it any more. NULL is nothing.
+///
+/// Never blocks; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_free(value: *mut carom_value) {
+    free(value, Kind::Value);
+}
