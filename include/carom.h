@@ -132,8 +132,7 @@ const char *carom_version(void);
 
 /**
  * To be called first in `main`, before any other thread is made: children of start methods other than fork begin here,
- * and never return.
- * (0, NULL) is legal where there is no `main`. May be called again.
+ * and never return. (0, NULL) is legal where there is no `main`. May be called again.
  *
  * Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
  */
@@ -141,8 +140,7 @@ carom_status carom_init(int argc, char **argv);
 
 /**
  * A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others. Pools are ended by
- * their own functions.
- * What is not ended so ends with the program, whichever way that ends.
+ * their own functions. What is not ended so ends with the program, whichever way that ends.
  *
  * Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.
  */
@@ -150,8 +148,7 @@ carom_status carom_shutdown(int64_t timeout_ms);
 
 /**
  * Makes a process that was forked without carom a member of the family: until then every call in it returns
- * `CAROM_EFORKED`.
- * Nothing to do, and `CAROM_OK`, in a process that is one.
+ * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one.
  */
 carom_status carom_attach(void);
 
@@ -183,8 +180,7 @@ int32_t carom_cpu_count(void);
 
 /**
  * What runs in another process: a pool's task, a process's target. 0 is success; anything else fails and discards the
- * reply.
- * A task's verdict keeps the whole number; a process exits with it if it is 1…255, else with 255.
+ * reply. A task's verdict keeps the whole number; a process exits with it if it is 1…255, else with 255.
  *
  * It must not unwind (a C++ exception that leaves it ends its process) and may call whatever it likes; if it calls
  * `exit`, its process ends.
@@ -225,9 +221,8 @@ typedef struct carom_argument {
 
 /**
  * Gives a function a name by which every process of the family knows it. Needed only where address and module do not
- * tell: for functions made
- * at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63
- * printable characters.
+ * tell: for functions made at run time. To be called before `carom_init`, and before the pool that runs it is made.
+ * `name` is copied: 1 to 63 printable characters.
  *
  * `CAROM_EEXIST` if the name is another function's, `CAROM_EINVAL` for a bad name, `CAROM_EFUNCTION` for NULL.
  */
@@ -280,8 +275,7 @@ carom_status carom_handle_keep(carom_call *call, void *handle);
 
 /**
  * Replies with a copy of `len` bytes. The last reply counts; a function that returns anything but 0 has none. A process
- * has nobody to reply to:
- * there it does nothing.
+ * has nobody to reply to: there it does nothing.
  *
  * `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
  */
@@ -289,8 +283,7 @@ carom_status carom_call_reply(carom_call *call, const void *data, size_t len);
 
 /**
  * Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a
- * process, which has nobody to
- * reply to.
+ * process, which has nobody to reply to.
  *
  * Errors as `carom_call_reply`.
  */
@@ -329,18 +322,16 @@ typedef struct carom_process_options {
 
 /**
  * Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does
- * what keyword arguments do), under start
- * method fork: it has a copy of this process's memory and its descriptors. Options may be NULL.
+ * what keyword arguments do), under start method fork: it has a copy of this process's memory and its descriptors.
+ * Options may be NULL.
  *
  * In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or
- * calls `exit`, what is in stdout and
- * stderr goes out, and the process ends by `_exit`: no atexit handler of this program runs there. If this process dies,
- * so does the child.
+ * calls `exit`, what is in stdout and stderr goes out, and the process ends by `_exit`: no atexit handler of this
+ * program runs there. If this process dies, so does the child.
  *
  * Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at
- * run time); `CAROM_ENOMEM`, or the errno of
- * fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what
- * is safe after fork.
+ * run time); `CAROM_ENOMEM`, or the errno of fork. The child's memory of other threads' locks is as they were: in a
+ * program with threads it should call only what is safe after fork.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);
@@ -361,8 +352,7 @@ int32_t carom_process_is_alive(carom_process *process);
 
 /**
  * How the process ended: 0…255, or -N if signal N ended it. Correct also where this program ignores SIGCHLD or reaps
- * every child itself, on Linux 6.15 and later;
- * before, only for processes that left by themselves.
+ * every child itself, on Linux 6.15 and later; before, only for processes that left by themselves.
  *
  * Never blocks. `CAROM_EAGAIN` while it runs, `CAROM_ENOENT` where nobody can tell.
  */
@@ -458,8 +448,7 @@ carom_status carom_rlock_new(const carom_lock_options *options, carom_lock **loc
  * Acquires the lock, waiting up to `timeout_ms`; 0 tries once. Barging: no order among those who wait.
  *
  * `CAROM_ETIMEDOUT`; `CAROM_EOWNERDEAD` if a process died holding it: then it is NOT held, and every acquire says so
- * until one caller
- * has called `carom_lock_recover`. `CAROM_EBADHANDLE` also if it is freed meanwhile.
+ * until one caller has called `carom_lock_recover`. `CAROM_EBADHANDLE` also if it is freed meanwhile.
  */
 carom_status carom_lock_acquire(carom_lock *lock, int64_t timeout_ms);
 
@@ -527,12 +516,10 @@ typedef struct carom_shared_options {
 
 /**
  * Makes a value of a type (`CAROM_I64`, or a letter), or of `len` raw bytes. `initial` is copied; NULL means zeros.
- * `len` must be the type's size (0 is
- * filled in). Options may be NULL. Costs no descriptor.
+ * `len` must be the type's size (0 is filled in). Options may be NULL. Costs no descriptor.
  *
  * Never blocks. `CAROM_EINVAL` for an unknown type, no length, a bad alignment; `CAROM_EMSGSIZE` if `len` is not the
- * type's size;
- * `CAROM_ENOMEM` if the arena is full.
+ * type's size; `CAROM_ENOMEM` if the arena is full.
  */
 carom_status carom_value_new(uint32_t type_, const void *initial, size_t len, const carom_shared_options *options,
                              carom_value **value);
