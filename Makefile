@@ -49,9 +49,10 @@ clean: ## remove what was built
 	rm -rf build
 	cargo clean
 
-# Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it.
+# Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it. What the
+# archive must be linked with goes to a file beside it, for a test.
 $(archive): force
-	cargo rustc --release --lib --crate-type staticlib
+	cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs=$(archive).libs
 
 build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
 	cmake/relink.sh $(archive) build/lib
