@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::call::{Call, Input, Output};
+use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
@@ -94,6 +95,10 @@ impl Worker {
                 Some(task)
             }
         };
+        // A child that the task forked, and that came back from it: the slot is its parent's.
+        if family::is_forked() {
+            fork::leave(0);
+        }
         slot.ended_ns.store(now_ns(), Relaxed);
         match task.map(|task| slot.word.finish(task)) {
             Some(Ok(_)) => self.tell(place),

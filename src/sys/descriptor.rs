@@ -72,13 +72,18 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard input read nothing.
-pub fn stdin_from_null() {
-    // SAFETY: plain calls; `null` is ours.
+/// Makes standard streams read nothing and write nowhere.
+pub fn streams_to_null(streams: std::ops::RangeInclusive<RawFd>) {
+    // SAFETY: plain calls; `null` is ours. A stream that was closed is opened so, which does no harm.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null > 0 {
-            libc::dup2(null, 0);
+        if null < 0 {
+            return;
+        }
+        for stream in streams.clone() {
+            libc::dup2(null, stream);
+        }
+        if !streams.contains(&null) {
             libc::close(null);
         }
     }
