@@ -79,6 +79,14 @@ pub fn name_pending(word: u32) {
     });
 }
 
+/// The word is on the caller's robust list from here on.
+pub fn hold_for_life(word: u32) {
+    with(|machine| {
+        let current = machine.current.expect("called by a process");
+        machine.processes[current].held = word;
+    });
+}
+
 /// The number of the calling process: its place in the table.
 pub fn me() -> usize {
     with(|machine| machine.current.expect("called by a process"))

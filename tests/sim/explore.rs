@@ -350,7 +350,8 @@ impl Explorer {
                     Status::Dead => (7, 0),
                     Status::Done => (8, 0),
                 };
-                let flags = kind | (process.doomed as u64) << 4 | (process.pending as u64) << 8;
+                let robust = (process.pending as u64) << 32 | process.held as u64;
+                let flags = mix(kind | (process.doomed as u64) << 4, robust);
                 key = mix(mix(mix(key, flags), process.history), detail);
                 for &(word, value) in &process.buffer {
                     key = mix(mix(key, word as u64 + 1), value);

@@ -125,4 +125,10 @@ impl<F: Fault> Simulated for Faulty<F> {
     fn word64(name: &str, initial: u64, show: fn(u64) -> String) -> FaultyWord64<F> {
         FaultyWord64(Sim::word64(name, initial, show), PhantomData)
     }
+    fn pending32(word: &FaultyWord32<F>) {
+        Sim::pending32(&word.0);
+    }
+    fn hold32(word: &FaultyWord32<F>) {
+        Sim::hold32(&word.0);
+    }
 }

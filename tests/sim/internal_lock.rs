@@ -85,6 +85,11 @@ impl<M: Simulated> Scenario for Internal<M> {
             forget(round);
         }
     }
+
+    fn end(&self) {
+        let killed = with(|machine| machine.used.kills > 0);
+        check(killed || self.lock.bits() == 0, "counts somebody who is not there");
+    }
 }
 
 fn limits(kills: u8, runs: u64) -> Limits {

@@ -80,6 +80,8 @@ pub struct Process {
     pub doomed: bool,
     /// Named in the robust list.
     pub pending: u32,
+    /// On the robust list proper, for as long as it lives.
+    pub held: u32,
     pub next: Access,
     /// Everything that it has read so far, as a hash: with it, its local state.
     pub history: u64,
@@ -124,6 +126,15 @@ pub struct Machine {
     pub used: Used,
     pub violation: Option<String>,
     pub trace: Option<Vec<String>>,
+}
+
+impl Process {
+    /// Dead once the kernel has looked at all that the process had named.
+    fn leave(&mut self) {
+        if self.status == Status::Exiting && self.pending == NOTHING && self.held == NOTHING {
+            self.status = Status::Dead;
+        }
+    }
 }
 
 thread_local! {
@@ -179,6 +190,7 @@ impl Machine {
             mortal,
             doomed: false,
             pending: NOTHING,
+            held: NOTHING,
             next: begin,
             history: mix(role as u64 + 1, argument),
             position: 0,
@@ -199,7 +211,11 @@ impl Machine {
         }
         let name = who.map_or("setup".into(), |who| format!("{}#{}", self.processes[who].name, who + 1));
         let line = format!("  {name:<12} {}", line(self));
-        self.trace.as_mut().expect("checked above").push(line);
+        // (A spinning process says the same over and over.)
+        let trace = self.trace.as_mut().expect("checked above");
+        if trace.last() != Some(&line) {
+            trace.push(line);
+        }
     }
 
     pub fn word_name(&self, word: u32) -> &str {
@@ -331,7 +347,8 @@ impl Machine {
         self.drain(victim);
         self.sleepers.retain(|&other| other != victim);
         let process = &mut self.processes[victim];
-        process.status = if process.pending == NOTHING { Status::Dead } else { Status::Exiting };
+        process.status = Status::Exiting;
+        process.leave();
         process.history = 0;
     }
 
@@ -343,27 +360,32 @@ impl Machine {
         let status = self.processes[victim].status;
         let next = match status {
             Status::Exiting => {
-                let word = std::mem::replace(&mut self.processes[victim].pending, NOTHING);
+                let process = &mut self.processes[victim];
+                // The list first, then what is pending.
+                let listed = process.held != NOTHING;
+                let named = if listed { &mut process.held } else { &mut process.pending };
+                let word = std::mem::replace(named, NOTHING);
                 let old = self.values[word as usize];
                 let (new, wake) = match old & OWNER {
                     owner if owner == victim as u64 + 1 => ((old & !OWNER) | DIED, old & WAITERS != 0),
-                    owner => (old, owner == 0),
+                    owner => (old, owner == 0 && !listed),
                 };
                 self.write(word, new);
                 self.log(Some(victim), |machine| {
                     let (old, new) = (machine.show(word, old), machine.show(word, new));
                     format!("(kernel) {}: {old} -> {new}", machine.word_name(word))
                 });
-                if wake { Status::ExitWaking { word } } else { Status::Dead }
+                if wake { Status::ExitWaking { word } } else { Status::Exiting }
             }
             Status::ExitWaking { word } => {
                 let woken = self.wake(word, 1, Wake::Look);
                 self.log(Some(victim), |_| format!("(kernel) wakes {woken}"));
-                Status::Dead
+                Status::Exiting
             }
             other => other,
         };
         self.processes[victim].status = next;
+        self.processes[victim].leave();
     }
 
     pub fn fall_asleep(&mut self, word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool) -> bool {

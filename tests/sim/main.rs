@@ -14,6 +14,7 @@ mod pool;
 mod pool_tests;
 mod report;
 mod runner;
+mod sentry;
 mod user_lock;
 
 /// Where random schedules begin.

@@ -169,6 +169,8 @@ impl<M: Simulated> Scenario for UserLock<M> {
         let bits = self.lock.bits();
         if !self.plan.retires {
             check(bits >> 48 == GENERATION as u64, "another generation");
+            let killed = with(|machine| machine.used.kills > 0);
+            check(killed || bits >> 31 & 0x1ffff == 0, "counts somebody who is not there");
         }
     }
 }
