@@ -10,6 +10,7 @@ pub mod lane;
 pub mod lock_word;
 pub mod member;
 pub mod memory;
+pub mod plan;
 pub mod real;
 pub mod region;
 pub mod repair;
