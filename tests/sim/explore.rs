@@ -314,6 +314,10 @@ impl Explorer {
                     (Status::Ready, Op::Choose(count)) => {
                         options.extend((0..count).map(|number| (Act::Pick(who, number), cost)));
                     }
+                    (Status::Ready, Op::WakeOne) if machine.sleepers_of(process.next.word).nth(1).is_some() => {
+                        let sleepers = machine.sleepers_of(process.next.word).count() as u8;
+                        options.extend((0..sleepers).map(|number| (Act::Pick(who, number), cost)));
+                    }
                     (Status::Ready, _) => options.push((Act::Run(who), cost)),
                     _ => {}
                 }

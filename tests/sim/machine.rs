@@ -26,6 +26,8 @@ pub enum Op {
     Name,
     Unname,
     Wait,
+    /// Of one sleeper; the explorer says which (the kernel goes by priority, then by age).
+    WakeOne,
     Wake,
     Choose(u8),
     Await,
@@ -300,21 +302,16 @@ impl Machine {
 
     /// Wakes up to `count` sleepers of `word`, longest first.
     pub fn wake(&mut self, word: u32, count: u32, why: Wake) -> u32 {
-        let mut woken = 0;
-        let mut at = 0;
-        while at < self.sleepers.len() && woken < count {
-            let sleeper = self.sleepers[at];
-            let Status::Asleep { word: one, alarm: two, .. } = self.processes[sleeper].status else {
-                unreachable!("a sleeper is asleep")
-            };
-            if one == word || two == word {
-                self.rouse(sleeper, why);
-                woken += 1;
-            } else {
-                at += 1;
-            }
-        }
-        woken
+        let chosen: Vec<_> = self.sleepers_of(word).take(count as usize).collect();
+        chosen.iter().for_each(|&sleeper| self.rouse(sleeper, why));
+        chosen.len() as u32
+    }
+
+    /// Who sleeps on a word, longest first.
+    pub fn sleepers_of(&self, word: u32) -> impl Iterator<Item = usize> + '_ {
+        let on =
+            move |status| matches!(status, Status::Asleep { word: one, alarm: two, .. } if one == word || two == word);
+        self.sleepers.iter().copied().filter(move |&sleeper| on(self.processes[sleeper].status))
     }
 
     /// Ends one sleep.
