@@ -21,7 +21,7 @@ fn lane_three_tasks() {
 
 #[test]
 fn lane_revoke() {
-    holds("lane, 2 tasks, revoke, 2 kills", limits(2, 0, 400_000), || {
+    holds("lane, 3 tasks, revoke, 2 kills", limits(2, 0, 400_000), || {
         Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, Wrong::default()).with_revoke()
     });
 }
