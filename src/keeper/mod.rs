@@ -21,7 +21,7 @@ use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::{birth, fork, futex, limits, robust};
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use watch::Watch;
 
 /// What a keeper does besides repair.
@@ -71,7 +71,7 @@ pub fn start(family: Family) -> Result<()> {
     let keeper = &family.arena.header().keeper;
     while !keeper.lives() {
         let seen = keeper.word.load(Acquire);
-        spawn(family, Inherits::Nothing, Nothing)?;
+        spawn(family, Inherits::Nothing, 0, Nothing)?;
         let deadline = now_ns() + START_NS;
         while !keeper.lives() && now_ns() < deadline {
             futex::wait(&keeper.word, seen, None, Some(deadline));
@@ -80,10 +80,11 @@ pub fn start(family: Family) -> Result<()> {
     Ok(())
 }
 
-/// Forks a keeper with a duty.
-pub fn spawn<D: Duty>(family: Family, inherits: Inherits, duty: D) -> Result<MemberId> {
+/// Forks a keeper with a duty. `works_for`: index of the pool's cell, 0 for none.
+pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: D) -> Result<MemberId> {
     let arena = family.arena;
     let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
+    arena.member(id.slot).works_for.store(works_for, Release);
     fork::flush_streams();
     match birth::fork_child() {
         Err(error) => {
@@ -133,6 +134,7 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
     let poll = Poll::new()?;
     duty.begin(me, &poll)?;
     let mut watch = Watch::new(me);
+    let mut retired = false;
     loop {
         if !watch.has_duty() && take_word(me) {
             watch.begin(&poll)?;
@@ -146,6 +148,10 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
             watch.watch_holder(&poll);
         }
         let again = duty.look();
+        if duty.is_over() && !retired {
+            retire(me);
+            retired = true;
+        }
         if duty.is_over() && watch.has_duty() && watch.is_alone() {
             return Ok(());
         }
@@ -159,6 +165,14 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
             }
         }
     }
+}
+
+/// The duty is over, and nobody runs what this process inherited: it needs nothing of it any more.
+fn retire(me: Family) {
+    let member = me.arena.member(me.me.slot);
+    member.works_for.store(0, Release);
+    member.inherits.store(0, Release);
+    repair::collect(me.arena, me.me.slot);
 }
 
 /// Takes the family's liveness word if its holder is dead or there was none. Whoever may have been left

@@ -101,6 +101,16 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
     }
 }
 
+/// Makes an epoll instance report `fd` as `key` while it is readable.
+pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+    // SAFETY: `event` outlives the call.
+    match unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_ADD, fd, &mut event) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os("epoll_ctl")),
+    }
+}
+
 /// An epoll instance.
 pub struct Poll {
     fd: OwnedFd,
@@ -116,12 +126,12 @@ impl Poll {
 
     /// Reports `fd` as `key` while it is readable.
     pub fn add(&self, fd: RawFd, key: u64) -> Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
-        // SAFETY: `event` outlives the call.
-        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) } {
-            0 => Ok(()),
-            _ => Err(Error::last_os("epoll_ctl")),
-        }
+        add_readable(self.fd.as_raw_fd(), fd, key)
+    }
+
+    /// The descriptor, for [`add_readable`].
+    pub fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Waits up to `timeout_ns` (`None`: for ever) and fills `keys` with what is readable.
