@@ -28,19 +28,15 @@ static struct { bool damage, quiet, noise, bench; int workers; const char *out, 
 
 /* The task. What it calls is in decoder.c; the thumbnail is made where the host will read it. */
 static int32_t thumbnail(carom_call *call) {
+    static bool hushed;                                              /* once per worker; the pool's stderr is ours too */
     carom_argument input;
     void *pixels;
+    if (!options.noise && !hushed) decoder_hush();                   /* the libraries print a line per bad file; we have a table */
+    hushed = true;
     if (carom_call_argument(call, 0, &input) != CAROM_OK) return 1;
     if (carom_call_reserve(call, THUMB_BYTES, &pixels) != CAROM_OK) return 1;
     thumbnail_of(&input, pixels);
     return carom_call_commit(call, THUMB_BYTES);
-}
-
-/* The libraries print a line per bad file, and we have a table for that. */
-static int32_t hush(carom_call *call) {
-    (void)call;
-    decoder_hush();
-    return 0;
 }
 
 /* ---- the pool ---- */
@@ -65,9 +61,7 @@ static const char *judge(const carom_verdict *verdict, fate *fate) {
 /* Every file is a task, every task gets a verdict, and they come as they are ready. Returns how many were not ok. */
 static size_t pool_run(const input_list *inputs, int workers, thumb *thumbs) {
     carom_pool *pool = NULL;
-    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .time_limit_ms = TIME_LIMIT_MS,
-                                        .max_restarts = (int32_t)inputs->count,   /* any file may take a worker with it */
-                                        .initializer = options.noise ? NULL : hush };
+    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .time_limit_ms = TIME_LIMIT_MS };
     must(carom_pool_new(&pool_options, &pool), "new pool");
 
     carom_argument *arguments = must_alloc(calloc(inputs->count, sizeof *arguments));
