@@ -151,14 +151,17 @@ impl Sentry {
             robust::pending_set(word);
             self.armed = true;
         }
-        if !header.keeper.lives() {
+        let seen = loop {
+            if let Some(seen) = header.keeper.living_word() {
+                break seen;
+            }
             // Without one this sleep could not end by a death; the next look will try again.
             keeper::start(self.family).ok()?;
-        }
+        };
         if header.unwatched.load(Ordering::Acquire) != 0 {
             ring();
         }
-        Some((word, word.load(Ordering::Acquire)))
+        Some((word, seen))
     }
 }
 
