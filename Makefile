@@ -28,7 +28,7 @@ test: ## everything that CI runs
 	cargo test --release
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
 
-test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests; TESTS='build/c-tests/test_x ...' for some
+test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
 
 bench: ## measure, and compare with others
@@ -49,9 +49,10 @@ clean: ## remove what was built
 	rm -rf build
 	cargo clean
 
-# Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it.
+# Cargo knows whether there is something to do; what hangs on the archive is made again only if cargo wrote it. What the
+# archive must be linked with goes to a file beside it, for a test.
 $(archive): force
-	cargo rustc --release --lib --crate-type staticlib
+	cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs=$(archive).libs
 
 build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
 	cmake/relink.sh $(archive) build/lib

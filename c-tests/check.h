@@ -1,6 +1,6 @@
 /*
- * Checks for tests in C and C++. They stay in release builds, print both sides, and end the process: by _exit, because a
- * check may fail in a child, where atexit handlers of the test program must not run.
+ * Checks for tests in C and C++. They stay in release builds, print both sides, and end the process: by _exit, because
+ * a check may fail in a child, where atexit handlers of the test program must not run.
  *
  *     #include "check.h"
  *     int main(void) {
@@ -66,7 +66,8 @@ extern "C"
 #endif
 __attribute__((weak)) const char *carom_error_message(void);
 
-static inline void check_status_(const char *file, int line, const char *what, carom_status status, carom_status wanted) {
+static inline void check_status_(const char *file, int line, const char *what, carom_status status,
+                                 carom_status wanted) {
     char left[64];
     if (status == wanted) return;
     snprintf(left, sizeof left, "%s (%d)", carom_status_name(status), (int)status);
@@ -104,8 +105,8 @@ static inline void check_new_fd_(int fd, void *count) {
     ++*(int *)count;
 }
 
-/* At the end of a test: no child of this process is left, dead or alive, and not more than `allowed` descriptors are open that
- * were not open before main. */
+/* At the end of a test: no child of this process is left, dead or alive, and not more than `allowed` descriptors are
+ * open that were not open before main. */
 static inline void check_no_leaks(int allowed) {
     siginfo_t info;
     memset(&info, 0, sizeof info);

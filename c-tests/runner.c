@@ -1,9 +1,9 @@
 /*
  * runner [-t SECONDS] TEST...: runs each TEST, a command line, by itself and prints one TAP line for it.
  *
- * A test passes if it exits with 0 in time and leaves nothing behind. It runs in a session of its own, with its output kept
- * back until it fails. The runner is the subreaper of all that a test starts, so that an orphan becomes the runner's child:
- * when the runner has no child left, nothing of the test lives. Exit code 77 means skipped.
+ * A test passes if it exits with 0 in time and leaves nothing behind. It runs in a session of its own, with its output
+ * kept back until it fails. The runner is the subreaper of all that a test starts, so that an orphan becomes the
+ * runner's child: when the runner has no child left, nothing of the test lives. Exit code 77 means skipped.
  *
  * -t sets the seconds for the tests behind it (10 if not said); CAROM_TEST_TIMEOUT_MULTIPLIER stretches them all.
  */
@@ -31,8 +31,8 @@ static int64_t now_ms(void) {
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Reaps children until `main_process` has ended (0: until none is left) or the time is over; says whether it came to that.
- * SIGCHLD is blocked, so a child that ends between waitpid and sigtimedwait is not missed. */
+/* Reaps children until `main_process` has ended (0: until none is left) or the time is over; says whether it came to
+ * that. SIGCHLD is blocked, so a child that ends between waitpid and sigtimedwait is not missed. */
 static int reap(pid_t main_process, int64_t until, int *status) {
     sigset_t child;
     sigemptyset(&child);

@@ -26,8 +26,7 @@ same "SONAME" "libcarom.so.${version%%.*}" "$(readelf -d "$library" | sed -n 's/
 same "file" "libcarom.so.$version" "$(basename "$(readlink -f "$library")")"
 
 # The documented link line of the static library is the one that the compiler asks for.
-asked=$(cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs 2>&1 |
-    sed -n 's/.*native-static-libs: //p')
+asked=$(cat "$CAROM_ARCHIVE.libs")
 same "native libraries that rustc asks for (<), in cmake/native-libs (>)" "$asked" "$(cat cmake/native-libs)"
 grep -qF -- "libcarom.a $asked" README.md || { echo "README.md does not say: libcarom.a $asked"; failed=1; }
 scratch=$(mktemp -d)

@@ -15,3 +15,9 @@ for compiler in g++ clang++; do
         $compiler $flags -std=$standard -x c++ c-tests/standards/macros.c
     done
 done
+[ ! -e include/carom.hpp ] || for compiler in g++ clang++; do
+    for standard in c++17 c++20; do
+        echo "$compiler $standard carom.hpp"
+        echo '#include <carom.hpp>' | $compiler $flags -std=$standard -x c++ -
+    done
+done

@@ -5,10 +5,10 @@
  * Names       carom_<noun>_<verb>; types carom_<noun>; constants CAROM_<NAME>.
  *
  * Status      Every function that can fail returns a carom_status: CAROM_OK (0), -1 to -4095 a negated errno, below
- *             -5000 carom's own. Another status than CAROM_OK means that the call did not happen: there is nothing to undo,
- *             release or free; outputs are as they were, and handles that it would have given are NULL. Functions that
- *             ask (is_set, ready, size, fd) return the answer, 0 or more, or a status. The status suffices to decide;
- *             carom_last_error has the detail for this thread. A string that you are shown is never NULL.
+ *             -5000 carom's own. Another status than CAROM_OK means that the call did not happen: there is nothing to
+ *             undo, release or free; outputs are as they were, and handles that it would have given are NULL. Functions
+ *             that ask (is_set, ready, size, fd) return the answer, 0 or more, or a status. The status suffices to
+ *             decide; carom_last_error has the detail for this thread. A string that you are shown is never NULL.
  *
  * Parameters  Handle, function, inputs, options, outputs, timeout. Data, capacity and length stand side by side.
  *
@@ -16,27 +16,28 @@
  *             0. Set `size` to the sizeof of the struct and the rest to zero: `carom_pool_options options = { .size =
  *             sizeof options };`. The structs grow in later versions; a program built with an older header stays valid.
  *
- * Timeouts    Milliseconds of the monotonic clock, last, as in poll(); CAROM_FOREVER (-1) waits, 0 tries once. Not within
- *             its time is CAROM_ETIMEDOUT, for 0 too; CAROM_EAGAIN means that there is no answer yet. EINTR does not
- *             surface unless the thread asked for it.
+ * Timeouts    Milliseconds of the monotonic clock, last, as in poll(); CAROM_FOREVER (-1) waits, 0 tries once. Not
+ *             within its time is CAROM_ETIMEDOUT, for 0 too; CAROM_EAGAIN means that there is no answer yet. EINTR does
+ *             not surface unless the thread asked for it.
  *
- * Buffers     Inputs are copied before a call returns. Outputs go into your buffer: data, capacity, &len (len may be NULL).
- *             Too small is CAROM_EMSGSIZE, *len is what it takes, and the message stays where it was.
+ * Buffers     Inputs are copied before a call returns. Outputs go into your buffer: data, capacity, &len (len may be
+ *             NULL). Too small is CAROM_EMSGSIZE, *len is what it takes, and the message stays where it was.
  *
  * Lifetime    What a call, an event or a callback shows is borrowed until it ends. Every other handle that you get is
  *             yours, and the function to end it is its _free.
  *
- * Handles     A handle that is freed, used again, foreign or of another kind gives CAROM_EBADHANDLE; it is never followed.
- *             Nothing but _free invalidates one. _free(NULL) does nothing; _free never waits and never calls back, on any
- *             thread, in a finalizer, and in a forked child, where it ends this process's view only. Handles are shared
- *             between processes as arguments and in messages, under every start method.
+ * Handles     A handle that is freed, used again, foreign or of another kind gives CAROM_EBADHANDLE; it is never
+ *             followed. Nothing but _free invalidates one. _free(NULL) does nothing; _free never waits and never calls
+ *             back, on any thread, in a finalizer, and in a forked child, where it ends this process's view only.
+ *             Handles are shared between processes as arguments and in messages, under every start method.
  *
- * Callbacks   take your `ctx` last and hold no lock of ours. They must not unwind: no longjmp, no exception through them.
- *             They run when the documented function is called, on its thread, and never otherwise. A carom_function runs
- *             in another process and has no ctx: it gets its arguments from its carom_call.
+ * Callbacks   take your `ctx` last and hold no lock of ours. They must not unwind: no longjmp, no exception through
+ *             them. They run when the documented function is called, on its thread, and never otherwise. A
+ *             carom_function runs in another process and has no ctx: it gets its arguments from its carom_call.
  *
- * Threads     Every function may be called from every thread, on the same handle too, also while another thread frees it.
- *             carom starts no thread, installs no signal handler and reaps no child but its own, unless you ask it to.
+ * Threads     Every function may be called from every thread, on the same handle too, also while another thread frees
+ *             it. carom starts no thread, installs no signal handler and reaps no child but its own, unless you ask it
+ *             to.
  *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
  *             child returns CAROM_EFORKED until it attaches; _free is allowed.
@@ -131,8 +132,7 @@ const char *carom_version(void);
 
 /**
  * To be called first in `main`, before any other thread is made: children of start methods other than fork begin here,
- * and never return.
- * (0, NULL) is legal where there is no `main`. May be called again.
+ * and never return. (0, NULL) is legal where there is no `main`. May be called again.
  *
  * Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
  */
@@ -140,8 +140,7 @@ carom_status carom_init(int argc, char **argv);
 
 /**
  * A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others. Pools are ended by
- * their own functions.
- * What is not ended so ends with the program, whichever way that ends.
+ * their own functions. What is not ended so ends with the program, whichever way that ends.
  *
  * Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.
  */
@@ -149,8 +148,7 @@ carom_status carom_shutdown(int64_t timeout_ms);
 
 /**
  * Makes a process that was forked without carom a member of the family: until then every call in it returns
- * `CAROM_EFORKED`.
- * Nothing to do, and `CAROM_OK`, in a process that is one.
+ * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one.
  */
 carom_status carom_attach(void);
 
@@ -182,8 +180,7 @@ int32_t carom_cpu_count(void);
 
 /**
  * What runs in another process: a pool's task, a process's target. 0 is success; anything else fails and discards the
- * reply.
- * A task's verdict keeps the whole number; a process exits with it if it is 1…255, else with 255.
+ * reply. A task's verdict keeps the whole number; a process exits with it if it is 1…255, else with 255.
  *
  * It must not unwind (a C++ exception that leaves it ends its process) and may call whatever it likes; if it calls
  * `exit`, its process ends.
@@ -224,9 +221,8 @@ typedef struct carom_argument {
 
 /**
  * Gives a function a name by which every process of the family knows it. Needed only where address and module do not
- * tell: for functions made
- * at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63
- * printable characters.
+ * tell: for functions made at run time. To be called before `carom_init`, and before the pool that runs it is made.
+ * `name` is copied: 1 to 63 printable characters.
  *
  * `CAROM_EEXIST` if the name is another function's, `CAROM_EINVAL` for a bad name, `CAROM_EFUNCTION` for NULL.
  */
@@ -279,8 +275,7 @@ carom_status carom_handle_keep(carom_call *call, void *handle);
 
 /**
  * Replies with a copy of `len` bytes. The last reply counts; a function that returns anything but 0 has none. A process
- * has nobody to reply to:
- * there it does nothing.
+ * has nobody to reply to: there it does nothing.
  *
  * `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
  */
@@ -288,8 +283,7 @@ carom_status carom_call_reply(carom_call *call, const void *data, size_t len);
 
 /**
  * Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a
- * process, which has nobody to
- * reply to.
+ * process, which has nobody to reply to.
  *
  * Errors as `carom_call_reply`.
  */
@@ -328,18 +322,16 @@ typedef struct carom_process_options {
 
 /**
  * Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does
- * what keyword arguments do), under start
- * method fork: it has a copy of this process's memory and its descriptors. Options may be NULL.
+ * what keyword arguments do), under start method fork: it has a copy of this process's memory and its descriptors.
+ * Options may be NULL.
  *
  * In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or
- * calls `exit`, what is in stdout and
- * stderr goes out, and the process ends by `_exit`: no atexit handler of this program runs there. If this process dies,
- * so does the child.
+ * calls `exit`, what is in stdout and stderr goes out, and the process ends by `_exit`: no atexit handler of this
+ * program runs there. If this process dies, so does the child.
  *
  * Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at
- * run time); `CAROM_ENOMEM`, or the errno of
- * fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what
- * is safe after fork.
+ * run time); `CAROM_ENOMEM`, or the errno of fork. The child's memory of other threads' locks is as they were: in a
+ * program with threads it should call only what is safe after fork.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);
@@ -360,8 +352,7 @@ int32_t carom_process_is_alive(carom_process *process);
 
 /**
  * How the process ended: 0…255, or -N if signal N ended it. Correct also where this program ignores SIGCHLD or reaps
- * every child itself, on Linux 6.15 and later;
- * before, only for processes that left by themselves.
+ * every child itself, on Linux 6.15 and later; before, only for processes that left by themselves.
  *
  * Never blocks. `CAROM_EAGAIN` while it runs, `CAROM_ENOENT` where nobody can tell.
  */
@@ -457,8 +448,7 @@ carom_status carom_rlock_new(const carom_lock_options *options, carom_lock **loc
  * Acquires the lock, waiting up to `timeout_ms`; 0 tries once. Barging: no order among those who wait.
  *
  * `CAROM_ETIMEDOUT`; `CAROM_EOWNERDEAD` if a process died holding it: then it is NOT held, and every acquire says so
- * until one caller
- * has called `carom_lock_recover`. `CAROM_EBADHANDLE` also if it is freed meanwhile.
+ * until one caller has called `carom_lock_recover`. `CAROM_EBADHANDLE` also if it is freed meanwhile.
  */
 carom_status carom_lock_acquire(carom_lock *lock, int64_t timeout_ms);
 
@@ -526,12 +516,10 @@ typedef struct carom_shared_options {
 
 /**
  * Makes a value of a type (`CAROM_I64`, or a letter), or of `len` raw bytes. `initial` is copied; NULL means zeros.
- * `len` must be the type's size (0 is
- * filled in). Options may be NULL. Costs no descriptor.
+ * `len` must be the type's size (0 is filled in). Options may be NULL. Costs no descriptor.
  *
  * Never blocks. `CAROM_EINVAL` for an unknown type, no length, a bad alignment; `CAROM_EMSGSIZE` if `len` is not the
- * type's size;
- * `CAROM_ENOMEM` if the arena is full.
+ * type's size; `CAROM_ENOMEM` if the arena is full.
  */
 carom_status carom_value_new(uint32_t type_, const void *initial, size_t len, const carom_shared_options *options,
                              carom_value **value);
@@ -587,9 +575,9 @@ void carom_value_free(carom_value *value);
 #endif
 
 /*
- * Arguments as expressions: `carom_argument arguments[] = { CAROM_BYTES(data, size), CAROM_HANDLE(queue) };`. Initialise
- * variables and arrays with them; do not take their address, which C++ forbids. Handles are taken as they are, of any
- * kind. From languages without macros, fill the struct: all zero, its kind is bytes.
+ * Arguments as expressions: `carom_argument arguments[] = { CAROM_BYTES(data, size), CAROM_HANDLE(queue) };`.
+ * Initialise variables and arrays with them; do not take their address, which C++ forbids. Handles are taken as they
+ * are, of any kind. From languages without macros, fill the struct: all zero, its kind is bytes.
  */
 #define CAROM_BYTES(data, len) CAROM_ARGUMENT_(CAROM_ARGUMENT_BYTES, data, len, 0, 0, CAROM_NULL_)
 #define CAROM_STRING(text, len) CAROM_ARGUMENT_(CAROM_ARGUMENT_STRING, text, len, 0, 0, CAROM_NULL_)

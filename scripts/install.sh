@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one that is in DIRECTORY, the headers and the
-# packages for pkg-config and CMake. PREFIX (/usr/local), LIBDIR (lib, in the prefix) and DESTDIR say where. STRIP=: keeps
-# the debug information.
+# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one that is in DIRECTORY, the headers and
+# the packages for pkg-config and CMake. PREFIX (/usr/local), LIBDIR (lib, in the prefix) and DESTDIR say where. STRIP=:
+# keeps the debug information.
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
 archive=$1

@@ -96,7 +96,10 @@ fn items(sections: &[Section]) -> Vec<Item> {
             let name = name_of(text).unwrap_or_else(|| panic!("no name found in what cbindgen wrote:\n{text}"));
             let place = sections.iter().enumerate().find_map(|(i, s)| Some((i, definition(&s.text, &name)?)));
             let place = place.unwrap_or_else(|| panic!("{name} is in the header but not defined in src/ffi"));
-            assert!(name.to_lowercase().starts_with("carom_"), "{name} would be in the header: pub(crate), or carom_…");
+            assert!(
+                name.to_lowercase().starts_with("carom_"),
+                "{name} would be in the header: name it carom_… or make it pub(crate)"
+            );
             check_literal(&name, text);
             Item { text: tidy(text, &name), name, place }
         })
@@ -124,13 +127,14 @@ fn name_of(item: &str) -> Option<String> {
     .filter(|name| !name.is_empty())
 }
 
-/// Where in a source the item of this name is defined.
+/// Where in a source the item of this name is defined: behind its keyword, on a line that begins with `pub`.
 fn definition(source: &str, name: &str) -> Option<usize> {
-    ["fn", "struct", "union", "type", "const"].iter().find_map(|keyword| {
-        let needle = format!("{keyword} {name}");
+    ["fn", "struct", "type", "const"].iter().find_map(|keyword| {
+        let needle = format!(" {keyword} {name}");
         source.match_indices(&needle).map(|(at, _)| at).find(|at| {
+            let line = source[..*at].rfind('\n').map_or(0, |newline| newline + 1);
             let after = source[at + needle.len()..].chars().next();
-            after.is_some_and(|c| !c.is_alphanumeric() && c != '_')
+            source[line..].starts_with("pub ") && after.is_some_and(|c| !c.is_alphanumeric() && c != '_')
         })
     })
 }
@@ -151,7 +155,7 @@ fn check_literal(name: &str, item: &str) {
 fn tidy(item: &str, name: &str) -> String {
     // cbindgen writes `struct carom_x` where the typedef that stands before it suffices.
     let item = item.replace("struct carom_", "carom_").replace("typedef carom_", "typedef struct carom_");
-    let mut lines: Vec<String> = item.lines().flat_map(wrap).collect();
+    let mut lines: Vec<String> = paragraphs(&item).iter().flat_map(|line| wrap(line)).collect();
     // One line of comment instead of three where there is room.
     let mut at = 0;
     while at + 2 < lines.len() {
@@ -172,12 +176,30 @@ fn tidy(item: &str, name: &str) -> String {
     lines.join("\n")
 }
 
+/// The lines of an item, those of a comment's paragraph joined into one. What Markdown would not join stays.
+fn paragraphs(item: &str) -> Vec<String> {
+    let text = |line: &str| line.trim_start().strip_prefix("* ").map(str::to_string);
+    let mut out: Vec<String> = Vec::new();
+    for line in item.lines() {
+        match (out.last_mut(), text(line)) {
+            (Some(last), Some(more))
+                if text(last).is_some_and(|t| !t.starts_with([' ', '|'])) && !more.starts_with([' ', '|', '-']) =>
+            {
+                *last += " ";
+                *last += &more;
+            }
+            _ => out.push(line.trim_end().to_string()),
+        }
+    }
+    out
+}
+
 /// Breaks a line that is too long: a comment between words, a prototype after a comma.
 fn wrap(line: &str) -> Vec<String> {
     let line = line.trim_end();
     let indent = line.len() - line.trim_start().len();
     let (separator, prefix) = if line.trim_start().starts_with('*') {
-        (" ", format!("{}* ", " ".repeat(indent)))
+        (" ", format!("{}* {}", " ".repeat(indent), if line.trim_start().starts_with("* - ") { "  " } else { "" }))
     } else {
         (", ", " ".repeat(line.find('(').map_or(indent + 4, |at| at + 1)))
     };

@@ -172,7 +172,7 @@ impl Arena {
     /// The 64-bit word at an offset; `None` if it is unaligned or outside.
     #[inline(always)]
     pub fn word(self, offset: u64) -> Option<&'static AtomicU64> {
-        if !offset.is_multiple_of(8) {
+        if offset % 8 != 0 {
             return None;
         }
         // SAFETY: `address` checks the range; the mapping is page-aligned, so the word is aligned; it is

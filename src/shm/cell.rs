@@ -5,8 +5,8 @@
 //! bit 63       48     47     46       36 35          16 15      8 7     0
 //!    | version  |      | kept | creator  | generation  |         | kind |
 //! ```
-//! - `kind`: FREE, what the object is, or ENDING while somebody takes it apart. FREE → kind by whoever
-//!   claims; kind → ENDING → FREE by whoever collects.
+//! - `kind`: FREE, what the object is, or that with the ENDING bit while somebody takes it apart. FREE →
+//!   kind by whoever claims; kind → ENDING → FREE by whoever collects.
 //! - `generation`: raised at every end; part of every reference, so that none outlives its object.
 //! - `creator`: slot of the process whose handle keeps the object; 0 once it has let go. While ENDING:
 //!   who takes it apart. Written by that process, and by the repairer of its death.
@@ -22,6 +22,7 @@ use super::arena::Arena;
 use super::heap::Heap;
 use super::lock_word::LockWord;
 use super::member::State;
+use super::plan::PlanRef;
 use super::real::Real;
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -34,6 +35,11 @@ const CREATOR: u64 = 0xfff << CREATOR_SHIFT;
 const KEPT: u64 = 1 << 48;
 const VERSION_ONE: u64 = 1 << 49;
 const KIND: u64 = 0xff;
+/// Bit of `kind` beside what the cell was.
+const ENDING: u64 = 0x80;
+
+/// Flag of [`Kind::Bulk`]: no task uses the memory any more. Set by the host.
+pub const SETTLED: u32 = 1;
 
 /// What a cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,22 +55,22 @@ pub enum Kind {
     View = 3,
     /// A pool.
     Pool = 4,
-    /// Memory of a bulk operation of a pool.
+    /// Memory of a bulk operation of a pool; `type_code` is the index of the pool's cell.
     Bulk = 5,
     /// Being taken apart.
-    Ending = 255,
+    Ending = 128,
 }
 
 impl Kind {
     fn of(word: u64) -> Kind {
         match word & KIND {
+            ending if ending & ENDING != 0 => Kind::Ending,
             0 => Kind::Free,
             1 => Kind::Lock,
             2 => Kind::Value,
             3 => Kind::View,
             4 => Kind::Pool,
-            5 => Kind::Bulk,
-            _ => Kind::Ending,
+            _ => Kind::Bulk,
         }
     }
 }
@@ -253,7 +259,7 @@ impl Cell {
         if kind == Kind::Free || kind == Kind::Ending || life & CREATOR != 0 || self.is_needed(arena, life) {
             return;
         }
-        let ending = (life & GENERATION) | (slot as u64) << CREATOR_SHIFT | Kind::Ending as u64;
+        let ending = (life & (GENERATION | KIND)) | (slot as u64) << CREATOR_SHIFT | ENDING;
         // A failure means that somebody began to refer to it, or collects it already.
         if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
             self.end(arena, slot);
@@ -267,7 +273,21 @@ impl Cell {
             && (1..=high).map(|slot| arena.member(slot)).any(|member| {
                 matches!(member.state(), State::Claimed | State::Alive) && member.inherits.load(Acquire) > born
             });
-        inherited || (life & KEPT != 0 && self.is_referred_to(arena))
+        inherited || (life & KEPT != 0 && self.is_referred_to(arena)) || self.is_worked_on(arena, Kind::of(life))
+    }
+
+    /// A pool, and memory that its workers may still write to, last as long as any of its workers, however
+    /// they are about to end. [`SETTLED`] says that no worker has to do with it any more.
+    fn is_worked_on(&self, arena: Arena, kind: Kind) -> bool {
+        let pool = match kind {
+            Kind::Pool => arena.cell_index(self),
+            Kind::Bulk if self.flags.load(Acquire) & SETTLED == 0 => self.type_code.load(Acquire) as u64,
+            _ => return false,
+        };
+        let high = arena.header().member_high.load(Acquire);
+        (1..=high).map(|slot| arena.member(slot)).any(|member| {
+            matches!(member.state(), State::Claimed | State::Alive) && member.works_for.load(Acquire) == pool
+        })
     }
 
     fn is_referred_to(&self, arena: Arena) -> bool {
@@ -283,6 +303,11 @@ impl Cell {
     fn end(&self, arena: Arena, slot: u32) {
         let next = (self.generation() + 1) & 0xf_ffff;
         self.lock.retire(next as u16);
+        if self.life.load(Relaxed) & KIND == Kind::Pool as u64 | ENDING
+            && let Ok(plan) = PlanRef::open(arena, self.block.load(Relaxed))
+        {
+            plan.give_blocks();
+        }
         for field in std::iter::once(&self.block).chain(&self.extra[..2]) {
             // SAFETY of reference: cells are never unmapped, see `Arena::cell`.
             if let Some(field) = arena.word(arena.offset_of(field)) {

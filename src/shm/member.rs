@@ -89,6 +89,8 @@ pub struct Member {
     /// Births at the moment whose memory it has: it may hold handles of objects born before. Written
     /// with the claim.
     pub inherits: AtomicU64,
+    /// Index of the pool's cell that it works for, 0 for none. Written with the claim.
+    pub works_for: AtomicU64,
 }
 
 const EXIT_RECORDED: u32 = 1 << 31;
@@ -132,6 +134,7 @@ impl Member {
             member.pid.store(0, Relaxed);
             member.pidfd_inode.store(0, Relaxed);
             member.daemon.store(0, Relaxed);
+            member.works_for.store(0, Relaxed);
             member.parent_generation.store(parent.generation, Relaxed);
             member.exit.store(0, Release);
             return Ok(MemberId { slot, generation: generation_of(fate) });
@@ -196,7 +199,7 @@ impl Member {
 
     /// Gives up a claim: there will be no process.
     pub fn give_up(&self, generation: u32) {
-        self.change(generation, &[State::Claimed], |fate| freed(fate));
+        self.change(generation, &[State::Claimed], freed);
     }
 
     /// The process is dead; the caller has proof.

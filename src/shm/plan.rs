@@ -1,0 +1,312 @@
+//! A pool in the arena: one block with what the host, the template and the workers share.
+//!
+//! ```text
+//! Plan     words of the whole pool, events of the template
+//! Lane[n]  one per worker position
+//!   Slot[SLOTS]  a ring of tasks, in the order of the host's submissions
+//! ```
+//! Each field names who writes it. Host: the process that made the pool, its threads one at a time.
+//! Worker: the lane's only one. Template: the pool's keeper, one at a time.
+
+use super::arena::{Arena, Liveness};
+use super::heap::Heap;
+use super::lane::{Bell, TaskWord};
+use super::real::Real;
+use super::region::Region;
+use crate::error::{Error, Result};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Tasks that a lane holds at once.
+pub const SLOTS: u32 = 64;
+/// Workers of a pool.
+pub const MAX_LANES: u32 = 1024;
+/// Bytes of arguments, and of a reply, that need no block.
+pub const INLINE: usize = 128;
+/// Events that the host may not have fetched yet.
+pub const EVENTS: u32 = 256;
+
+/// What a pool is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[repr(u32)]
+pub enum Phase {
+    /// It runs tasks. Closed or not is the host's affair.
+    Working = 0,
+    /// Workers leave once their lanes are empty. Set by the host.
+    Ending = 1,
+    /// Workers are killed. Set by the host, or by the template when the host is dead.
+    Stopping = 2,
+    /// No worker is left. Set by the template.
+    Ended = 3,
+}
+
+/// One thing that the template has to tell.
+#[repr(C)]
+pub struct EventRecord {
+    /// Kind, a bit of `carom_pool_event`. Template.
+    pub kind: AtomicU32,
+    /// Worker. Template.
+    pub pid: AtomicU32,
+    /// How it ended: 0…255, minus a signal, or [`UNKNOWN_EXIT`]. Template.
+    pub exit: AtomicU32,
+    /// Why: see `pool::template`. Template.
+    pub reason: AtomicU32,
+}
+
+/// Nobody can tell how a worker ended.
+pub const UNKNOWN_EXIT: i32 = i32::MIN;
+
+/// Words of the whole pool.
+#[repr(C, align(64))]
+pub struct Plan {
+    /// Whether the template lives.
+    pub template: Liveness,
+    /// [`Phase`]; only rises.
+    pub phase: AtomicU32,
+    /// Worker positions. Written once.
+    pub lanes: AtomicU32,
+    /// The pool's maker: member slot and generation. Written once.
+    pub host: AtomicU64,
+    /// Template's slot and generation. Template.
+    pub template_id: AtomicU64,
+    /// Not 0: the template sleeps without a timer and must be woken for a task with a limit. Set by the
+    /// template, cleared by whoever wakes it.
+    pub dozing: AtomicU32,
+    /// Bits of events that the host wants. Written once.
+    pub wanted: AtomicU32,
+    /// Shortest time limit of any task so far in ns, 0 for none. Host.
+    pub least_limit_ns: AtomicU64,
+    /// The host's threads sleep here; rung by workers and template.
+    pub news: Bell<Real>,
+    /// Not 0: the next news is also written to the host's eventfd. Set by the host, cleared by whoever writes.
+    pub armed: AtomicU32,
+    pad: [u64; 7],
+    /// Events written. Template.
+    pub event_head: AtomicU32,
+    /// Events fetched. Host.
+    pub event_tail: AtomicU32,
+    pad2: [u64; 7],
+    /// Ring of events.
+    pub events: [EventRecord; EVENTS as usize],
+}
+
+/// What a slot's task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum TaskKind {
+    /// Arguments encoded in the slot.
+    Inline = 0,
+    /// Arguments encoded in the slot's block.
+    Block = 1,
+    /// A chunk of a map; [`Chunk`] is in the slot.
+    Chunk = 2,
+}
+
+/// One task of a lane.
+#[repr(C, align(128))]
+pub struct Slot {
+    /// What becomes of it. See [`super::lane`].
+    pub word: TaskWord<Real>,
+    /// Index in the family's function table. Host.
+    pub function: AtomicU32,
+    /// [`TaskKind`]. Host.
+    pub kind: AtomicU32,
+    /// Bytes of the arguments. Host.
+    pub arguments_len: AtomicU64,
+    /// Its time limit in ns, 0 for none; per item of a chunk. Host.
+    pub limit_ns: AtomicU64,
+    /// When it was started. Worker.
+    pub started_ns: AtomicU64,
+    /// When it ended. Worker; template if the worker died.
+    pub ended_ns: AtomicU64,
+    /// Bytes of the reply, or of the message of a failure. Worker.
+    pub reply_len: AtomicU64,
+    /// What the function returned, of a chunk's first failed item. Worker.
+    pub code: AtomicU32,
+    /// What failed: [`NOTHING_FAILED`] or an item, the first. Worker.
+    pub failed_item: AtomicU64,
+    /// Who ran it. Worker.
+    pub pid: AtomicU32,
+    /// How the worker ended, as in [`EventRecord`]. Template.
+    pub exit: AtomicU32,
+    /// Peak resident memory of the dead worker. Template.
+    pub max_rss: AtomicU64,
+    /// Block of the arguments. Host.
+    pub arguments_block: AtomicU64,
+    /// Block of the reply or message. Worker, and the host once it is final.
+    pub reply_block: AtomicU64,
+    pad: [u64; 2],
+    /// Short arguments, or a [`Chunk`]. Host.
+    pub arguments: [AtomicU64; INLINE / 8],
+    /// Short reply or message. Worker.
+    pub reply: [AtomicU64; INLINE / 8],
+}
+
+/// No item failed.
+pub const NOTHING_FAILED: u64 = u64::MAX;
+/// A code that no function returned: the reply was missing, or of the wrong size.
+pub const WRONG_REPLY: i32 = i32::MIN;
+
+/// What a chunk works on, in [`Slot::arguments`]; all offsets in the arena.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk {
+    /// First byte of the items.
+    pub items: u64,
+    /// Bytes of one.
+    pub item_size: u64,
+    /// First byte of the replies, 0 for none.
+    pub replies: u64,
+    /// Bytes of one.
+    pub reply_size: u64,
+    /// First of the codes: one int32 per item, 0 unless it failed.
+    pub codes: u64,
+    /// Behind the last item of this chunk.
+    pub end: u64,
+    /// Items of the whole map.
+    pub count: u64,
+}
+
+/// One worker position.
+#[repr(C, align(128))]
+pub struct Lane {
+    /// The worker sleeps here; rung by host and template.
+    pub bell: Bell<Real>,
+    /// Its pid, 0 for none. Worker and template.
+    pub pid: AtomicU32,
+    /// Place of the task at work or last at work. Worker.
+    pub place: AtomicU64,
+    /// When the worker was born. Template.
+    pub born_ns: AtomicU64,
+    /// Tasks that the worker has begun. Worker.
+    pub begun: AtomicU64,
+    pad: [u64; 11],
+    /// The host is woken by tasks from this place on. Host.
+    pub ring_from: AtomicU64,
+    pad2: [u64; 15],
+    /// The ring.
+    pub slots: [Slot; SLOTS as usize],
+}
+
+const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
+
+/// A pool's plan, and the arena it is in.
+#[derive(Clone, Copy)]
+pub struct PlanRef {
+    /// The arena.
+    pub arena: Arena,
+    plan: &'static Plan,
+    lanes: &'static [Lane],
+}
+
+fn bytes(lanes: u32) -> u64 {
+    size_of::<Plan>().next_multiple_of(align_of::<Lane>()) as u64
+        + lanes as u64 * size_of::<Lane>() as u64
+        + align_of::<Lane>() as u64
+}
+
+impl PlanRef {
+    /// A new plan, all zero, in a block that `field` owns.
+    pub fn create(arena: Arena, field: &'static AtomicU64, lanes: u32) -> Result<PlanRef> {
+        let offset = Heap::of(arena).take(bytes(lanes), field)?;
+        let region = Region::of(arena, offset, bytes(lanes)).ok_or(Error::Panic("a block outside the arena".into()))?;
+        region.clear();
+        let plan = PlanRef::at(arena, offset, lanes)?;
+        plan.plan.lanes.store(lanes, Release);
+        Ok(plan)
+    }
+
+    /// The plan in the block at `offset`.
+    pub fn open(arena: Arena, offset: u64) -> Result<PlanRef> {
+        let bare = PlanRef::at(arena, offset, 0)?;
+        PlanRef::at(arena, offset, bare.plan.lanes.load(Acquire))
+    }
+
+    fn at(arena: Arena, offset: u64, lanes: u32) -> Result<PlanRef> {
+        let nowhere = || Error::Panic("a pool's plan is not in the arena".into());
+        if offset == 0 || lanes > MAX_LANES {
+            return Err(nowhere());
+        }
+        let start = offset.next_multiple_of(align_of::<Lane>() as u64);
+        let plan = arena.address(start, bytes(lanes) - align_of::<Lane>() as u64).ok_or_else(nowhere)?;
+        // SAFETY: the range is inside the mapping (checked), which is never unmapped; `start` is aligned to
+        // the stricter of the two types; both are made of atomics, for which any bytes are valid.
+        let (plan, lanes) = unsafe {
+            let first = plan.add(size_of::<Plan>().next_multiple_of(align_of::<Lane>())).cast::<Lane>();
+            (&*plan.cast::<Plan>(), std::slice::from_raw_parts(first, lanes as usize))
+        };
+        Ok(PlanRef { arena, plan, lanes })
+    }
+
+    /// The words of the whole pool.
+    #[inline(always)]
+    pub fn plan(self) -> &'static Plan {
+        self.plan
+    }
+
+    /// The lanes.
+    #[inline(always)]
+    pub fn lanes(self) -> &'static [Lane] {
+        self.lanes
+    }
+
+    /// What the pool is in.
+    #[inline(always)]
+    pub fn phase(self) -> Phase {
+        match self.plan.phase.load(Acquire) {
+            0 => Phase::Working,
+            1 => Phase::Ending,
+            2 => Phase::Stopping,
+            _ => Phase::Ended,
+        }
+    }
+
+    /// The pool is in `phase` now, unless it is further already.
+    pub fn advance(self, phase: Phase) {
+        self.plan.phase.fetch_max(phase as u32, std::sync::atomic::Ordering::AcqRel);
+    }
+
+    /// Gives back every block that a slot owns; for whoever takes the pool's cell apart.
+    pub fn give_blocks(self) {
+        let heap = Heap::of(self.arena);
+        for slot in self.lanes.iter().flat_map(|lane| &lane.slots) {
+            // A damaged block is lost, and nothing else.
+            let _ = heap.give(&slot.arguments_block);
+            let _ = heap.give(&slot.reply_block);
+        }
+    }
+}
+
+impl Slot {
+    /// Room for short arguments.
+    pub fn arguments(&'static self) -> Region {
+        Region::of_words(&self.arguments)
+    }
+
+    /// Room for a short reply.
+    pub fn reply(&'static self) -> Region {
+        Region::of_words(&self.reply)
+    }
+
+    /// Writes what a chunk works on.
+    pub fn set_chunk(&self, chunk: Chunk) {
+        let words =
+            [chunk.items, chunk.item_size, chunk.replies, chunk.reply_size, chunk.codes, chunk.end, chunk.count];
+        for (place, word) in self.arguments.iter().zip(words) {
+            place.store(word, Relaxed);
+        }
+    }
+
+    /// What a chunk works on.
+    pub fn chunk(&self) -> Chunk {
+        let word = |index: usize| self.arguments[index].load(Relaxed);
+        Chunk {
+            items: word(0),
+            item_size: word(1),
+            replies: word(2),
+            reply_size: word(3),
+            codes: word(4),
+            end: word(5),
+            count: word(6),
+        }
+    }
+}

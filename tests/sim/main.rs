@@ -1,0 +1,22 @@
+//! Explores interleavings and kills of the protocols in shared memory.
+//!
+//! `cargo test --release --test sim -- --nocapture` prints what was explored.
+//! CAROM_SIM_SECONDS: how long in all (about 25 without). CAROM_SIM_SEED: of the random schedules.
+//! CAROM_SIM_TRACE: show the schedules that catch the seeded bugs too.
+
+mod calls;
+mod explore;
+mod fault;
+mod internal_lock;
+mod machine;
+mod memory;
+mod pool;
+mod pool_tests;
+mod report;
+mod runner;
+mod user_lock;
+
+/// Where random schedules begin.
+fn seed() -> u64 {
+    std::env::var("CAROM_SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}

@@ -1,0 +1,239 @@
+//! The lock word of users' locks: owners die, a keeper repairs, and may die at it too.
+
+use super::calls::{Note, await_death, become_mortal, check, forget, me};
+use super::explore::Limits;
+use super::fault::{Fault, Faulty};
+use super::machine::{Event, Op, Status, with};
+use super::memory::{Sim, SimWord64, Simulated};
+use super::report::{Shows, catches, holds};
+use super::runner::Scenario;
+use carom::shm::lock_word::{Acquired, LockWord, Released};
+use carom::shm::memory::{Word32, Word64};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+const LOCKER: u32 = 0;
+const KEEPER: u32 = 1;
+const GENERATION: u16 = 3;
+
+#[derive(Clone, Copy, Default)]
+struct Plan {
+    lockers: u64,
+    rounds: u64,
+    /// Acquires may run out of time.
+    timed: bool,
+    /// The object ends while they are at it.
+    retires: bool,
+    /// Wrong: a successor trusts the count.
+    trusts_count: bool,
+    /// Wrong: the keeper does nothing for a dead process that was not the owner.
+    only_owners: bool,
+}
+
+struct UserLock<M: Simulated> {
+    lock: LockWord<M>,
+    data: M::W32,
+    /// 0, or who is inside (`who + 1`), or who is on the way out (`who + 1 + LEAVING`).
+    holder: Note,
+    plan: Plan,
+}
+
+const LEAVING: u64 = 100;
+
+fn show(word: u64) -> String {
+    let died = if word >> 30 & 1 == 1 { " DIED" } else { "" };
+    let waiters = if word >> 31 & 1 == 1 { " W" } else { "" };
+    let (owner, epoch, count) = (word & 0xfff, word >> 12 & 0x3_ffff, word >> 32 & 0xffff);
+    format!("[owner {owner}{died}{waiters} epoch {epoch} count {count} generation {}]", word >> 48)
+}
+
+impl<M: Simulated> UserLock<M> {
+    fn new(plan: Plan) -> Self {
+        UserLock {
+            lock: LockWord::from_word(M::word64("lock", (GENERATION as u64) << 48, show)),
+            data: M::word32("data", 0),
+            holder: Note::new("holder"),
+            plan,
+        }
+    }
+
+    /// Whether the process that was inside last has released, and whether it is dead.
+    fn last_holder(&self) -> (bool, bool) {
+        let before = self.holder.get();
+        if before == 0 {
+            return (true, false);
+        }
+        let who = ((before - 1) % LEAVING) as usize;
+        let (status, next) = with(|machine| (machine.processes[who].status, machine.processes[who].next.op));
+        let released = before > LEAVING && !matches!(next, Op::Load | Op::Exchange);
+        (released, status == Status::Dead)
+    }
+
+    fn locker(&self) {
+        let me = me() as u64 + 1;
+        let deadline = self.plan.timed.then_some(1);
+        let mut round = 0;
+        let mut recover = false;
+        while round < self.plan.rounds {
+            forget(round * 2 + recover as u64);
+            match self.lock.acquire(GENERATION, me as u32, recover, deadline, || None) {
+                Acquired::Held => self.inside(me, recover),
+                Acquired::OwnerDied => {
+                    check(!recover, "recovering, it says that the owner died");
+                    let (released, dead) = self.last_holder();
+                    check(!released && dead, "it says that an owner died, but none did");
+                    recover = true;
+                    continue;
+                }
+                Acquired::TimedOut => check(self.plan.timed, "out of time without a time"),
+                Acquired::Interrupted => check(false, "no signal was sent"),
+                Acquired::Gone => return check(self.plan.retires, "gone, but it is not"),
+            }
+            recover = false;
+            round += 1;
+        }
+    }
+
+    fn inside(&self, me: u64, recover: bool) {
+        if !self.plan.retires {
+            let (released, dead) = self.last_holder();
+            check(released || dead, "two inside at once");
+            check(released || recover, "an owner died, and nobody said so");
+        }
+        self.holder.set(me);
+        self.data.store(me as u32, Relaxed);
+        let alone = self.data.load(Relaxed) == me as u32;
+        check(alone || self.plan.retires, "somebody else wrote inside");
+        self.holder.set(me + LEAVING);
+        let released = self.lock.release(GENERATION);
+        let expected = released == Released::Free || (self.plan.retires && released == Released::Gone);
+        check(expected, "its own lock was not its own");
+        if self.holder.get() == me + LEAVING {
+            self.holder.set(0);
+        }
+    }
+
+    /// Keepers are started behind the lockers, in a row; each takes over when those before it are dead.
+    fn keeper(&self, number: u64) {
+        let first = self.plan.lockers as usize;
+        let mut known = 0u64;
+        for predecessor in first..me() {
+            await_death(!(1 << predecessor), false);
+            known |= 1 << predecessor;
+        }
+        if number == 1 {
+            become_mortal();
+        }
+        // What a predecessor had begun with is not known: the first repair of each death is forced.
+        let mut force = number > 0 && !self.plan.trusts_count;
+        if number > 0 && !self.plan.only_owners {
+            self.lock.repair(0xfff, force);
+        }
+        loop {
+            forget(known);
+            let Event::Death(dead) = await_death(known, false) else { continue };
+            known |= 1 << dead;
+            let slot = dead as u32 + 1;
+            if !self.plan.only_owners || self.lock.owner(GENERATION) == Some(slot) {
+                self.lock.repair(slot, force);
+            }
+            force &= known.count_ones() < 2;
+        }
+    }
+}
+
+impl<M: Simulated> Scenario for UserLock<M> {
+    fn begin(&self) {
+        with(|machine| {
+            for _ in 0..self.plan.lockers {
+                machine.start("locker", LOCKER, 0, false, true);
+            }
+            machine.start("keeper", KEEPER, 0, true, true);
+            machine.start("keeper", KEEPER, 1, true, false);
+            machine.start("keeper", KEEPER, 2, true, false);
+            if self.plan.retires {
+                machine.start("owner", KEEPER + 1, 0, false, false);
+            }
+        });
+    }
+
+    fn process(&self, role: u32, argument: u64) {
+        match role {
+            LOCKER => self.locker(),
+            KEEPER => self.keeper(argument),
+            _ => self.lock.retire(GENERATION + 1),
+        }
+    }
+
+    fn end(&self) {
+        let bits = self.lock.bits();
+        if !self.plan.retires {
+            check(bits >> 48 == GENERATION as u64, "another generation");
+        }
+    }
+}
+
+fn limits(kills: u8, timeouts: u8, runs: u64) -> Limits {
+    Limits { kills, timeouts, runs, ..Limits::default() }
+}
+
+const TWO: Plan = Plan { lockers: 2, rounds: 2, timed: false, retires: false, trusts_count: false, only_owners: false };
+const THREE: Plan = Plan { lockers: 3, rounds: 1, ..TWO };
+
+#[test]
+fn user_lock_two_processes() {
+    holds("user lock, 2 processes, 2 rounds, 2 kills", limits(2, 0, 400_000), || UserLock::<Sim>::new(TWO));
+}
+
+#[test]
+fn user_lock_three_processes() {
+    holds("user lock, 3 processes, 2 kills", limits(2, 0, 500_000), || UserLock::<Sim>::new(THREE));
+}
+
+#[test]
+fn user_lock_timeouts() {
+    let plan = Plan { timed: true, ..THREE };
+    holds("user lock, 3 processes, timeouts, 1 kill", limits(1, 2, 500_000), || UserLock::<Sim>::new(plan));
+}
+
+#[test]
+fn user_lock_retires() {
+    let plan = Plan { retires: true, rounds: 1, ..TWO };
+    holds("user lock, object ends, 1 kill", limits(1, 0, 300_000), || UserLock::<Sim>::new(plan));
+}
+
+#[test]
+fn user_lock_random() {
+    let limits = Limits { spurious: 2, random: Duration::from_millis(1000), ..limits(2, 3, 0) };
+    let plan = Plan { lockers: 4, rounds: 3, timed: true, ..TWO };
+    holds("user lock, 4 processes, 3 rounds, timeouts, 2 kills", limits, || UserLock::<Sim>::new(plan));
+}
+
+#[test]
+fn bug_repairs_only_owners() {
+    let plan = Plan { only_owners: true, ..THREE };
+    let name = "bug: a death of no owner wakes nobody";
+    catches(name, Shows::Hang, limits(2, 0, 2_000_000), || UserLock::<Sim>::new(plan));
+}
+
+#[test]
+fn bug_successor_trusts_the_count() {
+    let plan = Plan { trusts_count: true, ..THREE };
+    let name = "bug: successor trusts the count";
+    catches(name, Shows::Hang, limits(2, 0, 4_000_000), || UserLock::<Sim>::new(plan));
+}
+
+/// A repair leaves the epoch as it is.
+enum SameEpoch {}
+impl Fault for SameEpoch {
+    fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
+        const EPOCH: u64 = 0x3_ffff << 12;
+        word.compare_exchange(current, (new & !EPOCH) | (current & EPOCH), Relaxed, Relaxed)
+    }
+}
+
+#[test]
+fn bug_repair_without_epoch() {
+    let name = "bug: a repair does not raise the epoch";
+    catches(name, Shows::Hang, limits(2, 0, 4_000_000), || UserLock::<Faulty<SameEpoch>>::new(THREE));
+}
