@@ -111,7 +111,7 @@ fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a
     Ok(match argument.kind {
         CAROM_ARGUMENT_BYTES => Argument::Bytes(boundary::bytes(argument.data, len)?),
         CAROM_ARGUMENT_STRING => Argument::String(boundary::bytes(argument.data, len)?),
-        CAROM_ARGUMENT_HANDLE => Argument::Handle(reference(argument.handle)?.to_bits()),
+        CAROM_ARGUMENT_HANDLE => Argument::Handle(sent(argument.handle)?),
         CAROM_ARGUMENT_FD => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
         CAROM_ARGUMENT_NIL => Argument::Nil,
         CAROM_ARGUMENT_BOOL => Argument::Bool(argument.integer != 0),
@@ -129,6 +129,17 @@ fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a
         }
         _ => return Err(Error::invalid("an argument is of no known kind")),
     })
+}
+
+/// In a reference that travels: not the value itself is meant, but its lock.
+const ITS_LOCK: u64 = 1 << 52;
+
+/// A handle as it travels: what it names, and as what.
+fn sent(handle: *mut c_void) -> Result<u64> {
+    let reference = reference(handle)?;
+    let (kind, _) = handle::named_any(handle)?;
+    let its_lock = kind == Kind::Lock && reference.kind != cell::Kind::Lock as u8;
+    Ok(reference.to_bits() | if its_lock { ITS_LOCK } else { 0 })
 }
 
 /// What another process may call the object behind a handle.
@@ -238,12 +249,8 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
     let family = family::current()?;
     let reference = Reference::from_bits(bits);
     reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let kind = match (reference.kind, wanted) {
-        // The lock of a value is a lock.
-        (_, Some(Kind::Lock)) => Kind::Lock,
-        (kind, _) if kind == cell::Kind::Lock as u8 => Kind::Lock,
-        _ => Kind::Value,
-    };
+    let is_lock = reference.kind == cell::Kind::Lock as u8 || bits & ITS_LOCK != 0;
+    let kind = if is_lock { Kind::Lock } else { Kind::Value };
     if wanted.is_some_and(|wanted| wanted != kind) {
         return Err(Error::BadHandle("the argument is a handle of another kind".into()));
     }
