@@ -189,9 +189,10 @@ pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mu
     boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
 }
 
-/// Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle is borrowed too.
+/// Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`, as they were passed. All
+/// of it, handles too, is borrowed until the function returns.
 ///
-/// `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions of a later version).
+/// `CAROM_EINVAL` if there is no such argument, `CAROM_EBADHANDLE` for a handle of an object that is gone.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_argument(
     call: *mut carom_call,
