@@ -123,7 +123,7 @@ fn run_child(
     }
     fork::purge_streams(flushed);
     fork::default_signals(&[]);
-    descriptor::stdin_from_null();
+    descriptor::streams_from_null(&[0]);
     fork::catch_exit(record_exit);
     forget_children();
     crate::sys::once::replace(&NAME, CString::new(name).unwrap_or_default());

@@ -122,7 +122,9 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
     fork::set_title(c"carom-keeper");
     fork::lead_group();
     descriptor::close_all_but(&keep);
-    descriptor::stdin_from_null();
+    // Whoever reads what the host writes must see its end when the host closes it; only workers of a
+    // duty have something to write, and the log needs stderr.
+    descriptor::streams_from_null(if duty.is_over() { &[0, 1] } else { &[0] });
     limits::raise_descriptors();
     robust::own_list();
     let _ = serve(me, &mut duty);

@@ -72,13 +72,17 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard input read nothing.
-pub fn stdin_from_null() {
-    // SAFETY: plain calls; `null` is ours.
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+pub fn streams_from_null(streams: &[RawFd]) {
+    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null > 0 {
-            libc::dup2(null, 0);
+        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
+            libc::dup2(null, *stream);
+        }
+        if streams.contains(&null) {
+            libc::fcntl(null, libc::F_SETFD, 0);
+        } else if null >= 0 {
             libc::close(null);
         }
     }

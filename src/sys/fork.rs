@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 unsafe extern "C" {
+    static mut stdin: *mut libc::FILE;
     static mut stdout: *mut libc::FILE;
     static mut stderr: *mut libc::FILE;
     fn ftrylockfile(file: *mut libc::FILE) -> libc::c_int;
@@ -56,16 +57,15 @@ unsafe fn flush(file: *mut libc::FILE) -> bool {
     }
 }
 
-/// In a child: forgets what a stream held that could not be written out before the fork; it is the
-/// parent's to write.
+/// In a child: forgets what a stream held that could not be written out before the fork, and what was
+/// read ahead; it is the parent's to write and to read.
 pub fn purge_streams(flushed: (bool, bool)) {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
-        if !flushed.0 && !stdout.is_null() {
-            __fpurge(stdout);
-        }
-        if !flushed.1 && !stderr.is_null() {
-            __fpurge(stderr);
+        for (file, purge) in [(stdin, true), (stdout, !flushed.0), (stderr, !flushed.1)] {
+            if purge && !file.is_null() {
+                __fpurge(file);
+            }
         }
     }
 }
