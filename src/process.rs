@@ -81,21 +81,31 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
+    // Room for the pidfd, made sure of before there is a process that it would be too late to refuse.
+    let room = descriptor::spare(family::doorbell()).inspect_err(|_| member.give_up(id.generation))?;
     let flushed = fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
             member.give_up(id.generation);
             return Err(error);
         }
-        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name, flushed),
+        Ok(fork::Side::Child) => {
+            drop(room);
+            run_child(family, id, address, arguments, name, flushed)
+        }
         Ok(fork::Side::Parent(pid)) => pid,
     };
+    drop(room);
     let opened = pidfd::open(pid);
     if let Ok(pidfd) = &opened {
         member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
     }
     member.set_alive(id.generation, pid);
-    let pidfd = opened?;
+    let pidfd = opened.inspect_err(|_| {
+        // Another thread took the room meanwhile: an unwatched child must not run.
+        fork::kill_and_reap(pid);
+        repair::repair(arena, id, family.me.slot, false);
+    })?;
     let process = Arc::new(Process {
         starter: family.me,
         id,

@@ -30,6 +30,12 @@ pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
+/// A descriptor that only takes up room: another of whatever `fd` is.
+pub fn spare(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: plain call; returns a new descriptor or -1.
+    above_stdio(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }, "fcntl(F_DUPFD_CLOEXEC)")
+}
+
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
 pub fn ring(fd: RawFd) {
     let one = 1u64;
