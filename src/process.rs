@@ -9,8 +9,9 @@ use crate::keeper;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
+use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
-use crate::sys::{birth, descriptor, fork};
+use crate::sys::{birth, descriptor, fork, futex};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -131,6 +132,7 @@ fn run_child(
     if !family::be(family.arena, id) {
         fork::leave_at_once(1);
     }
+    await_parent(family, id);
     fork::purge_streams(flushed);
     fork::default_signals(&[]);
     descriptor::streams_from_null(&[0]);
@@ -140,6 +142,21 @@ fn run_child(
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
+/// In a child: it must not end before its parent has a descriptor for it. Where the host reaps every child at
+/// once there would be nothing left to open, and nobody could tell how it ended. Hardly ever waits: the
+/// parent opens it first thing after the fork.
+fn await_parent(family: Family, id: MemberId) {
+    const LOOK_NS: u64 = 200_000;
+    let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
+    let known = &family.arena.member(id.slot).pidfd_inode;
+    while known.load(Ordering::Acquire) == 0 {
+        if fork::parent() != parent {
+            fork::leave_at_once(1);
+        }
+        futex::wait(futex::low_half(known), 0, None, Some(now_ns() + LOOK_NS));
+    }
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.

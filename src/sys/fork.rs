@@ -160,6 +160,11 @@ pub fn pid() -> u32 {
     std::process::id()
 }
 
+/// Id of the process that forked this one, as long as that lives.
+pub fn parent() -> u32 {
+    std::os::unix::process::parent_id()
+}
+
 /// The kernel kills this process when its parent dies: a second net, for children of a keeper, which
 /// has one thread (the signal follows the thread that forked). False if the parent is dead already.
 pub fn die_with(parent: u32) -> bool {
