@@ -151,10 +151,18 @@ pub(super) fn reference(handle: *mut c_void) -> Result<Reference> {
     Ok(cell.reference(family.arena))
 }
 
+#[cold]
+fn not_running() -> Error {
+    match family::is_forked() {
+        true => Error::Forked,
+        false => Error::BadHandle("the call is NULL, it is over, or it is another process's".into()),
+    }
+}
+
 /// The running call behind a pointer.
 pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
     if !call::is_running(call as usize) {
-        return Err(Error::BadHandle("the call is NULL, or it is over".into()));
+        return Err(not_running());
     }
     // SAFETY: `is_running` says that a `Call` of this process at this address is in `Call::enter`, which
     // does not return before the function does; the function has one thread's use of it, as the header says.
