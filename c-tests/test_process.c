@@ -571,6 +571,22 @@ static int32_t has_a_child(carom_call *call) {
     return ended(process);
 }
 
+static carom_call *outer;
+
+static int32_t nests(carom_call *call) {
+    int64_t depth;
+    CHECK_OK(carom_call_read(call, 0, &depth, sizeof depth));
+    if (outer) CHECK_EQ(carom_call_count(outer), CAROM_EBADHANDLE); /* its starter's */
+    outer = call;
+    carom_argument argument = CAROM_INTEGER(depth - 1);
+    return depth == 0 ? 60 : outcome_of(nests, &argument, 1);
+}
+
+static void generations(void) {
+    carom_argument argument = CAROM_INTEGER(24);
+    CHECK_EQ(outcome_of(nests, &argument, 1), 60);
+}
+
 static void families(void) {
     int32_t pid = 4711, alive = 4711;
     CHECK_STATUS(carom_process_parent(&pid, &alive), CAROM_ENOENT);
@@ -664,6 +680,7 @@ int main(void) {
     RUN(replies_go_nowhere);
     RUN(names);
     RUN(families);
+    RUN(generations);
     RUN(of_another_process);
     RUN(many);
     RUN(from_several_threads);
