@@ -274,11 +274,10 @@ int64_t carom_call_count(const carom_call *call);
 carom_status carom_call_read(carom_call *call, size_t index, void *data, size_t len);
 
 /**
- * Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle
- * is borrowed too.
+ * Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`,
+ * as they were passed. All of it, handles too, is borrowed until the function returns.
  *
- * `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions
- * of a later version).
+ * `CAROM_EINVAL` if there is no such argument, `CAROM_EBADHANDLE` for a handle of an object that is gone.
  */
 carom_status carom_call_argument(carom_call *call, size_t index, carom_argument *argument);
 

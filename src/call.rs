@@ -5,6 +5,7 @@
 use crate::error::{Error, Result};
 use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
+use crate::shm::identity;
 use crate::shm::region::Region;
 use crate::sys::fork;
 use crate::wire::{self, Argument};
@@ -54,15 +55,21 @@ pub struct Call {
     borrowed: Vec<(u64, fn(u64))>,
 }
 
-/// Addresses of the calls that run in this process now: what a handle of a call is checked against.
-static RUNNING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+/// Addresses of the calls that run in this process now: what a handle of a call is checked against. In
+/// memory that is empty in a forked child, whoever forks: the child has the calls of its parent in its
+/// memory, but they are not its own.
+#[inline(always)]
+fn calls() -> Option<&'static [AtomicU64; identity::WORDS]> {
+    identity::words()
+}
 
 /// Whether `address` is a call that runs in this process now.
 #[inline(always)]
 pub fn is_running(address: usize) -> bool {
+    let Some(calls) = calls() else { return false };
     address != 0
-        && (RUNNING[0].load(Acquire) == address as u64
-            || RUNNING[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
+        && (calls[0].load(Acquire) == address as u64
+            || calls[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
 }
 
 /// Keeps a call known as running.
@@ -73,7 +80,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry = RUNNING.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        let entry = calls().and_then(|calls| calls.iter().find(free));
+        let entry = entry.ok_or(Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }

@@ -7,7 +7,7 @@ use crate::keeper;
 use crate::shm::arena::Arena;
 use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
-use crate::sys::{descriptor, fork, futex, pidfd, robust};
+use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -71,6 +71,8 @@ fn found() -> Result<Family> {
     identity::create()?;
     let doorbell = descriptor::event_counter()?;
     let arena = Arena::create()?;
+    // For children that fork without carom, and attach.
+    elf::before_fork();
     DOORBELL.store(doorbell.into_raw_fd(), Ordering::Release);
     join(arena, Inherits::Nothing)
 }
@@ -93,6 +95,7 @@ pub fn attach() -> Result<()> {
     match Arena::get() {
         Some(arena) if identity::get().is_none() => {
             robust::forked();
+            elf::forked();
             crate::process::forget_children();
             join(arena, Inherits::Everything).map(|_| ())
         }

@@ -10,8 +10,9 @@ use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
+use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
-use crate::sys::{birth, descriptor, fork};
+use crate::sys::{birth, descriptor, fork, futex};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -82,21 +83,31 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
+    // Room for the pidfd, made sure of before there is a process that it would be too late to refuse.
+    let room = descriptor::spare(family::doorbell()).inspect_err(|_| member.give_up(id.generation))?;
     let flushed = fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
             member.give_up(id.generation);
             return Err(error);
         }
-        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name, flushed),
+        Ok(fork::Side::Child) => {
+            drop(room);
+            run_child(family, id, address, arguments, name, flushed)
+        }
         Ok(fork::Side::Parent(pid)) => pid,
     };
+    drop(room);
     let opened = pidfd::open(pid);
     if let Ok(pidfd) = &opened {
         member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
     }
     member.set_alive(id.generation, pid);
-    let pidfd = opened?;
+    let pidfd = opened.inspect_err(|_| {
+        // Another thread took the room meanwhile: an unwatched child must not run.
+        fork::kill_and_reap(pid);
+        repair::repair(arena, id, family.me.slot, false);
+    })?;
     let process = Arc::new(Process {
         starter: family.me,
         id,
@@ -124,15 +135,31 @@ fn run_child(
     if !family::be(family.arena, id) {
         fork::leave_at_once(1);
     }
+    await_parent(family, id);
     fork::purge_streams(flushed);
     fork::default_signals(&[]);
-    descriptor::streams_to_null(0..=0);
+    descriptor::streams_from_null(&[0]);
     fork::catch_exit(record_exit);
     forget_children();
     crate::sys::once::replace(&NAME, CString::new(name).unwrap_or_default());
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
+/// In a child: it must not end before its parent has a descriptor for it. Where the host reaps every child at
+/// once there would be nothing left to open, and nobody could tell how it ended. Hardly ever waits: the
+/// parent opens it first thing after the fork.
+fn await_parent(family: Family, id: MemberId) {
+    const LOOK_NS: u64 = 200_000;
+    let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
+    let known = &family.arena.member(id.slot).pidfd_inode;
+    while known.load(Ordering::Acquire) == 0 {
+        if fork::parent() != parent {
+            fork::leave_at_once(1);
+        }
+        futex::wait(futex::low_half(known), 0, None, Some(now_ns() + LOOK_NS));
+    }
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.

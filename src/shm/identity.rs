@@ -25,6 +25,19 @@ fn word() -> Option<&'static AtomicU64> {
     (page != 0).then(|| unsafe { &*(page as *const AtomicU64) })
 }
 
+/// How many [`words`] there are.
+pub const WORDS: usize = 16;
+/// Where in the page they lie, on cache lines of their own.
+const WORDS_AT: usize = 64;
+
+/// Words of this process that are zero again in every forked child; `None` before there is a family.
+#[inline(always)]
+pub fn words() -> Option<&'static [AtomicU64; WORDS]> {
+    let page = PAGE.load(Ordering::Acquire);
+    // SAFETY: as `word`; the page is larger than WORDS_AT and these words together.
+    (page != 0).then(|| unsafe { &*((page + WORDS_AT) as *const [AtomicU64; WORDS]) })
+}
+
 /// The member that this process is; `None` before it is one, and in a child of a foreign fork.
 #[inline(always)]
 pub fn get() -> Option<MemberId> {

@@ -30,6 +30,12 @@ pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
+/// A descriptor that only takes up room: another of whatever `fd` is.
+pub fn spare(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: plain call; returns a new descriptor or -1.
+    above_stdio(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }, "fcntl(F_DUPFD_CLOEXEC)")
+}
+
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
 pub fn ring(fd: RawFd) {
     let one = 1u64;
@@ -72,18 +78,17 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard streams read nothing and write nowhere.
-pub fn streams_to_null(streams: std::ops::RangeInclusive<RawFd>) {
-    // SAFETY: plain calls; `null` is ours. A stream that was closed is opened so, which does no harm.
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+pub fn streams_from_null(streams: &[RawFd]) {
+    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null < 0 {
-            return;
+        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
+            libc::dup2(null, *stream);
         }
-        for stream in streams.clone() {
-            libc::dup2(null, stream);
-        }
-        if !streams.contains(&null) {
+        if streams.contains(&null) {
+            libc::fcntl(null, libc::F_SETFD, 0);
+        } else if null >= 0 {
             libc::close(null);
         }
     }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 unsafe extern "C" {
+    static mut stdin: *mut libc::FILE;
     static mut stdout: *mut libc::FILE;
     static mut stderr: *mut libc::FILE;
     fn ftrylockfile(file: *mut libc::FILE) -> libc::c_int;
@@ -56,16 +57,15 @@ unsafe fn flush(file: *mut libc::FILE) -> bool {
     }
 }
 
-/// In a child: forgets what a stream held that could not be written out before the fork; it is the
-/// parent's to write.
+/// In a child: forgets what a stream held that could not be written out before the fork, and what was
+/// read ahead; it is the parent's to write and to read.
 pub fn purge_streams(flushed: (bool, bool)) {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
-        if !flushed.0 && !stdout.is_null() {
-            __fpurge(stdout);
-        }
-        if !flushed.1 && !stderr.is_null() {
-            __fpurge(stderr);
+        for (file, purge) in [(stdin, true), (stdout, !flushed.0), (stderr, !flushed.1)] {
+            if purge && !file.is_null() {
+                __fpurge(file);
+            }
         }
     }
 }
@@ -156,9 +156,21 @@ pub fn wait_for(pid: u32) -> i32 {
     }
 }
 
+/// Ends a child that was made just now and of which nobody knows yet.
+pub fn kill_and_reap(pid: u32) {
+    // SAFETY: plain call; the number is our own unreaped child's.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    wait_for(pid);
+}
+
 /// This process's id.
 pub fn pid() -> u32 {
     std::process::id()
+}
+
+/// Id of the process that forked this one, as long as that lives.
+pub fn parent() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
 /// The kernel kills this process when its parent dies: a second net, for children of a keeper, which
