@@ -74,12 +74,15 @@ fn close_range(first: u32, last: u32) {
 
 /// Makes standard input read nothing.
 pub fn stdin_from_null() {
+    // On the stack, and by way of one function: see `fork::default_signals`.
+    let path = *b"/dev/null\0";
     // SAFETY: plain calls; `null` is ours.
     unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) as RawFd;
         if null > 0 {
-            libc::dup2(null, 0);
-            libc::close(null);
+            libc::syscall(libc::SYS_dup3, null, 0, 0);
+            libc::syscall(libc::SYS_close, null);
         }
     }
 }
