@@ -93,12 +93,7 @@ fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
 /// Makes a process that was forked without carom a member again. Nothing to do in a member.
 pub fn attach() -> Result<()> {
     match Arena::get() {
-        Some(arena) if identity::get().is_none() => {
-            robust::forked();
-            elf::forked();
-            crate::process::forget_children();
-            join(arena, Inherits::Everything).map(|_| ())
-        }
+        Some(arena) if identity::get().is_none() => join(arena, Inherits::Everything).map(|_| ()),
         _ => current().map(|_| ()),
     }
 }
@@ -106,7 +101,6 @@ pub fn attach() -> Result<()> {
 /// In a child that carom forked: this process is `me` now. False if it must not go on, since its parent
 /// is dead and its place has been taken away.
 pub fn be(arena: Arena, me: MemberId) -> bool {
-    robust::forked();
     identity::set(me);
     let lives = arena.member(me.slot).set_alive(me.generation, fork::pid());
     // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there

@@ -239,3 +239,20 @@ fn bug_repair_without_epoch() {
     let name = "bug: a repair does not raise the epoch";
     catches(name, Shows::Hang, limits(2, 0, 4_000_000), || UserLock::<Faulty<SameEpoch>>::new(THREE));
 }
+
+/// A woken sleeper takes the lock without saying that others may sleep.
+enum ForgetsTheOthers {}
+impl Fault for ForgetsTheOthers {
+    fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
+        const OWNER: u64 = 0xfff;
+        const WAITERS: u64 = 1 << 31;
+        let takes = current & OWNER == 0 && new & OWNER != 0;
+        word.compare_exchange(current, if takes { new & !WAITERS } else { new }, Relaxed, Relaxed)
+    }
+}
+
+#[test]
+fn bug_woken_forgets_the_others() {
+    let name = "bug: a woken sleeper forgets the others";
+    catches(name, Shows::Hang, limits(0, 0, 4_000_000), || UserLock::<Faulty<ForgetsTheOthers>>::new(THREE));
+}
