@@ -169,6 +169,36 @@ impl Lock {
         }
     }
 
+    /// Whether the caller holds it: the calling process, and for a recursive lock the calling thread.
+    pub fn is_held(self, me: MemberId) -> bool {
+        if self.is_recursive() {
+            self.is_mine(me)
+        } else {
+            self.cell.lock.owner(self.word_generation()) == Some(me.slot)
+        }
+    }
+
+    /// Releases a lock that the caller holds, with all its levels; how many they were.
+    pub fn release_levels(self, family: Family) -> Result<u32> {
+        let levels = if self.is_recursive() { self.cell.depth.swap(1, Relaxed) } else { 1 };
+        self.release(family).map(|()| levels)
+    }
+
+    /// Acquires it again with as many levels. It is held afterwards, if it is still there: a dead owner's lock is
+    /// recovered, and then the answer is [`Error::OwnerDead`].
+    pub fn acquire_levels(self, family: Family, levels: u32) -> Result<()> {
+        let acquired = self.acquire(family, None);
+        if acquired == Err(Error::OwnerDead) {
+            self.recover(family, None)?;
+        } else if acquired.is_err() {
+            return acquired;
+        }
+        if self.is_recursive() {
+            self.cell.depth.store(levels, Relaxed);
+        }
+        acquired
+    }
+
     /// Whether somebody holds it, at this moment.
     pub fn is_locked(self) -> Result<bool> {
         self.cell.lock.owner(self.word_generation()).map(|owner| owner != 0).ok_or_else(gone)
