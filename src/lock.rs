@@ -126,7 +126,7 @@ impl Lock {
     #[cold]
     fn acquire_slowly(self, family: Family, recover: bool, deadline: Deadline) -> Result<()> {
         let recover = recover || self.cell.flags.load(Relaxed) & IGNORE_OWNER_DEATH != 0;
-        let mut sentry = Sentry::new(family);
+        let mut sentry = Sentry::new(family, deadline);
         loop {
             let word = &self.cell.lock;
             match word.acquire(self.word_generation(), family.me.slot, recover, deadline, || sentry.alarm()) {

@@ -64,7 +64,7 @@ impl Condition {
         // Counted before the lock is free: what happens after that is news to this waiter.
         let ticket = word.prepare();
         let levels = lock.release_levels(family)?;
-        let mut sentry = Sentry::new(family);
+        let mut sentry = Sentry::new(family, deadline);
         let mut timed_out = false;
         while !word.is_notified(ticket) && !timed_out {
             timed_out = word.sleep(ticket, sentry.alarm(), deadline) == Wake::TimedOut;

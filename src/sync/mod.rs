@@ -39,7 +39,7 @@ fn wait_until<T>(
         }
         std::hint::spin_loop();
     }
-    let mut sentry = Sentry::new(family);
+    let mut sentry = Sentry::new(family, deadline);
     if deadline == Some(0) {
         // Whoever only ever tries must hear of a death as well: this tells the keeper to look.
         sentry.alarm();
