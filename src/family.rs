@@ -108,7 +108,11 @@ pub fn attach() -> Result<()> {
 pub fn be(arena: Arena, me: MemberId) -> bool {
     robust::forked();
     identity::set(me);
-    arena.member(me.slot).set_alive(me.generation, fork::pid())
+    let lives = arena.member(me.slot).set_alive(me.generation, fork::pid());
+    // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there
+    // even if its parent died right after the fork.
+    arena.header().unwatched.store(1, Ordering::Release);
+    lives
 }
 
 /// The descriptor that wakes the keeper.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
@@ -118,6 +119,8 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         reaping: Mutex::new(()),
     });
     list.push(process.clone());
+    drop(list);
+    log::debug(format_args!("started {} with pid {pid}", process.name));
     Ok(process)
 }
 
@@ -135,7 +138,7 @@ fn run_child(
     await_parent(family, id);
     fork::purge_streams(flushed);
     fork::default_signals(&[]);
-    descriptor::streams_from_null(&[0]);
+    descriptor::streams_to_null(0..=0);
     fork::catch_exit(record_exit);
     forget_children();
     crate::sys::once::replace(&NAME, CString::new(name).unwrap_or_default());
@@ -211,6 +214,7 @@ impl Process {
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);
+        log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name, self.pid));
         children().retain(|process| process.id != self.id);
         Ok(Some(ending))
     }

@@ -120,6 +120,16 @@ pub fn encoded_len(arguments: &[Argument<'_>]) -> Result<usize> {
     array_len(arguments.iter(), 0)?.checked_add(HEADER).ok_or_else(too_long)
 }
 
+/// Encodes into a new vector.
+pub fn to_vec(arguments: &[Argument<'_>]) -> Result<Vec<u8>> {
+    let len = encoded_len(arguments)?;
+    let mut encoded = Vec::new();
+    encoded.try_reserve_exact(len).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
+    encoded.resize(len, 0);
+    encode(arguments, &mut encoded)?;
+    Ok(encoded)
+}
+
 /// Writes the encoding to the start of `out`, which needs [`encoded_len`] bytes; returns that length.
 ///
 /// Every byte of the encoding is written, gaps included, so `out` may be recycled memory.

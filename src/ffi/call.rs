@@ -68,7 +68,7 @@ pub struct carom_argument {
     pub handle: *mut c_void,
 }
 
-const EMPTY: carom_argument = carom_argument {
+pub(super) const EMPTY: carom_argument = carom_argument {
     kind: CAROM_ARGUMENT_NIL,
     reserved: 0,
     data: std::ptr::null(),

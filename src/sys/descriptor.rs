@@ -78,17 +78,20 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
-pub fn streams_from_null(streams: &[RawFd]) {
-    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
+/// Makes standard streams read nothing and write nowhere. What is executed later has them too.
+pub fn streams_to_null(streams: std::ops::RangeInclusive<RawFd>) {
+    // SAFETY: plain calls; `null` is ours. A stream that was closed is opened so, which does no harm.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
-            libc::dup2(null, *stream);
+        if null < 0 {
+            return;
+        }
+        for stream in streams.clone().filter(|stream| *stream != null) {
+            libc::dup2(null, stream);
         }
         if streams.contains(&null) {
             libc::fcntl(null, libc::F_SETFD, 0);
-        } else if null >= 0 {
+        } else {
             libc::close(null);
         }
     }
@@ -111,6 +114,16 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
     }
 }
 
+/// Makes an epoll instance report `fd` as `key` while it is readable.
+pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+    // SAFETY: `event` outlives the call.
+    match unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_ADD, fd, &mut event) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os("epoll_ctl")),
+    }
+}
+
 /// An epoll instance.
 pub struct Poll {
     fd: OwnedFd,
@@ -126,12 +139,12 @@ impl Poll {
 
     /// Reports `fd` as `key` while it is readable.
     pub fn add(&self, fd: RawFd, key: u64) -> Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
-        // SAFETY: `event` outlives the call.
-        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) } {
-            0 => Ok(()),
-            _ => Err(Error::last_os("epoll_ctl")),
-        }
+        add_readable(self.fd.as_raw_fd(), fd, key)
+    }
+
+    /// The descriptor, for [`add_readable`].
+    pub fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Waits up to `timeout_ns` (`None`: for ever) and fills `keys` with what is readable.

@@ -132,6 +132,14 @@ pub fn leave_at_once(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// For a worker whose end is decided: does nothing more.
+pub fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: plain call.
+        unsafe { libc::pause() };
+    }
+}
+
 /// Waits for a child of ours that is about to end by itself; its exit code.
 pub fn wait_for(pid: u32) -> i32 {
     loop {
