@@ -29,8 +29,6 @@ use watch::Watch;
 pub trait Duty {
     /// Descriptors of the host that it needs.
     fn descriptors(&self) -> [i32; 2];
-    /// Whether it needs the host's stdout and stderr.
-    fn has_streams(&self) -> bool;
     /// Called once, in the keeper's process.
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()>;
     /// One of its keys is readable.
@@ -47,9 +45,6 @@ pub struct Nothing;
 impl Duty for Nothing {
     fn descriptors(&self) -> [i32; 2] {
         [-1; 2]
-    }
-    fn has_streams(&self) -> bool {
-        false
     }
     fn begin(&mut self, _: Family, _: &Poll) -> Result<()> {
         Ok(())
@@ -91,8 +86,6 @@ pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: 
     let arena = family.arena;
     let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
     arena.member(id.slot).works_for.store(works_for, Release);
-    // Here, since a line reads the environment if none has yet: the child may not, and must know.
-    log::debug(format_args!("a keeper is needed"));
     fork::flush_streams();
     match birth::fork_child() {
         Err(error) => {
@@ -131,9 +124,13 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
     fork::set_title(c"carom-keeper");
     fork::lead_group();
     descriptor::close_all_but(&keep);
-    // Workers write where the host does; a keeper without them must not hold the host's streams open.
-    let own = if duty.has_streams() || log::enabled(log::Level::Info) { 0..=0 } else { 0..=2 };
-    descriptor::streams_to_null(own);
+    // Whoever reads what the host writes must see its end when the host closes it; only workers of a
+    // duty have something to write, and the log needs stderr.
+    descriptor::streams_from_null(match (duty.is_over(), log::enabled(log::Level::Info)) {
+        (true, false) => &[0, 1, 2],
+        (true, true) => &[0, 1],
+        (false, _) => &[0],
+    });
     limits::raise_descriptors();
     robust::own_list();
     log::info(format_args!("keeper begins"));

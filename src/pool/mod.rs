@@ -218,10 +218,16 @@ impl Pool {
         if answer.is_none() {
             let word = &plan.template.word;
             let seen = word.load(Acquire);
-            if self.plan.phase() < Phase::Ended && seen & 0x4000_0000 != 0 && seen & 0x3fff_ffff == 0 {
+            let dead = |seen: u32| seen & 0x4000_0000 != 0 && seen & 0x3fff_ffff == 0;
+            if self.plan.phase() < Phase::Ended && dead(seen) {
                 self.revive()?;
             } else {
                 let _: Wake = plan.news.sleep(ticket, Some((word, seen)), deadline);
+                // The kernel wakes only one of those who sleep on a dead template's word, and this thread
+                // may leave before it revives it: out of time, or with an answer.
+                if word.load(Acquire) != seen {
+                    plan.news.ring_all();
+                }
             }
         }
         self.waiters.fetch_sub(1, AcqRel);

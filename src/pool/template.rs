@@ -389,10 +389,6 @@ impl Duty for Template {
         [self.doorbell, self.notify]
     }
 
-    fn has_streams(&self) -> bool {
-        true
-    }
-
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()> {
         self.me = Some(me);
         self.poll = poll.raw();

@@ -86,7 +86,14 @@ pub struct Liveness {
 impl Liveness {
     /// Whether a keeper holds the word now.
     pub fn lives(&self) -> bool {
-        self.word.load(Ordering::Acquire) & 0x3fff_ffff != 0
+        self.living_word().is_some()
+    }
+
+    /// The word as it is while the keeper lives: what a sleeper sleeps on. In one look, for after a
+    /// second one the keeper could be dead, and its only wake spent.
+    pub fn living_word(&self) -> Option<u32> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & 0x3fff_ffff != 0).then_some(word)
     }
 }
 

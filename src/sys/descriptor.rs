@@ -78,21 +78,21 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard streams read nothing and write nowhere. What is executed later has them too.
-pub fn streams_to_null(streams: std::ops::RangeInclusive<RawFd>) {
-    // SAFETY: plain calls; `null` is ours. A stream that was closed is opened so, which does no harm.
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+pub fn streams_from_null(streams: &[RawFd]) {
+    // On the stack, and by way of one function: see `fork::default_signals`.
+    let path = *b"/dev/null\0";
+    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null < 0 {
-            return;
-        }
-        for stream in streams.clone().filter(|stream| *stream != null) {
-            libc::dup2(null, stream);
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) as RawFd;
+        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
+            libc::syscall(libc::SYS_dup3, null, *stream, 0);
         }
         if streams.contains(&null) {
             libc::fcntl(null, libc::F_SETFD, 0);
-        } else {
-            libc::close(null);
+        } else if null >= 0 {
+            libc::syscall(libc::SYS_close, null);
         }
     }
 }
