@@ -617,6 +617,9 @@ ROW(carom_pool_map) {
         UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, 4, &with, out, 8, PATIENCE_MS), status);
     });
     CHECK_EQ(atomic_load(ran), before);
+    carom_task_options one_by_one = {.size = sizeof one_by_one, .chunk_size = 1};
+    REFUSED(carom_pool_map(pool, works, NULL, 0, SIZE_MAX, NULL, NULL, 0, PATIENCE_MS), CAROM_ENOMEM);
+    REFUSED(carom_pool_map(pool, works, NULL, 0, (size_t)1 << 45, &one_by_one, NULL, 0, PATIENCE_MS), CAROM_ENOMEM);
     CHECK_OK(carom_pool_map(pool, works, NULL, 8, 0, NULL, NULL, 8, PATIENCE_MS)); /* none is none */
 }
 

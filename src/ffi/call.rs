@@ -104,6 +104,9 @@ fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<
 
 fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
     let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
+    if argument.reserved != 0 {
+        return Err(Error::invalid("the reserved field of an argument is not 0"));
+    }
     let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
         let count = count.ok_or(Error::invalid("a length is absurd"))?;
         convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)

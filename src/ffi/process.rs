@@ -69,6 +69,7 @@ pub extern "C" fn carom_process_start(
 ) -> carom_status {
     boundary::create(process, || {
         let options = options::read(options)?;
+        options::unused(options.reserved)?;
         let name = boundary::text(options.name)?.map(str::to_string);
         let encoded = encode(arguments, count)?;
         let options = Options { name, daemon: options.daemon != 0 };
