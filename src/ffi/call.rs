@@ -7,7 +7,7 @@ use super::lock::carom_lock;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family;
+use crate::family::{self, Family};
 use crate::function;
 use crate::shm::cell::{self, Cell, Reference};
 use crate::wire::Argument;
@@ -301,6 +301,14 @@ pub extern "C" fn carom_call_value(call: *mut carom_call, index: usize, value: *
     boundary::create(value, || handle_argument(call, index, Kind::Value))
 }
 
+/// A view of this process that keeps an object of somebody else's.
+pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+    let referred = view.refer(family.arena, target);
+    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
+    Ok(view)
+}
+
 /// Keeps a handle that `call` lent: it lives until its own `_free`.
 ///
 /// `CAROM_EBADHANDLE` if the handle was not lent by this call.
@@ -309,13 +317,14 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
     boundary::status(|| {
         let family = family::current()?;
         let target = reference(handle)?;
-        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-        view.refer(family.arena, target)?;
-        if !running(call)?.keep(handle as u64) {
-            view.let_go(family.arena, view.generation(), family.me.slot);
+        let call = running(call)?;
+        if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
-        handle::adopt(handle, family.arena.cell_index(view), family.me)
+        let view = view_of(family, target)?;
+        handle::adopt(handle, family.arena.cell_index(view), family.me)?;
+        call.keep(handle as u64);
+        Ok(())
     })
 }
 
