@@ -117,11 +117,14 @@ impl Call {
         self.borrowed.push((what, give_back));
     }
 
-    /// `what` is no longer borrowed; false if it was not.
-    pub fn keep(&mut self, what: u64) -> bool {
-        let before = self.borrowed.len();
+    /// Whether `what` is borrowed.
+    pub fn lends(&self, what: u64) -> bool {
+        self.borrowed.iter().any(|(borrowed, _)| *borrowed == what)
+    }
+
+    /// `what` is no longer borrowed.
+    pub fn keep(&mut self, what: u64) {
         self.borrowed.retain(|(borrowed, _)| *borrowed != what);
-        self.borrowed.len() < before
     }
 
     #[inline(always)]

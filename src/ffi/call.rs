@@ -12,7 +12,7 @@ use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family;
+use crate::family::{self, Family};
 use crate::function;
 use crate::shm::cell::{self, Cell, Reference};
 use crate::wire::Argument;
@@ -109,6 +109,9 @@ fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<
 
 fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
     let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
+    if argument.reserved != 0 {
+        return Err(Error::invalid("the reserved field of an argument is not 0"));
+    }
     let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
         let count = count.ok_or(Error::invalid("a length is absurd"))?;
         convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
@@ -369,6 +372,14 @@ pub extern "C" fn carom_call_barrier(
     boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
 }
 
+/// A view of this process that keeps an object of somebody else's.
+pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+    let referred = view.refer(family.arena, target);
+    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
+    Ok(view)
+}
+
 /// Keeps a handle that `call` lent: it lives until its own `_free`.
 ///
 /// `CAROM_EBADHANDLE` if the handle was not lent by this call.
@@ -377,13 +388,14 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
     boundary::status(|| {
         let family = family::current()?;
         let target = reference(handle)?;
-        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-        view.refer(family.arena, target)?;
-        if !running(call)?.keep(handle as u64) {
-            view.let_go(family.arena, view.generation(), family.me.slot);
+        let call = running(call)?;
+        if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
-        handle::adopt(handle, family.arena.cell_index(view), family.me)
+        let view = view_of(family, target)?;
+        handle::adopt(handle, family.arena.cell_index(view), family.me)?;
+        call.keep(handle as u64);
+        Ok(())
     })
 }
 

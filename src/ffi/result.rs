@@ -198,6 +198,7 @@ pub extern "C" fn carom_result_get(
 ) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
+        boundary::bytes_mut(data, capacity)?;
         result.pool.wait_for(&result.job, deadline_after_ms(timeout_ms))?;
         copy_reply(&result.job, data, capacity, len)
     })

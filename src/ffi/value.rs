@@ -1,6 +1,7 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
+use super::call::view_of;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
@@ -9,7 +10,7 @@ use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::Lock;
-use crate::shm::cell::{self, Cell, Reference};
+use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
 use crate::shm::member::MemberId;
 use crate::shm::region::Operation;
@@ -218,9 +219,7 @@ pub extern "C" fn carom_value_get_lock(value: *mut carom_value, lock: *mut *mut 
 /// A handle of the lock that guards a value or array, kept by a view.
 pub(super) fn view_of_lock(family: Family, value: Value) -> Result<*mut carom_lock> {
     let guard = value.lock(family.arena)?;
-    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-    view.refer(family.arena, guard.reference(family.arena))?;
-    let view = family.arena.cell_index(view);
+    let view = family.arena.cell_index(view_of(family, guard.reference(family.arena))?);
     let index = family.arena.cell_index(guard.cell());
     handle::of_cell(Kind::Lock, Named { index, generation: guard.generation(), view }, Some(family.me))
 }

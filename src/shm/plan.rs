@@ -14,6 +14,7 @@ use super::lane::{Bell, TaskWord};
 use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
+use std::mem::offset_of;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -135,7 +136,7 @@ pub struct Slot {
     pub arguments_block: AtomicU64,
     /// Block of the reply or message. Worker, and the host once it is final.
     pub reply_block: AtomicU64,
-    pad: [u64; 2],
+    pad: [u64; 3],
     /// Short arguments, or a [`Chunk`]. Host.
     pub arguments: [AtomicU64; INLINE / 8],
     /// Short reply or message. Worker.
@@ -188,6 +189,8 @@ pub struct Lane {
 }
 
 const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
+// What calls show and reserve is aligned to 16.
+const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && INLINE.is_multiple_of(16));
 
 /// A pool's plan, and the arena it is in.
 #[derive(Clone, Copy)]
