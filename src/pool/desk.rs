@@ -355,7 +355,13 @@ impl Desk {
     fn failed(&self, slot: &'static Slot, item: u64) -> Verdict {
         let mut verdict = Verdict::of(Ok(()), item);
         verdict.pid = slot.pid.load(Relaxed);
-        verdict.code = slot.code.load(Acquire) as i32;
+        let code = slot.code.load(Acquire);
+        if code == WRONG_REPLY {
+            verdict.status = Err(Error::MessageSize { needed: 0, capacity: 0 });
+            verdict.message = "the reply is missing, or of another size".into();
+            return verdict;
+        }
+        verdict.code = code as i32;
         verdict.message = String::from_utf8_lossy(&reply_of(self.plan, slot)).into_owned();
         verdict.status = Err(failure(verdict.code, &verdict.message));
         verdict
@@ -556,7 +562,6 @@ fn reply_of(plan: PlanRef, slot: &'static Slot) -> Vec<u8> {
 
 fn failure(code: i32, message: &str) -> Error {
     match (code, message) {
-        (WRONG_REPLY, _) => Error::MessageSize { needed: 0, capacity: 0 },
         (code, "") => Error::TaskFailed(format!("the function returned {code}").into()),
         (_, message) => Error::TaskFailed(message.to_string().into()),
     }

@@ -5,7 +5,7 @@ use crate::call::{Call, Input, Output};
 use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
-use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, fork};
@@ -84,7 +84,10 @@ impl Worker {
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
-            (_, Err(message)) => {
+            (kind, Err(message)) => {
+                if kind == TaskKind::Chunk as u32 {
+                    self.refuse_items(slot, task);
+                }
                 self.refuse(slot, &message);
                 Some(task)
             }
@@ -141,7 +144,9 @@ impl Worker {
         };
         let Some(bytes) = bytes else { return self.refuse(slot, "the arguments are not where they should be") };
         let mut call = Call::new(Input::Encoded(bytes.frozen()), self.output(slot));
-        let code = call.enter(|call| call.run(address)).unwrap_or(WRONG_REPLY);
+        let Ok(code) = call.enter(|call| call.run(address)) else {
+            return self.refuse(slot, "too many calls run in this process at once");
+        };
         match (code, call.replied()) {
             (0, replied) => slot.reply_len.store(replied.unwrap_or(0) as u64, Relaxed),
             _ => self.note_failure(slot, 0, &call),
@@ -158,12 +163,22 @@ impl Worker {
         let mut report = Call::new(Input::Item(Region::EMPTY), self.output(slot));
         let len = if report.reply(message).is_ok() { message.len() } else { 0 };
         slot.reply_len.store(len as u64, Relaxed);
-        slot.code.store(code as u32, Relaxed);
+        slot.code.store(code as u32 as u64, Relaxed);
         slot.failed_item.store(item, Relaxed);
     }
 
     fn refuse(&self, slot: &'static Slot, message: &str) {
         self.note(slot, slot.word.load().item(), 255, message.as_bytes());
+    }
+
+    /// None of the items of a chunk can be run.
+    fn refuse_items(&self, slot: &'static Slot, first: Task) {
+        let chunk = slot.chunk();
+        let codes = chunk.count.checked_mul(4).and_then(|len| Region::of(self.plan.arena, chunk.codes, len));
+        let places = (first.item()..chunk.end).filter_map(|index| codes?.part(index as usize * 4, 4));
+        places.for_each(|place| {
+            place.write(&255i32.to_ne_bytes());
+        });
     }
 
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
@@ -208,13 +223,19 @@ impl Worker {
 
     #[cold]
     fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, codes: Region, call: &Call) {
-        let noted = if code == 0 { WRONG_REPLY } else { code };
+        let noted = match code {
+            0 => WRONG_ITEM,
+            WRONG_ITEM => 1,
+            code => code,
+        };
         if let Some(place) = codes.part(index * 4, 4) {
             place.write(&noted.to_ne_bytes());
         }
         if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
             self.note_failure(slot, index as u64, call);
-            slot.code.store(noted as u32, Release);
+            if code == 0 {
+                slot.code.store(WRONG_REPLY, Release);
+            }
         }
     }
 }
