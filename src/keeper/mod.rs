@@ -119,6 +119,8 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
     let mut keep = [family::doorbell(); 5];
     keep[1..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
+    // What could not be flushed, or came since, is the host's to write.
+    fork::purge_streams((false, false));
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-keeper");
     fork::lead_group();

@@ -243,7 +243,6 @@ impl Pool {
                 desk.submit(Work::chunk(map.clone(), from, to, function, limit))
             })
         })?;
-        self.note_limit(limit);
         let waited = self.wait(deadline, |_: &mut Desk| map.is_done().then_some(()));
         if let Err(error) = waited {
             map.abandoned.store(true, Release);

@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicUsize, fence};
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
 
+/// Places that a task word tells apart: 20 bits of sequence for each slot.
+const PLACES: u64 = (1 << 20) * SLOTS as u64;
+
 /// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
 /// before its first task.
 static RESOLVED: [AtomicUsize; crate::shm::arena::FUNCTIONS] = [const { AtomicUsize::new(0) }; 1024];
@@ -110,7 +113,7 @@ impl Worker {
     fn tell(&self, place: u64) {
         let plan = self.plan.plan();
         fence(SeqCst);
-        if self.lane.ring_from.load(Relaxed) <= place {
+        if is_due(place, self.lane.ring_from.load(Relaxed)) {
             plan.news.ring();
         }
         if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
@@ -240,6 +243,12 @@ impl Worker {
     }
 }
 
+/// Whether `place` is `from` or comes after it. Places of a worker that took a lane over begin at what the slots
+/// tell, which counts [`PLACES`] of them; the host counts on.
+fn is_due(place: u64, from: u64) -> bool {
+    place.wrapping_sub(from) % PLACES < PLACES / 2
+}
+
 /// What a chunk works on, checked.
 struct Items {
     items: Region,
@@ -248,4 +257,17 @@ struct Items {
     chunk: Chunk,
     exact: bool,
     address: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PLACES, is_due};
+
+    #[test]
+    fn places_are_compared_across_their_wrap() {
+        assert!(is_due(5, 5) && is_due(6, 5) && !is_due(4, 5));
+        // The host has counted on; a replacement has begun again.
+        assert!(is_due(7, PLACES + 7) && is_due(8, 3 * PLACES + 7) && !is_due(6, PLACES + 7));
+        assert!(is_due(1, PLACES - 1) && !is_due(PLACES - 1, PLACES + 1));
+    }
 }

@@ -156,6 +156,13 @@ pub fn wait_for(pid: u32) -> i32 {
     }
 }
 
+/// Kills and reaps a child of ours.
+pub fn end_child(pid: u32) {
+    // SAFETY: plain call; `pid` is our own unreaped child.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    wait_for(pid);
+}
+
 /// This process's id.
 pub fn pid() -> u32 {
     std::process::id()
