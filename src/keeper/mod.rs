@@ -135,7 +135,7 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
 fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
     let poll = Poll::new()?;
     duty.begin(me, &poll)?;
-    let mut watch = Watch::new(me);
+    let mut watch = Watch::new(me, &poll);
     let mut retired = false;
     loop {
         if !watch.has_duty() && take_word(me) {

@@ -212,6 +212,7 @@ impl Template {
             Reaped::Unknown => UNKNOWN_EXIT,
         };
         post.pidfd.store(-1, Relaxed);
+        descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
         let reason = settle(lane, pid, exit, usage);
@@ -444,6 +445,7 @@ impl Duty for Template {
                 if !self.over {
                     self.plan.advance(Phase::Stopping);
                 }
+                descriptor::remove(self.poll, self.host);
                 descriptor::close(self.host);
                 self.host = -1;
             }
