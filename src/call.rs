@@ -7,6 +7,7 @@ use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
 use crate::shm::region::Region;
 use crate::sys::fork;
+use crate::sys::own::own;
 use crate::wire::{self, Argument};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -18,6 +19,8 @@ pub enum Input {
     Encoded(&'static [u8]),
     /// One argument of bytes: an item of an array.
     Item(Region),
+    /// No arguments.
+    Nothing,
 }
 
 /// Where a reply goes.
@@ -54,15 +57,13 @@ pub struct Call {
     borrowed: Vec<(u64, fn(u64))>,
 }
 
-/// Addresses of the calls that run in this process now: what a handle of a call is checked against.
-static RUNNING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
-
-/// Whether `address` is a call that runs in this process now.
+/// Whether `address` is a call that runs in this process now: what a handle of a call is checked against.
 #[inline(always)]
 pub fn is_running(address: usize) -> bool {
+    let calls = &own().calls;
     address != 0
-        && (RUNNING[0].load(Acquire) == address as u64
-            || RUNNING[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
+        && (calls[0].load(Acquire) == address as u64
+            || calls[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
 }
 
 /// Keeps a call known as running.
@@ -73,7 +74,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry = RUNNING.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        let entry =
+            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }
@@ -151,6 +153,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::count(bytes),
             Input::Item(_) => Ok(1),
+            Input::Nothing => Ok(0),
         }
     }
 
@@ -159,7 +162,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::argument(bytes, index),
             Input::Item(item) if index == 0 => Ok(Argument::Bytes(item.frozen())),
-            Input::Item(_) => Err(Error::invalid("there is no such argument")),
+            Input::Item(_) | Input::Nothing => Err(Error::invalid("there is no such argument")),
         }
     }
 

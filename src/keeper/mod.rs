@@ -15,6 +15,7 @@ pub mod watch;
 
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::member::{Inherits, Member, MemberId, Role};
 use crate::shm::repair;
@@ -27,8 +28,8 @@ use watch::Watch;
 /// What a keeper does besides repair.
 pub trait Duty {
     /// Descriptors of the host that it needs.
-    fn descriptors(&self) -> [i32; 4];
-    /// Whose death ends it.
+    fn descriptors(&self) -> [i32; 2];
+    /// Called once, in the keeper's process.
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()>;
     /// One of its keys is readable.
     fn ready(&mut self, key: u64);
@@ -42,8 +43,8 @@ pub trait Duty {
 pub struct Nothing;
 
 impl Duty for Nothing {
-    fn descriptors(&self) -> [i32; 4] {
-        [-1; 4]
+    fn descriptors(&self) -> [i32; 2] {
+        [-1; 2]
     }
     fn begin(&mut self, _: Family, _: &Poll) -> Result<()> {
         Ok(())
@@ -116,19 +117,29 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
         fork::leave_at_once(0);
     }
     let me = Family { arena, me: id };
-    let mut keep = [family::doorbell(); 5];
+    let mut keep = [family::doorbell(); 3];
     keep[1..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
     // What could not be flushed, or came since, is the host's to write.
-    fork::purge_streams((false, false));
+    fork::purge_streams();
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-keeper");
     fork::lead_group();
     descriptor::close_all_but(&keep);
-    descriptor::stdin_from_null();
+    // Whoever reads what the host writes must see its end when the host closes it; only workers of a
+    // duty have something to write, and the log needs stderr.
+    descriptor::streams_from_null(match (duty.is_over(), log::enabled(log::Level::Info)) {
+        (true, false) => &[0, 1, 2],
+        (true, true) => &[0, 1],
+        (false, _) => &[0],
+    });
     limits::raise_descriptors();
     robust::own_list();
-    let _ = serve(me, &mut duty);
+    log::info(format_args!("keeper begins"));
+    match serve(me, &mut duty) {
+        Ok(()) => log::info(format_args!("keeper ends")),
+        Err(error) => log::error(format_args!("keeper ends: {error}")),
+    }
     fork::leave_at_once(0);
 }
 
@@ -150,12 +161,14 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
             watch.watch_holder(&poll);
         }
         let again = duty.look();
-        if duty.is_over() && !retired {
-            retire(me);
-            retired = true;
-        }
-        if duty.is_over() && watch.has_duty() && watch.is_alone() {
-            return Ok(());
+        if duty.is_over() {
+            if !retired {
+                retire(me);
+                retired = true;
+            }
+            if !watch.has_duty() || watch.is_alone() {
+                return Ok(());
+            }
         }
         let mut keys = [0; 64];
         let count = poll.wait(&mut keys, again.map(|instant| instant.saturating_sub(now_ns())));
@@ -184,6 +197,7 @@ fn take_word(me: Family) -> bool {
     if !robust::hold_for_life(&keeper.word, &keeper.link) {
         return false;
     }
+    log::debug(format_args!("keeper has the duty of repair"));
     futex::wake(&keeper.word, u32::MAX);
     repair::wake_everybody(me.arena);
     true

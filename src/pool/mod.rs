@@ -108,45 +108,6 @@ const HOLDER: u32 = 0x3fff_ffff;
 const SPIN_NS: u64 = 20_000;
 
 impl Pool {
-    /// Makes a pool and its template, which makes the workers.
-    pub fn new(options: Options) -> Result<Hold> {
-        let family = family::current()?;
-        let workers = if options.workers == 0 { limits::processors() as u32 } else { options.workers };
-        if workers > MAX_LANES {
-            return Err(Error::invalid("a pool has at most 1024 workers"));
-        }
-        let doorbell = descriptor::event_counter()?;
-        let notify = descriptor::event_counter()?;
-        let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
-        let let_go = |error| {
-            cell.let_go(family.arena, cell.generation(), family.me.slot);
-            error
-        };
-        let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
-        plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
-        plan.plan().wanted.store(options.events, Relaxed);
-        plan.plan().least_limit_ns.store(options.limit_ns, Release);
-        let pool = Pool {
-            family,
-            cell,
-            plan,
-            limit_ns: options.limit_ns,
-            waiters: AtomicUsize::new(0),
-            jobs: AtomicU64::new(0),
-            high: now_ns() ^ (fork::pid() as u64) << 40,
-            desk: Mutex::new(Desk::new(plan, options.events, doorbell.as_raw_fd())),
-            doorbell,
-            notify,
-            spawned: Mutex::default(),
-            watch: Mutex::default(),
-            freed: AtomicBool::new(false),
-        };
-        let hold = Hold { pool: Arc::new(pool) };
-        // From here on dropping it cleans up.
-        hold.pool.spawn_template()?;
-        Ok(hold)
-    }
-
     fn spawn_template(&self) -> Result<MemberId> {
         let after = self.plan.plan().template_id.load(Acquire);
         *self.spawned.lock().unwrap_or_else(PoisonError::into_inner) = Spawned { at_ns: now_ns(), after };
@@ -276,6 +237,11 @@ impl Pool {
             let until = deadline.into_iter().chain(until).min();
             if minded.is_ok() {
                 let _: Wake = plan.news.sleep(ticket, Some((word, seen)), until);
+                // The kernel wakes only one of those who sleep on a dead template's word, and this thread
+                // may leave before it revives it: out of time, or with an answer.
+                if word.load(Acquire) != seen {
+                    plan.news.ring_all();
+                }
             }
         }
         self.waiters.fetch_sub(1, AcqRel);
@@ -441,6 +407,47 @@ impl Pool {
 pub struct Hold {
     /// The pool.
     pub pool: Arc<Pool>,
+}
+
+impl Hold {
+    /// Makes a pool and its template, which makes the workers.
+    pub fn new(options: Options) -> Result<Hold> {
+        let family = family::current()?;
+        let workers = if options.workers == 0 { limits::processors() as u32 } else { options.workers };
+        if workers > MAX_LANES {
+            return Err(Error::invalid("a pool has at most 1024 workers"));
+        }
+        let doorbell = descriptor::event_counter()?;
+        let notify = descriptor::event_counter()?;
+        let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
+        let let_go = |error| {
+            cell.let_go(family.arena, cell.generation(), family.me.slot);
+            error
+        };
+        let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
+        plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
+        plan.plan().wanted.store(options.events, Relaxed);
+        plan.plan().least_limit_ns.store(options.limit_ns, Release);
+        let pool = Pool {
+            family,
+            cell,
+            plan,
+            limit_ns: options.limit_ns,
+            waiters: AtomicUsize::new(0),
+            jobs: AtomicU64::new(0),
+            high: now_ns() ^ (fork::pid() as u64) << 40,
+            desk: Mutex::new(Desk::new(plan, options.events, doorbell.as_raw_fd())),
+            doorbell,
+            notify,
+            spawned: Mutex::default(),
+            watch: Mutex::default(),
+            freed: AtomicBool::new(false),
+        };
+        let hold = Hold { pool: Arc::new(pool) };
+        // From here on dropping it cleans up.
+        hold.pool.spawn_template()?;
+        Ok(hold)
+    }
 }
 
 impl Drop for Hold {
