@@ -245,7 +245,8 @@ impl Call {
             (None, Output::Nowhere) => len,
             (None, _) => return Err(Error::NotPermitted("nothing is reserved for the reply")),
         };
-        if len > room {
+        let exact = matches!(self.output, Output::Exact(place) if place.len() != len);
+        if len > room || exact {
             return Err(Error::MessageSize { needed: len, capacity: room });
         }
         self.replied = Some(len);

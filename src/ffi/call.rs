@@ -434,8 +434,8 @@ pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_fail(call: *mut carom_call, code: i32, message: *const c_char) -> i32 {
     let said = boundary::status(|| {
-        let message = boundary::text(message)?.unwrap_or_default();
-        running(call)?.fail(code, message);
+        let message = boundary::lossy_text(message);
+        running(call)?.fail(code, &message);
         Ok(())
     });
     let _ = said;

@@ -124,6 +124,12 @@ pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
     }
 }
 
+/// Makes an epoll instance forget `fd`. Closing it would not do while a forked child has a copy.
+pub fn remove(poll: RawFd, fd: RawFd) {
+    // SAFETY: plain call.
+    unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
+}
+
 /// An epoll instance.
 pub struct Poll {
     fd: OwnedFd,
