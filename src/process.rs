@@ -40,7 +40,7 @@ pub struct Process {
     starter: MemberId,
     id: MemberId,
     pid: u32,
-    name: CString,
+    name: Box<CStr>,
     daemon: bool,
     pidfd: OwnedFd,
     /// Set once, when it has been reaped.
@@ -71,10 +71,11 @@ impl Children {
     }
 
     /// The name of the next one: the given one, or a numbered one. All are counted.
-    fn name_next(&self, given: Option<String>) -> Result<CString> {
+    fn name_next(&self, given: Option<String>) -> Result<Box<CStr>> {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let name = given.unwrap_or_else(|| format!("Process-{number}"));
-        CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))
+        let name = CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))?;
+        Ok(name.into_boxed_c_str())
     }
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
@@ -105,6 +106,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
+    descriptor::prepare_null();
     fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
@@ -136,7 +138,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
 
 /// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
 /// page by page, as soon as one of them writes to it.
-fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: CString) -> ! {
+fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: Box<CStr>) -> ! {
     if !family::be(family.arena, id) {
         fork::leave_at_once(1);
     }
@@ -144,7 +146,7 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
     fork::default_signals(&[]);
     descriptor::stdin_from_null();
     fork::catch_exit(record_exit);
-    own::set_name(Box::leak(name.into_boxed_c_str()));
+    own::set_name(Box::leak(name));
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })

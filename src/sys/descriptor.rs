@@ -1,7 +1,9 @@
 //! Descriptors: event counters, epoll, closing what is not ours.
 
+use super::raw;
 use crate::error::{Error, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A new eventfd, never 0, 1 or 2 and closed by exec.
 pub fn event_counter() -> Result<OwnedFd> {
@@ -72,17 +74,50 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
+/// /dev/null, opened before the first fork that needs it; -1 before.
+static NULL: AtomicI32 = AtomicI32::new(-1);
+
+/// Whether `fd` is /dev/null in this process, whatever has become of its descriptors since.
+fn is_null(fd: RawFd) -> bool {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes a whole stat if it says so.
+    unsafe {
+        let known = fd >= 0 && raw::syscall(libc::SYS_fstat, fd as usize, stat.as_mut_ptr() as usize, 0, 0) == 0;
+        known && stat.assume_init_ref().st_rdev == libc::makedev(1, 3)
+    }
+}
+
+/// To be called before a fork whose child calls [`stdin_from_null`]: to open it costs more than all else
+/// that a child does before the user's function.
+pub fn prepare_null() {
+    let fd = NULL.load(Ordering::Relaxed);
+    // Should the host have closed it, a child will notice and open its own.
+    if fd >= 0 {
+        return;
+    }
+    // SAFETY: plain call; returns a new descriptor or -1.
+    let new = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    if let Ok(new) = above_stdio(new, "open") {
+        let new = new.into_raw_fd();
+        if NULL.compare_exchange(fd, new, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            close(new);
+        }
+    }
+}
+
 /// Makes standard input read nothing.
 pub fn stdin_from_null() {
-    // On the stack, and by way of one function: see `fork::default_signals`.
-    let path = *b"/dev/null\0";
-    // SAFETY: plain calls; `null` is ours.
+    let prepared = NULL.load(Ordering::Relaxed);
+    // SAFETY: plain calls; what is opened here is closed here.
     unsafe {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
-        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) as RawFd;
+        if is_null(prepared) {
+            raw::syscall(libc::SYS_dup3, prepared as usize, 0, 0, 0);
+            return;
+        }
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         if null > 0 {
-            libc::syscall(libc::SYS_dup3, null, 0, 0);
-            libc::syscall(libc::SYS_close, null);
+            libc::dup2(null, 0);
+            libc::close(null);
         }
     }
 }
