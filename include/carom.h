@@ -102,6 +102,15 @@ typedef struct carom_lock carom_lock;
 /** A shared value. Opaque. */
 typedef struct carom_value carom_value;
 
+/** What becomes of one task. Opaque. */
+typedef struct carom_result carom_result;
+
+/** A pool of workers. Opaque. Used by the process that made it only. */
+typedef struct carom_pool carom_pool;
+
+/** Results of many items, as they come. Opaque. */
+typedef struct carom_iterator carom_iterator;
+
 /* ---------------------------------------------------------------------------------------------------------------------
  * Versions, errors, the log, and the moments in a program's life that concern all of it.
  */
@@ -170,6 +179,27 @@ const char *carom_status_name(carom_status status);
 
 /** What a status means, in a few words of English. Never NULL, static, async-signal-safe. */
 const char *carom_status_message(carom_status status);
+
+#define CAROM_LOG_OFF 0                 /* Nothing is said. */
+#define CAROM_LOG_ERROR 1               /* What carom could not do, and no status tells. */
+#define CAROM_LOG_WARNING 2             /* What is not as it should be, and was put right. */
+#define CAROM_LOG_INFO 3                /* Births, deaths, repairs. */
+#define CAROM_LOG_DEBUG 4               /* Everything. */
+
+/**
+ * Gets a line of the log. `message` is borrowed until it returns. Called on whatever thread has something to say, with
+ * no lock held; lines of its own calls of carom are dropped. Keepers, workers and other children of the process do not
+ * have it: their lines go to stderr.
+ */
+typedef void (*carom_log_callback)(uint32_t level, const char *message, void *ctx);
+
+/**
+ * Lines of the log up to `level` go to `callback` from now on; NULL: to stderr. Without this call the environment
+ * variable `CAROM_LOG=error|warning|info|debug` decides, and nothing is said if it is not set.
+ *
+ * Never blocks. `CAROM_EINVAL` for an unknown level.
+ */
+carom_status carom_log_set(carom_log_callback callback, void *ctx, uint32_t level);
 
 /** How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1. */
 int32_t carom_cpu_count(void);
@@ -244,11 +274,10 @@ int64_t carom_call_count(const carom_call *call);
 carom_status carom_call_read(carom_call *call, size_t index, void *data, size_t len);
 
 /**
- * Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle
- * is borrowed too.
+ * Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`,
+ * as they were passed. All of it, handles too, is borrowed until the function returns.
  *
- * `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions
- * of a later version).
+ * `CAROM_EINVAL` if there is no such argument, `CAROM_EBADHANDLE` for a handle of an object that is gone.
  */
 carom_status carom_call_argument(carom_call *call, size_t index, carom_argument *argument);
 
@@ -559,6 +588,328 @@ carom_status carom_value_get_lock(carom_value *value, carom_lock **lock);
  * Never blocks; may run in a finalizer, and in a forked child, where it ends that process's view only.
  */
 void carom_value_free(carom_value *value);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Results: what became of a task, while it is under way and after.
+ */
+
+/** Names a job for ever: printable as two numbers, and unique beyond this machine. */
+typedef struct carom_job_id {
+    /** Of the pool. */
+    uint64_t high;
+    /** Of the job in it. */
+    uint64_t low;
+} carom_job_id;
+
+/** What became of a task, with the evidence. */
+typedef struct carom_verdict {
+    /** sizeof(carom_verdict), set by the caller. */
+    size_t size;
+    /**
+     * `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_ECANCELED`, `CAROM_EMSGSIZE` (a
+     * reply that is missing or of the wrong size).
+     */
+    carom_status status;
+    /** What the function returned, 0 if it never did. */
+    int32_t code;
+    /** The signal that ended the worker, 0 for none. */
+    int32_t signal;
+    /** 0 for now. */
+    int32_t signal_code;
+    /** With what the worker left, if it left over the task (it called `exit`); -1 if nobody can tell how it ended. */
+    int32_t exitcode;
+    /** The worker, 0 if the task was never begun. */
+    int32_t pid;
+    /** 1: the first attempt. */
+    uint32_t attempt;
+    /** 0 for now. */
+    uint32_t limit;
+    /** Name of the job. */
+    carom_job_id job;
+    /** Index of the item, 0 for a task of its own. */
+    uint64_t item;
+    /** 0 for now. */
+    uint64_t fault_address;
+    /** From the submission to the begin. */
+    int64_t queued_ns;
+    /** From the begin to the end. */
+    int64_t elapsed_ns;
+    /** 0 for now. */
+    int64_t cpu_ns;
+    /** Peak resident memory of the worker, if it died over the task. */
+    uint64_t max_rss_bytes;
+    /**
+     * What the function said when it failed, or how the worker ended; "" on success. Never NULL; valid until the result
+     * is freed, or, from a synchronous call, until the next one of this thread.
+     */
+    const char *message;
+    /** "" for now. */
+    const char *backtrace;
+    /** "" for now. */
+    const char *stderr_tail;
+} carom_verdict;
+
+/**
+ * Waits up to `timeout_ms` until the task is settled, well or badly. Moves the pool on from this thread.
+ *
+ * `CAROM_ETIMEDOUT`.
+ */
+carom_status carom_result_wait(carom_result *result, int64_t timeout_ms);
+
+/**
+ * 1 once the task is settled, 0 before. Moves the pool on.
+ *
+ * Never blocks.
+ */
+int32_t carom_result_ready(carom_result *result);
+
+/**
+ * 1 if the task succeeded, 0 if it did not.
+ *
+ * Never blocks. `CAROM_EAGAIN` before it is settled.
+ */
+int32_t carom_result_successful(carom_result *result);
+
+/**
+ * Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL).
+ *
+ * The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too
+ * small: `*len` is what it takes, and the reply stays.
+ */
+carom_status carom_result_get(carom_result *result, void *data, size_t capacity, size_t *len, int64_t timeout_ms);
+
+/**
+ * What became of the task. Set `verdict->size` first.
+ *
+ * Never blocks. `CAROM_EAGAIN` before it is settled.
+ */
+carom_status carom_result_verdict(carom_result *result, carom_verdict *verdict);
+
+/**
+ * Ends this handle. Before the task is settled: it is forgotten, and runs on. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_result_free(carom_result *result);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Pools: workers that may die, and tasks that know what became of them.
+ */
+
+#define CAROM_INLINE -2                 /* Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`). */
+#define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
+#define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
+#define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
+#define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
+#define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
+#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
+#define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
+
+/** Options of a pool. */
+typedef struct carom_pool_options {
+    /** sizeof(carom_pool_options) */
+    size_t size;
+    /** Workers, up to 1024. 0: one per processor. */
+    int32_t workers;
+    /** Events that `carom_pool_next_event` shall give, `CAROM_POOL_…` added. 0: none. */
+    uint32_t events;
+    /**
+     * How long a task, or an item of a map, may run before its worker is killed and replaced. 0 and `CAROM_NONE`: no
+     * limit.
+     */
+    int64_t time_limit_ms;
+} carom_pool_options;
+
+/** Options of a task, or of many. */
+typedef struct carom_task_options {
+    /** sizeof(carom_task_options) */
+    size_t size;
+    /** 0: the pool's. `CAROM_NONE`: none. */
+    int64_t time_limit_ms;
+    /** Map: items that a worker takes at once. 0: a quarter of each worker's share. */
+    uint64_t chunk_size;
+    /** What the events of these tasks show. */
+    void *ctx;
+    /** Map: one status per item, `CAROM_OK` for those that succeeded. May be NULL. */
+    carom_status *statuses;
+    /**
+     * Synchronous calls: the verdict, of the failed item with the lowest index; status `CAROM_OK` if none failed. May
+     * be NULL.
+     */
+    carom_verdict *verdict;
+} carom_task_options;
+
+/**
+ * Gives the arguments of the next item: writes up to `max` and returns how many; 0 at the end, or a status, which ends
+ * the input and comes out of `carom_iterator_next` after the results of the items before it. Runs in the call that made
+ * the iterator and in `carom_iterator_next`, on their thread; what it points to must stay until it is called again or
+ * the iterator is freed.
+ */
+typedef int64_t (*carom_source)(void *ctx, carom_argument *arguments, size_t max);
+
+/** Many items: an array (`data`), argument lists (`arguments`), or a `source`; exactly one of them. */
+typedef struct carom_items {
+    /** sizeof(carom_items) */
+    size_t size;
+    /** Array of `count` items, copied. */
+    const void *data;
+    /** Bytes of an item of `data`. */
+    size_t item_size;
+    /** Items of `data`, or lists in `arguments`. */
+    size_t count;
+    /** `count` lists of `per_item` arguments each, copied. */
+    const carom_argument *arguments;
+    /** Arguments of an item. */
+    size_t per_item;
+    /** Gives items as there is room for them. */
+    carom_source source;
+    /** For `source`. */
+    void *ctx;
+} carom_items;
+
+/** What a pool reports. */
+typedef struct carom_pool_event {
+    /** sizeof(carom_pool_event), set by the caller. */
+    size_t size;
+    /** One of `CAROM_POOL_…`. */
+    uint32_t kind;
+    /** The worker, 0 for none. */
+    int32_t pid;
+    /** How it ended: 0…255, minus a signal, or -256 where nobody can tell. */
+    int32_t exitcode;
+    /** Why it ended, one of `CAROM_REASON_…`. */
+    uint32_t reason;
+    /** The job that is settled. */
+    carom_job_id job;
+    /** The `ctx` of its task's options. */
+    void *ctx;
+    /** Its result, borrowed until this thread's next event. */
+    carom_result *result;
+} carom_pool_event;
+
+/**
+ * Makes a pool: workers begin at once, forked from a template that this call forks from the program as it is now.
+ * Options may be NULL.
+ *
+ * Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the
+ * program, and no other descriptor of it. A worker that dies costs the task that it was running, and is replaced. If
+ * this process dies, its workers do. No thread is made.
+ *
+ * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and
+ * `CAROM_INLINE`, `CAROM_ENOMEM`, or the errno of fork or eventfd.
+ */
+carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
+
+/**
+ * Runs `function` with `arguments` in a worker, waits for it, and copies the reply to `data`; `*len` is its length
+ * (`len` may be NULL).
+ *
+ * The status of the verdict if the task did not succeed (`CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`,
+ * …). `CAROM_ETIMEDOUT`: it is not begun any more; if it was, it runs on and its reply is dropped. `CAROM_EMSGSIZE` for
+ * a small buffer: the reply is gone then. `CAROM_EFUNCTION`, `CAROM_ECLOSED`.
+ */
+carom_status carom_pool_apply(carom_pool *pool, carom_function function, const carom_argument *arguments, size_t count,
+                              const carom_task_options *options, void *data, size_t capacity, size_t *len,
+                              int64_t timeout_ms);
+
+/**
+ * Submits a task: `function` with `arguments`, which are copied. `*result` tells what becomes of it; `result` may be
+ * NULL where the events do.
+ *
+ * Never blocks on a worker. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at run
+ * time); `CAROM_ECLOSED` after close or terminate; `CAROM_EPERM` in another process than the one that made the pool;
+ * `CAROM_ENOMEM`.
+ */
+carom_status carom_pool_apply_async(carom_pool *pool, carom_function function, const carom_argument *arguments,
+                                    size_t count, const carom_task_options *options, carom_result **result);
+
+/**
+ * Runs `function` over the `count` items of an array, waits for all of them, and writes their replies, `out_size` bytes
+ * each, to `out` (NULL and 0 if there are none). Each item is argument 0 of a call. Items go to workers in chunks; a
+ * worker that dies costs the item that it was at, the others go on.
+ *
+ * `CAROM_OK`, or the status of the failed item with the lowest index; its slot of `out`, and that of any other failed
+ * item, is as it was. `options->statuses` and `options->verdict` say more. `CAROM_ETIMEDOUT`: what is not begun never
+ * is, and `out` is not touched. `CAROM_EFUNCTION`, `CAROM_ECLOSED`, `CAROM_ENOMEM`.
+ */
+carom_status carom_pool_map(carom_pool *pool, carom_function function, const void *items, size_t item_size,
+                            size_t count, const carom_task_options *options, void *out, size_t out_size,
+                            int64_t timeout_ms);
+
+/**
+ * Runs `function` over many items and gives their results as they come, in whatever order; `verdict.item` says which it
+ * is. Items are submitted as there is room for them, in this call and in `carom_iterator_next`.
+ *
+ * `CAROM_EINVAL` unless exactly one of data, arguments and source is set; else as `carom_pool_apply_async`.
+ */
+carom_status carom_pool_imap_unordered(carom_pool *pool, carom_function function, const carom_items *items,
+                                       const carom_task_options *options, carom_iterator **iterator);
+
+/**
+ * Waits up to `timeout_ms` for the next settled item; `*result` is yours to free. Moves the pool on from this thread.
+ *
+ * `CAROM_EEND` after the last; `CAROM_ETIMEDOUT`; a status of the source.
+ */
+carom_status carom_iterator_next(carom_iterator *iterator, carom_result **result, int64_t timeout_ms);
+
+/**
+ * Ends this handle. Items that are under way run on, and are forgotten. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_iterator_free(carom_iterator *iterator);
+
+/**
+ * A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or
+ * `carom_pool_next_event`, sometimes for nothing. It belongs to the pool: never read or close it.
+ */
+int32_t carom_pool_fd(carom_pool *pool);
+
+/**
+ * Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the
+ * descriptor is readable. `budget`: at most so many callbacks (none exist in this version); 0: no limit.
+ *
+ * How many events wait for `carom_pool_next_event`, or a status.
+ */
+int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
+
+/**
+ * Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves
+ * the pool on from this thread. DONE events come in the order in which tasks are settled; tasks of a map have none.
+ *
+ * `CAROM_ETIMEDOUT`.
+ */
+carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
+
+/**
+ * Takes no more tasks; those that it has are finished, and then its workers leave when it is joined.
+ *
+ * Never blocks.
+ */
+carom_status carom_pool_close(carom_pool *pool);
+
+/**
+ * Ends the pool at once: tasks that are not settled are `CAROM_ECANCELED`, their workers killed.
+ *
+ * Never blocks.
+ */
+carom_status carom_pool_terminate(carom_pool *pool);
+
+/**
+ * Waits up to `timeout_ms` until every task is settled and every worker is gone. Only after `carom_pool_close` or
+ * `carom_pool_terminate`.
+ *
+ * `CAROM_EPERM` before those; `CAROM_ETIMEDOUT`.
+ */
+carom_status carom_pool_join(carom_pool *pool, int64_t timeout_ms);
+
+/**
+ * Ends this handle, and the pool if it is not joined: its workers are killed, without waiting for them; tasks that are
+ * not settled are `CAROM_ECANCELED`. Results stay readable until their own free. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_pool_free(carom_pool *pool);
 
 /* cdef: end */
 

@@ -132,7 +132,11 @@ impl Lock {
             match word.acquire(self.word_generation(), family.me.slot, recover, deadline, || sentry.alarm()) {
                 Acquired::Held => return Ok(()),
                 Acquired::OwnerDied => return Err(Error::OwnerDead),
-                Acquired::TimedOut => return Err(Error::TimedOut),
+                Acquired::TimedOut => {
+                    // Whoever only ever tries must hear of a death as well: this tells the keeper to look.
+                    sentry.alarm();
+                    return Err(Error::TimedOut);
+                }
                 Acquired::Gone => return Err(gone()),
                 Acquired::Interrupted => {}
             }

@@ -6,11 +6,13 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
+use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
-use crate::sys::{birth, descriptor, fork, own};
+use crate::sys::{birth, descriptor, fork, futex, own};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -119,9 +121,14 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let opened = pidfd::open(pid);
     if let Ok(pidfd) = &opened {
         member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
+        futex::wake(futex::low_half(&member.pidfd_inode), 1);
     }
     member.set_alive(id.generation, pid);
-    let pidfd = opened?;
+    let pidfd = opened.inspect_err(|_| {
+        // The child still waits for it, see `await_parent`: nothing of the user's has run.
+        fork::kill_and_reap(pid);
+        repair::repair(arena, id, family.me.slot, false);
+    })?;
     let process = Arc::new(Process {
         starter: family.me,
         id,
@@ -133,6 +140,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         reaping: Mutex::new(()),
     });
     children.list().push(process.clone());
+    log::debug(format_args!("started {} with pid {pid}", process.name_text()));
     Ok(process)
 }
 
@@ -144,12 +152,29 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
     }
     fork::purge_streams();
     fork::default_signals(&[]);
-    descriptor::stdin_from_null();
+    descriptor::streams_from_null(&[0]);
     fork::catch_exit(record_exit);
     own::set_name(Box::leak(name));
+    await_parent(family, id);
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
+/// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps
+/// every child at once there would be nothing left to open, and nobody could tell how it ended; where there is
+/// no room for a descriptor the start must fail as if there had been none. Hardly ever waits: the parent opens
+/// it first thing after the fork. `LOOK_NS`: only against a parent that died before its wake.
+fn await_parent(family: Family, id: MemberId) {
+    const LOOK_NS: u64 = 10_000_000;
+    let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
+    let known = &family.arena.member(id.slot).pidfd_inode;
+    while known.load(Ordering::Acquire) == 0 {
+        if fork::parent() != parent {
+            fork::leave_at_once(1);
+        }
+        futex::wait(futex::low_half(known), 0, None, Some(now_ns() + LOOK_NS));
+    }
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
@@ -196,6 +221,7 @@ impl Process {
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);
+        log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), self.pid));
         Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
     }
@@ -237,6 +263,10 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn name_text(&self) -> &str {
+        self.name.to_str().unwrap_or_default()
     }
 
     /// Its name.

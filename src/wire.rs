@@ -120,6 +120,16 @@ pub fn encoded_len(arguments: &[Argument<'_>]) -> Result<usize> {
     array_len(arguments.iter(), 0)?.checked_add(HEADER).ok_or_else(too_long)
 }
 
+/// Encodes into a new vector.
+pub fn to_vec(arguments: &[Argument<'_>]) -> Result<Vec<u8>> {
+    let len = encoded_len(arguments)?;
+    let mut encoded = Vec::new();
+    encoded.try_reserve_exact(len).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
+    encoded.resize(len, 0);
+    encode(arguments, &mut encoded)?;
+    Ok(encoded)
+}
+
 /// Writes the encoding to the start of `out`, which needs [`encoded_len`] bytes; returns that length.
 ///
 /// Every byte of the encoding is written, gaps included, so `out` may be recycled memory.
@@ -306,10 +316,10 @@ impl<'a> Reader<'a> {
         self.flags & HAS_DESCRIPTORS != 0
     }
 
-    /// Argument `index`, at once; only a list or map allocates. No such argument: `NotFound`.
+    /// Argument `index`, at once; only a list or map allocates. No such argument: `Invalid`.
     pub fn argument(&self, index: usize) -> Result<Argument<'a>> {
         if index >= self.count {
-            return Err(Error::NotFound("there is no argument with this index"));
+            return Err(Error::invalid("there is no argument with this index"));
         }
         let top = self.top();
         self.decode(self.entry(top, index)?, 0, &mut self.budget())

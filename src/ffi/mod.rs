@@ -15,3 +15,7 @@ pub mod process;
 pub mod lock;
 
 pub mod value;
+
+pub mod result;
+
+pub mod pool;

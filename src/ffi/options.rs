@@ -43,9 +43,7 @@ pub fn read<T: Sized_>(options: *const T) -> Result<T> {
 /// Writes a struct that shows something; as much as the caller has room for. Its size field stays the
 /// caller's.
 pub fn write<T: Sized_>(out: *mut T, mut value: T) -> Result<()> {
-    if out.is_null() {
-        return Err(Error::invalid("the place for an output is NULL"));
-    }
+    check(out)?;
     let size = declared(out)?;
     // SAFETY: the size is T's first field, by the contract of `Sized_`; the caller says that `size`
     // bytes are there; no more are written.
@@ -54,6 +52,14 @@ pub fn write<T: Sized_>(out: *mut T, mut value: T) -> Result<()> {
         std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out.cast::<u8>(), size.min(size_of::<T>()));
     }
     Ok(())
+}
+
+/// Whether [`write`] would work.
+pub fn check<T: Sized_>(out: *const T) -> Result<()> {
+    if out.is_null() {
+        return Err(Error::invalid("the place for an output is NULL"));
+    }
+    declared(out).map(|_| ())
 }
 
 fn declared<T: Sized_>(options: *const T) -> Result<usize> {

@@ -78,13 +78,7 @@ pub extern "C" fn carom_process_start(
 
 /// Arguments as they travel.
 pub(super) fn encode(arguments: *const carom_argument, count: usize) -> Result<Vec<u8>> {
-    let arguments = call::arguments(arguments, count)?;
-    let len = wire::encoded_len(&arguments)?;
-    let mut encoded = Vec::new();
-    encoded.try_reserve_exact(len).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
-    encoded.resize(len, 0);
-    wire::encode(&arguments, &mut encoded)?;
-    Ok(encoded)
+    wire::to_vec(&call::arguments(arguments, count)?)
 }
 
 /// Waits up to `timeout_ms` until the process has ended.

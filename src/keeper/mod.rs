@@ -15,20 +15,21 @@ pub mod watch;
 
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::member::{Inherits, Member, MemberId, Role};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::{birth, fork, futex, limits, robust};
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use watch::Watch;
 
 /// What a keeper does besides repair.
 pub trait Duty {
     /// Descriptors of the host that it needs.
-    fn descriptors(&self) -> [i32; 4];
-    /// Whose death ends it.
+    fn descriptors(&self) -> [i32; 2];
+    /// Called once, in the keeper's process.
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()>;
     /// One of its keys is readable.
     fn ready(&mut self, key: u64);
@@ -42,8 +43,8 @@ pub trait Duty {
 pub struct Nothing;
 
 impl Duty for Nothing {
-    fn descriptors(&self) -> [i32; 4] {
-        [-1; 4]
+    fn descriptors(&self) -> [i32; 2] {
+        [-1; 2]
     }
     fn begin(&mut self, _: Family, _: &Poll) -> Result<()> {
         Ok(())
@@ -71,7 +72,7 @@ pub fn start(family: Family) -> Result<()> {
     let keeper = &family.arena.header().keeper;
     while !keeper.lives() {
         let seen = keeper.word.load(Acquire);
-        spawn(family, Inherits::Nothing, Nothing)?;
+        spawn(family, Inherits::Nothing, 0, Nothing)?;
         let deadline = now_ns() + START_NS;
         while !keeper.lives() && now_ns() < deadline {
             futex::wait(&keeper.word, seen, None, Some(deadline));
@@ -80,10 +81,11 @@ pub fn start(family: Family) -> Result<()> {
     Ok(())
 }
 
-/// Forks a keeper with a duty.
-pub fn spawn<D: Duty>(family: Family, inherits: Inherits, duty: D) -> Result<MemberId> {
+/// Forks a keeper with a duty. `works_for`: index of the pool's cell, 0 for none.
+pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: D) -> Result<MemberId> {
     let arena = family.arena;
     let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
+    arena.member(id.slot).works_for.store(works_for, Release);
     fork::flush_streams();
     match birth::fork_child() {
         Err(error) => {
@@ -115,17 +117,27 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
         fork::leave_at_once(0);
     }
     let me = Family { arena, me: id };
-    let mut keep = [family::doorbell(); 5];
+    let mut keep = [family::doorbell(); 3];
     keep[1..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-keeper");
     fork::lead_group();
     descriptor::close_all_but(&keep);
-    descriptor::stdin_from_null();
+    // Whoever reads what the host writes must see its end when the host closes it; only workers of a
+    // duty have something to write, and the log needs stderr.
+    descriptor::streams_from_null(match (duty.is_over(), log::enabled(log::Level::Info)) {
+        (true, false) => &[0, 1, 2],
+        (true, true) => &[0, 1],
+        (false, _) => &[0],
+    });
     limits::raise_descriptors();
     robust::own_list();
-    let _ = serve(me, &mut duty);
+    log::info(format_args!("keeper begins"));
+    match serve(me, &mut duty) {
+        Ok(()) => log::info(format_args!("keeper ends")),
+        Err(error) => log::error(format_args!("keeper ends: {error}")),
+    }
     fork::leave_at_once(0);
 }
 
@@ -133,6 +145,7 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
     let poll = Poll::new()?;
     duty.begin(me, &poll)?;
     let mut watch = Watch::new(me);
+    let mut retired = false;
     loop {
         if !watch.has_duty() && take_word(me) {
             watch.begin(&poll)?;
@@ -146,6 +159,10 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
             watch.watch_holder(&poll);
         }
         let again = duty.look();
+        if duty.is_over() && !retired {
+            retire(me);
+            retired = true;
+        }
         if duty.is_over() && watch.has_duty() && watch.is_alone() {
             return Ok(());
         }
@@ -161,6 +178,14 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
     }
 }
 
+/// The duty is over, and nobody runs what this process inherited: it needs nothing of it any more.
+fn retire(me: Family) {
+    let member = me.arena.member(me.me.slot);
+    member.works_for.store(0, Release);
+    member.inherits.store(0, Release);
+    repair::collect(me.arena, me.me.slot);
+}
+
 /// Takes the family's liveness word if its holder is dead or there was none. Whoever may have been left
 /// asleep by the last holder is woken: those who wait on the word, and everybody else.
 fn take_word(me: Family) -> bool {
@@ -168,6 +193,7 @@ fn take_word(me: Family) -> bool {
     if !robust::hold_for_life(&keeper.word, &keeper.link) {
         return false;
     }
+    log::debug(format_args!("keeper has the duty of repair"));
     futex::wake(&keeper.word, u32::MAX);
     repair::wake_everybody(me.arena);
     true

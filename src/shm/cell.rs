@@ -118,7 +118,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// As one word: kind, generation, index. Never 0.
+    /// As one word: kind, generation, index. Never 0. Bits 52 to 55 are left to whoever sends it.
     pub fn to_bits(self) -> u64 {
         (self.kind as u64) << 56 | (self.generation as u64 & 0xf_ffff) << 32 | self.index & 0xffff_ffff
     }
@@ -267,13 +267,17 @@ impl Cell {
     }
 
     fn is_needed(&self, arena: Arena, life: u64) -> bool {
+        // A pool, and its memory, is of no use in a copy: only its maker uses it.
+        if matches!(Kind::of(life), Kind::Pool | Kind::Bulk) {
+            return self.is_worked_on(arena, Kind::of(life));
+        }
         let born = self.born.load(Relaxed);
         let high = arena.header().member_high.load(Acquire);
         let inherited = arena.header().births.load(Acquire) > born
             && (1..=high).map(|slot| arena.member(slot)).any(|member| {
                 matches!(member.state(), State::Claimed | State::Alive) && member.inherits.load(Acquire) > born
             });
-        inherited || (life & KEPT != 0 && self.is_referred_to(arena)) || self.is_worked_on(arena, Kind::of(life))
+        inherited || (life & KEPT != 0 && self.is_referred_to(arena))
     }
 
     /// A pool, and memory that its workers may still write to, last as long as any of its workers, however

@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod cell;
+pub mod functions;
 pub mod heap;
 pub mod identity;
 pub mod internal_lock;

@@ -296,6 +296,17 @@ impl Slot {
         }
     }
 
+    /// Asks the worker to end the chunk with the item that it is at.
+    pub fn stop_chunk(&self) {
+        self.arguments[5].store(0, Relaxed);
+    }
+
+    /// Behind the last item of the chunk, which [`Slot::stop_chunk`] may have changed.
+    #[inline(always)]
+    pub fn chunk_end(&self) -> u64 {
+        self.arguments[5].load(Relaxed)
+    }
+
     /// What a chunk works on.
     pub fn chunk(&self) -> Chunk {
         let word = |index: usize| self.arguments[index].load(Relaxed);

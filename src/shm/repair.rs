@@ -57,6 +57,14 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
     }
 }
 
+/// Takes apart what nobody holds and nobody needs any more; `slot` is the calling process.
+pub fn collect(arena: Arena, slot: u32) {
+    let high = arena.header().cell_high.load(Acquire);
+    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+        cell.collect(arena, slot);
+    }
+}
+
 /// Wakes everybody who may sleep, whatever the words say: for a new keeper, whose predecessor may have
 /// died between a store and a wake.
 pub fn wake_everybody(arena: Arena) {

@@ -87,7 +87,7 @@ fn is_null(fd: RawFd) -> bool {
     }
 }
 
-/// To be called before a fork whose child calls [`stdin_from_null`]: to open it costs more than all else
+/// To be called before a fork whose child calls [`streams_from_null`]: to open it costs more than all else
 /// that a child does before the user's function.
 pub fn prepare_null() {
     let fd = NULL.load(Ordering::Relaxed);
@@ -105,18 +105,25 @@ pub fn prepare_null() {
     }
 }
 
-/// Makes standard input read nothing.
-pub fn stdin_from_null() {
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+pub fn streams_from_null(streams: &[RawFd]) {
     let prepared = NULL.load(Ordering::Relaxed);
-    // SAFETY: plain calls; what is opened here is closed here.
-    unsafe {
-        if is_null(prepared) {
-            raw::syscall(libc::SYS_dup3, prepared as usize, 0, 0, 0);
-            return;
+    if is_null(prepared) {
+        for stream in streams {
+            // SAFETY: plain call; the prepared one is above the streams.
+            unsafe { raw::syscall(libc::SYS_dup3, prepared as usize, *stream as usize, 0, 0) };
         }
+        return;
+    }
+    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
+    unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null > 0 {
-            libc::dup2(null, 0);
+        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
+            libc::dup2(null, *stream);
+        }
+        if streams.contains(&null) {
+            libc::fcntl(null, libc::F_SETFD, 0);
+        } else if null >= 0 {
             libc::close(null);
         }
     }
@@ -139,6 +146,16 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
     }
 }
 
+/// Makes an epoll instance report `fd` as `key` while it is readable.
+pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+    // SAFETY: `event` outlives the call.
+    match unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_ADD, fd, &mut event) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os("epoll_ctl")),
+    }
+}
+
 /// An epoll instance.
 pub struct Poll {
     fd: OwnedFd,
@@ -154,12 +171,12 @@ impl Poll {
 
     /// Reports `fd` as `key` while it is readable.
     pub fn add(&self, fd: RawFd, key: u64) -> Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
-        // SAFETY: `event` outlives the call.
-        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) } {
-            0 => Ok(()),
-            _ => Err(Error::last_os("epoll_ctl")),
-        }
+        add_readable(self.fd.as_raw_fd(), fd, key)
+    }
+
+    /// The descriptor, for [`add_readable`].
+    pub fn raw(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 
     /// Waits up to `timeout_ns` (`None`: for ever) and fills `keys` with what is readable.

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use std::sync::atomic::Ordering;
 
 unsafe extern "C" {
+    static mut stdin: *mut libc::FILE;
     static mut stdout: *mut libc::FILE;
     static mut stderr: *mut libc::FILE;
     fn ftrylockfile(file: *mut libc::FILE) -> libc::c_int;
@@ -60,21 +61,36 @@ struct Stream {
 /// `file` is an open stream.
 #[inline]
 unsafe fn is_pending(file: *mut libc::FILE) -> bool {
-    // SAFETY: by contract, and `Stream` is how such a stream begins.
     #[cfg(target_env = "gnu")]
-    unsafe {
+    {
         let stream = file.cast::<Stream>();
-        if (&raw const (*stream).mode).read_volatile() <= 0 {
+        // SAFETY: by contract, and `Stream` is how such a stream begins; volatile, since others may write it.
+        let (mode, base, next) = unsafe {
             let base = (&raw const (*stream).write_base).read_volatile();
-            return (&raw const (*stream).write_ptr).read_volatile() != base;
+            ((&raw const (*stream).mode).read_volatile(), base, (&raw const (*stream).write_ptr).read_volatile())
+        };
+        if mode <= 0 {
+            return next != base;
         }
-        __fpending(file) != 0
     }
     // SAFETY: by contract.
-    #[cfg(not(target_env = "gnu"))]
-    unsafe {
-        __fpending(file) != 0
+    unsafe { __fpending(file) != 0 }
+}
+
+/// Whether more may have been read of the file than of the stream.
+///
+/// # Safety
+/// `file` is an open stream that nobody else uses.
+#[inline]
+unsafe fn is_read_ahead(file: *mut libc::FILE) -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: as in `is_pending`.
+        let stream = unsafe { &*file.cast::<Stream>() };
+        stream.mode > 0 || stream.read[0] != stream.read[1]
     }
+    #[cfg(not(target_env = "gnu"))]
+    true
 }
 
 /// Writes out stdout and stderr, so that a child does not write the same bytes again; a stream whose
@@ -104,14 +120,15 @@ unsafe fn flush(file: *mut libc::FILE) {
     }
 }
 
-/// In a child, before it wrote anything: forgets what a stream holds, because it could not be written out
-/// before the fork, or another thread wrote it since; it is the parent's to write.
+/// In a child, before it read or wrote anything: forgets what was read ahead, and what a stream holds because
+/// it could not be written out before the fork, or another thread wrote it since. It is the parent's to
+/// write and to read.
 #[inline]
 pub fn purge_streams() {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
-        for file in [stdout, stderr] {
-            if !file.is_null() && is_pending(file) {
+        for (file, reads) in [(stdin, true), (stdout, false), (stderr, false)] {
+            if !file.is_null() && (is_pending(file) || reads && is_read_ahead(file)) {
                 __fpurge(file);
             }
         }
@@ -181,6 +198,14 @@ pub fn leave_at_once(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// For a worker whose end is decided: does nothing more.
+pub fn sleep_for_ever() -> ! {
+    loop {
+        // SAFETY: plain call.
+        unsafe { libc::pause() };
+    }
+}
+
 /// Waits for a child of ours that is about to end by itself; its exit code.
 pub fn wait_for(pid: u32) -> i32 {
     loop {
@@ -197,10 +222,22 @@ pub fn wait_for(pid: u32) -> i32 {
     }
 }
 
+/// Ends a child that was made just now and of which nobody knows yet.
+pub fn kill_and_reap(pid: u32) {
+    // SAFETY: plain call; the number is our own unreaped child's.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    wait_for(pid);
+}
+
 /// This process's id.
 pub fn pid() -> u32 {
     // SAFETY: getpid has no arguments and cannot fail.
     unsafe { libc::getpid() as u32 }
+}
+
+/// Id of the process that forked this one, as long as that lives.
+pub fn parent() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
 /// The kernel kills this process when its parent dies: a second net, for children of a keeper, which

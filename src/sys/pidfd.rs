@@ -130,6 +130,8 @@ struct Info {
 
 const _: () = assert!(size_of::<Info>() == 64);
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
+/// Some milliseconds at least.
+const TRIES: u32 = 10_000;
 /// _IOWR(0xFF, 11, 64 bytes): the size of the struct's first published form is part of the number.
 const PIDFD_GET_INFO: libc::c_ulong = 0xc000_0000 | (size_of::<Info>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
 
@@ -138,14 +140,24 @@ fn stolen(fd: RawFd) -> Reaped {
     if !is_dead(fd) {
         return Reaped::Running;
     }
-    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
-    // SAFETY: `info` has the size that the request number says.
-    let known = unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } == 0 && info.mask & PIDFD_INFO_EXIT != 0;
-    match info.exit_code {
-        _ if !known => Reaped::Unknown,
-        status if libc::WIFEXITED(status) => Reaped::Exit(Exit::Code(libc::WEXITSTATUS(status))),
-        status => Reaped::Exit(Exit::Signal(libc::WTERMSIG(status))),
+    // Readable is earlier than known: between the two the kernel takes the process apart, on whatever
+    // processor that is, and the descriptor still answers as for a living one.
+    for _ in 0..TRIES {
+        let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+        // SAFETY: `info` has the size that the request number says.
+        if unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } != 0 {
+            break;
+        }
+        if info.mask & PIDFD_INFO_EXIT != 0 {
+            let status = info.exit_code;
+            return Reaped::Exit(match libc::WIFEXITED(status) {
+                true => Exit::Code(libc::WEXITSTATUS(status)),
+                false => Exit::Signal(libc::WTERMSIG(status)),
+            });
+        }
+        std::thread::yield_now();
     }
+    Reaped::Unknown
 }
 
 /// Signals the process group that the unreaped child behind `pid` leads.

@@ -1,0 +1,238 @@
+//! Results: what became of a task, while it is under way and after.
+
+use super::boundary;
+use super::handle::{self, Kind, Object, Use};
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use crate::error::{Error, Result};
+use crate::family;
+use crate::pool::Pool;
+use crate::pool::job::{Job, JobId, Verdict};
+use crate::sys::clock::deadline_after_ms;
+use std::cell::RefCell;
+use std::ffi::{CString, c_char, c_void};
+use std::sync::{Arc, OnceLock};
+
+/// What becomes of one task. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_result {
+    _opaque: [u8; 0],
+}
+
+/// Names a job for ever: printable as two numbers, and unique beyond this machine.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_job_id {
+    /// Of the pool.
+    pub high: u64,
+    /// Of the job in it.
+    pub low: u64,
+}
+
+/// What became of a task, with the evidence.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_verdict {
+    /// sizeof(carom_verdict), set by the caller.
+    pub size: usize,
+    /// `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_ECANCELED`, `CAROM_EMSGSIZE` (a reply that is missing or of the wrong
+    /// size).
+    pub status: carom_status,
+    /// What the function returned, 0 if it never did.
+    pub code: i32,
+    /// The signal that ended the worker, 0 for none.
+    pub signal: i32,
+    /// 0 for now.
+    pub signal_code: i32,
+    /// With what the worker left, if it left over the task (it called `exit`); -1 if nobody can tell how it ended.
+    pub exitcode: i32,
+    /// The worker, 0 if the task was never begun.
+    pub pid: i32,
+    /// 1: the first attempt.
+    pub attempt: u32,
+    /// 0 for now.
+    pub limit: u32,
+    /// Name of the job.
+    pub job: carom_job_id,
+    /// Index of the item, 0 for a task of its own.
+    pub item: u64,
+    /// 0 for now.
+    pub fault_address: u64,
+    /// From the submission to the begin.
+    pub queued_ns: i64,
+    /// From the begin to the end.
+    pub elapsed_ns: i64,
+    /// 0 for now.
+    pub cpu_ns: i64,
+    /// Peak resident memory of the worker, if it died over the task.
+    pub max_rss_bytes: u64,
+    /// What the function said when it failed, or how the worker ended; "" on success. Never NULL; valid until the result is freed, or, from a
+    /// synchronous call, until the next one of this thread.
+    pub message: *const c_char,
+    /// "" for now.
+    pub backtrace: *const c_char,
+    /// "" for now.
+    pub stderr_tail: *const c_char,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_verdict {
+    const LEAST: usize = 16;
+}
+
+/// What a handle of a result names.
+pub(super) struct Handle {
+    pool: Arc<Pool>,
+    job: Arc<Job>,
+    message: OnceLock<CString>,
+}
+
+impl Object for Handle {
+    const KIND: Kind = Kind::Result;
+}
+
+pub(super) fn make(pool: Arc<Pool>, job: Arc<Job>) -> Result<*mut carom_result> {
+    let me = pool.family().me;
+    handle::of_object(Handle { pool, job, message: OnceLock::new() }, me)
+}
+
+fn result_of(result: *mut carom_result) -> Result<Use<Handle>> {
+    family::current()?;
+    handle::object(result)
+}
+
+fn c_message(verdict: &Verdict) -> CString {
+    CString::new(verdict.message.replace('\0', "?")).unwrap_or_default()
+}
+
+/// The verdict as C sees it; `message` outlives it.
+fn shown(verdict: &Verdict, job: JobId, message: *const c_char) -> carom_verdict {
+    carom_verdict {
+        size: 0,
+        status: verdict.status.as_ref().err().map_or(0, Error::status),
+        code: verdict.code,
+        signal: verdict.signal,
+        signal_code: 0,
+        exitcode: verdict.exit_code,
+        pid: verdict.pid as i32,
+        attempt: 1,
+        limit: 0,
+        job: carom_job_id { high: job.high, low: job.low },
+        item: verdict.item,
+        fault_address: 0,
+        queued_ns: verdict.queued_ns as i64,
+        elapsed_ns: verdict.elapsed_ns as i64,
+        cpu_ns: 0,
+        max_rss_bytes: verdict.max_rss_bytes,
+        message,
+        backtrace: c"".as_ptr(),
+        stderr_tail: c"".as_ptr(),
+    }
+}
+
+thread_local! {
+    /// Message of the last verdict that a synchronous call of this thread showed.
+    static SHOWN: RefCell<CString> = RefCell::default();
+}
+
+/// Shows the verdict of a synchronous call, if the caller wants it.
+pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Result<()> {
+    if out.is_null() {
+        return Ok(());
+    }
+    let message = c_message(verdict);
+    let address = SHOWN.with_borrow_mut(|shown| {
+        *shown = message;
+        shown.as_ptr()
+    });
+    options::write(out, shown(verdict, job, address))
+}
+
+/// Waits up to `timeout_ms` until the task is settled, well or badly. Moves the pool on from this thread.
+///
+/// `CAROM_ETIMEDOUT`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let result = result_of(result)?;
+        result.pool.wait_for(&result.job, deadline_after_ms(timeout_ms))
+    })
+}
+
+/// 1 once the task is settled, 0 before. Moves the pool on.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
+    boundary::answer(|| {
+        let result = result_of(result)?;
+        Ok(result.pool.is_settled(&result.job) as i32)
+    })
+}
+
+/// 1 if the task succeeded, 0 if it did not.
+///
+/// Never blocks. `CAROM_EAGAIN` before it is settled.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
+    boundary::answer(|| {
+        let result = result_of(result)?;
+        result.pool.is_settled(&result.job);
+        Ok(result.job.settled()?.verdict.status.is_ok() as i32)
+    })
+}
+
+/// Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL).
+///
+/// The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too small: `*len` is what it takes, and the
+/// reply stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_get(
+    result: *mut carom_result,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let result = result_of(result)?;
+        result.pool.wait_for(&result.job, deadline_after_ms(timeout_ms))?;
+        copy_reply(&result.job, data, capacity, len)
+    })
+}
+
+/// The reply of a settled job into the caller's buffer, or why there is none.
+pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mut usize) -> Result<()> {
+    let outcome = job.settled()?;
+    outcome.verdict.status.clone()?;
+    boundary::write_optional(len, outcome.reply.len());
+    if outcome.reply.len() > capacity {
+        return Err(Error::MessageSize { needed: outcome.reply.len(), capacity });
+    }
+    boundary::bytes_mut(data, outcome.reply.len())?.copy_from_slice(&outcome.reply);
+    Ok(())
+}
+
+/// What became of the task. Set `verdict->size` first.
+///
+/// Never blocks. `CAROM_EAGAIN` before it is settled.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut carom_verdict) -> carom_status {
+    boundary::status(|| {
+        let result = result_of(result)?;
+        result.pool.is_settled(&result.job);
+        let outcome = result.job.settled()?;
+        let message = result.message.get_or_init(|| c_message(&outcome.verdict));
+        options::write(verdict, shown(&outcome.verdict, result.job.id, message.as_ptr()))
+    })
+}
+
+/// Ends this handle. Before the task is settled: it is forgotten, and runs on. NULL is nothing.
+///
+/// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_free(result: *mut carom_result) {
+    handle::free_object::<Handle, _>(result, family::current().ok().map(|family| family.me));
+}

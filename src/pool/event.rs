@@ -1,0 +1,35 @@
+//! What a pool reports.
+#![forbid(unsafe_code)]
+
+use super::job::Job;
+use std::sync::Arc;
+
+/// A worker began.
+pub const WORKER_UP: u32 = 1;
+/// A worker ended.
+pub const WORKER_DOWN: u32 = 2;
+/// A job is settled.
+pub const DONE: u32 = 8;
+
+/// Why a worker ended.
+pub const REASON_LEFT: u32 = 1;
+/// It died by itself, or somebody killed it.
+pub const REASON_DIED: u32 = 2;
+/// The template killed it, since its task was out of time.
+pub const REASON_TIME_LIMIT: u32 = 3;
+/// The pool was terminated.
+pub const REASON_STOPPED: u32 = 4;
+
+/// One event.
+pub struct Event {
+    /// Which.
+    pub kind: u32,
+    /// Of which worker, 0 for none.
+    pub pid: u32,
+    /// How it ended; `None` if nobody can tell.
+    pub exit: Option<i32>,
+    /// Why it ended.
+    pub reason: u32,
+    /// The job that is settled.
+    pub job: Option<Arc<Job>>,
+}

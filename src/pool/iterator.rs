@@ -1,0 +1,101 @@
+//! Results as they come, of items that are submitted as there is room for them.
+#![forbid(unsafe_code)]
+
+use super::desk::{Sink, Work};
+use super::job::Job;
+use super::{Pool, TaskOptions};
+use crate::error::{Error, Result};
+use crate::shm::memory::Deadline;
+use crate::shm::plan::SLOTS;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the items come from: the encoded arguments of the next one, `None` at the end.
+pub type Source = Box<dyn FnMut() -> Result<Option<Vec<u8>>> + Send>;
+
+/// Hands out each item's job once it is settled, in the order in which they are.
+pub struct Unordered {
+    pool: Arc<Pool>,
+    function: u32,
+    limit_ns: u64,
+    options: TaskOptions,
+    settled: Sink,
+    input: Mutex<Input>,
+}
+
+struct Input {
+    source: Option<Source>,
+    /// Why the source ended early.
+    error: Option<Error>,
+    submitted: u64,
+    delivered: u64,
+}
+
+impl Unordered {
+    /// Runs the function at `address` over what `source` gives.
+    pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
+        pool.own()?;
+        let function = pool.function(address)?;
+        let limit_ns = pool.limit(&options);
+        let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
+        let settled = Sink::default();
+        let iterator = Unordered { pool, function, limit_ns, options, settled, input: Mutex::new(input) };
+        iterator.feed()?;
+        Ok(iterator)
+    }
+
+    /// The pool that runs the items.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Items under way at once: enough to keep every lane busy, few enough to bound memory.
+    fn window(&self) -> u64 {
+        self.pool.with_desk(|desk| desk.lanes()) as u64 * SLOTS as u64 / 4
+    }
+
+    fn feed(&self) -> Result<()> {
+        let window = self.window();
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        while input.submitted - input.delivered < window {
+            let Some(source) = &mut input.source else { break };
+            let item = match source() {
+                Ok(Some(item)) => item,
+                ended => {
+                    input.source = None;
+                    input.error = ended.err();
+                    break;
+                }
+            };
+            let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
+            let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
+            self.pool.with_desk(|desk| desk.submit(work))?;
+            input.submitted += 1;
+        }
+        drop(input);
+        self.pool.note_limit(self.limit_ns);
+        Ok(())
+    }
+
+    /// The next settled job; [`Error::End`] after the last.
+    pub fn next(&self, deadline: Deadline) -> Result<Arc<Job>> {
+        let take = || self.settled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let mut next = take();
+        if next.is_none() {
+            self.feed()?;
+            self.check_end()?;
+            next = Some(self.pool.wait(deadline, |_| take())?);
+        }
+        self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
+        // A pool that is closed meanwhile ends the input; what is under way is still handed out.
+        let _ = self.feed();
+        next.ok_or(Error::End)
+    }
+
+    fn check_end(&self) -> Result<()> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        if input.submitted > input.delivered {
+            return Ok(());
+        }
+        Err(input.error.take().unwrap_or(Error::End))
+    }
+}

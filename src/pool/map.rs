@@ -1,0 +1,268 @@
+//! A map: one function over many items, in chunks, with one verdict per item.
+#![forbid(unsafe_code)]
+
+use super::desk::{Desk, Work};
+use super::job::Verdict;
+use super::{Pool, TaskOptions};
+use crate::error::{Error, Result, Status};
+use crate::family::Family;
+use crate::shm::cell::{Cell, Kind, SETTLED};
+use crate::shm::heap::Heap;
+use crate::shm::memory::Deadline;
+use crate::shm::plan::{Chunk, WRONG_REPLY};
+use crate::shm::region::Region;
+use crate::sys::clock::now_ns;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The memory of a map, and what is known of its items.
+pub struct Map {
+    family: Family,
+    cell: &'static Cell,
+    shape: Shape,
+    /// When it was submitted.
+    pub submitted_ns: u64,
+    /// Items whose outcome is not known.
+    left: AtomicU64,
+    /// Chunks that workers may be working on.
+    busy: AtomicU64,
+    abandoned: AtomicBool,
+    failures: Mutex<Failures>,
+}
+
+/// How many items of which size.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Bytes of an item.
+    pub item_size: usize,
+    /// Items.
+    pub count: usize,
+    /// Bytes of a reply, 0 for none.
+    pub reply_size: usize,
+}
+
+/// What failed, beyond what the codes say.
+#[derive(Default)]
+struct Failures {
+    /// The failed item with the lowest index.
+    first: Option<Verdict>,
+    /// Items that have a status of their own: lost, out of time, cancelled.
+    ranges: Vec<(u64, u64, Status)>,
+}
+
+impl Map {
+    fn new(family: Family, pool: u64, shape: Shape, items: &[u8]) -> Result<Map> {
+        let too_many = Error::NoMemory("more items than the arena holds");
+        let replies = shape.count.checked_mul(shape.reply_size).ok_or(too_many.clone())?;
+        let codes = shape.count.checked_mul(4).ok_or(too_many)?;
+        let cell = Cell::claim(family.arena, Kind::Bulk, family.me.slot)?;
+        cell.type_code.store(pool as u32, Release);
+        // From here on `drop` cleans up.
+        let map = Map {
+            family,
+            cell,
+            shape,
+            submitted_ns: now_ns(),
+            left: AtomicU64::new(shape.count as u64),
+            busy: AtomicU64::new(0),
+            abandoned: AtomicBool::new(false),
+            failures: Mutex::default(),
+        };
+        let heap = Heap::of(family.arena);
+        heap.take(items.len() as u64, &cell.block)?;
+        heap.take(replies as u64, &cell.extra[0])?;
+        heap.take(codes as u64, &cell.extra[1])?;
+        map.items()?.write(items);
+        map.codes()?.clear();
+        Ok(map)
+    }
+
+    fn region(&self, field: &AtomicU64, size: usize) -> Result<Region> {
+        let region = Region::of(self.family.arena, field.load(Acquire), (self.shape.count * size) as u64);
+        region.ok_or(Error::Panic("memory of a map is not in the arena".into()))
+    }
+
+    fn items(&self) -> Result<Region> {
+        self.region(&self.cell.block, self.shape.item_size)
+    }
+
+    fn replies(&self) -> Result<Region> {
+        self.region(&self.cell.extra[0], self.shape.reply_size)
+    }
+
+    fn codes(&self) -> Result<Region> {
+        self.region(&self.cell.extra[1], 4)
+    }
+
+    /// What a worker needs to know of a chunk that ends at `end`.
+    pub fn chunk(&self, end: u64) -> Chunk {
+        Chunk {
+            items: self.cell.block.load(Acquire),
+            item_size: self.shape.item_size as u64,
+            replies: if self.shape.reply_size == 0 { 0 } else { self.cell.extra[0].load(Acquire) },
+            reply_size: self.shape.reply_size as u64,
+            codes: self.cell.extra[1].load(Acquire),
+            end,
+            count: self.shape.count as u64,
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A chunk goes to a worker.
+    pub fn begin_chunk(&self) {
+        self.busy.fetch_add(1, AcqRel);
+    }
+
+    /// No worker has to do with the chunk any more.
+    pub fn end_chunk(&self) {
+        self.busy.fetch_sub(1, AcqRel);
+    }
+
+    /// The outcome of so many items is known.
+    pub fn done(&self, items: u64) {
+        self.left.fetch_sub(items, AcqRel);
+    }
+
+    /// An item failed; the first one is shown to the caller.
+    pub fn note(&self, verdict: &Verdict) {
+        let mut failures = self.failures();
+        if failures.first.as_ref().is_none_or(|first| verdict.item < first.item) {
+            failures.first = Some(verdict.clone());
+        }
+    }
+
+    /// These items have this verdict.
+    pub fn fail(&self, from: u64, to: u64, verdict: &Verdict) {
+        self.note(verdict);
+        let status = verdict.status.as_ref().err().map_or(0, Error::status);
+        self.failures().ranges.push((from, to, status));
+    }
+
+    /// Nobody waits for it any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Acquire)
+    }
+
+    fn is_done(&self) -> bool {
+        self.left.load(Acquire) == 0
+    }
+
+    /// Replies and statuses into the caller's memory, and how it went.
+    fn deliver(&self, out: &mut [u8], statuses: Option<&mut [Status]>) -> Result<Option<Verdict>> {
+        let failures = std::mem::take(&mut *self.failures());
+        let replies = self.replies()?;
+        if failures.first.is_none() {
+            replies.read(out);
+            statuses.into_iter().for_each(|statuses| statuses.fill(0));
+            return Ok(None);
+        }
+        let mut own = Vec::new();
+        let statuses = match statuses {
+            Some(statuses) => statuses,
+            None => {
+                own.resize(self.shape.count, 0);
+                &mut own
+            }
+        };
+        self.read_codes(statuses)?;
+        for (from, to, status) in &failures.ranges {
+            statuses[*from as usize..*to as usize].fill(*status);
+        }
+        let size = self.shape.reply_size;
+        // The slots of failed items stay as they were.
+        for index in (0..self.shape.count).filter(|index| size > 0 && statuses[*index] == 0) {
+            let place = index * size;
+            if let Some(reply) = replies.part(place, size) {
+                reply.read(&mut out[place..place + size]);
+            }
+        }
+        Ok(failures.first)
+    }
+
+    fn read_codes(&self, statuses: &mut [Status]) -> Result<()> {
+        let codes = self.codes()?;
+        for (index, status) in statuses.iter_mut().enumerate() {
+            let mut code = [0; 4];
+            let found = codes.part(index * 4, 4).is_some_and(|place| place.read(&mut code));
+            *status = match i32::from_ne_bytes(code) {
+                0 if found => 0,
+                WRONG_REPLY => Error::MessageSize { needed: 0, capacity: 0 }.status(),
+                _ => Error::TaskFailed("".into()).status(),
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // While a worker may still write there the memory stays, until the last worker is dead.
+        if self.busy.load(Acquire) == 0 {
+            self.cell.flags.store(SETTLED, Release);
+        }
+        self.cell.let_go(self.family.arena, self.cell.generation(), self.family.me.slot);
+    }
+}
+
+/// Billiard's rule: four chunks per worker, rounded up.
+fn chunk_size(count: usize, workers: usize, wanted: u64) -> u64 {
+    if wanted > 0 { wanted } else { (count.div_ceil(4 * workers.max(1)) as u64).max(1) }
+}
+
+impl Pool {
+    /// Runs the function over `items` and writes the replies to `out`, one of `reply_size` bytes each. Waits; the
+    /// verdict is of the failed item with the lowest index, if any failed.
+    #[allow(clippy::too_many_arguments)]
+    pub fn map(
+        &self,
+        address: usize,
+        items: &[u8],
+        shape: Shape,
+        options: TaskOptions,
+        out: &mut [u8],
+        statuses: Option<&mut [Status]>,
+        deadline: Deadline,
+    ) -> Result<Option<Verdict>> {
+        self.own()?;
+        let function = self.function(address)?;
+        if shape.count == 0 {
+            return Ok(None);
+        }
+        let limit = self.limit(&options);
+        let map = Arc::new(Map::new(self.family(), self.cell_index(), shape, items)?);
+        let workers = self.with_desk(|desk| desk.lanes());
+        let size = chunk_size(shape.count, workers, options.chunk);
+        let count = shape.count as u64;
+        self.with_desk(|desk| {
+            (0..count.div_ceil(size)).try_for_each(|chunk| {
+                let (from, to) = (chunk * size, ((chunk + 1) * size).min(count));
+                desk.submit(Work::chunk(map.clone(), from, to, function, limit))
+            })
+        })?;
+        self.note_limit(limit);
+        let waited = self.wait(deadline, |_: &mut Desk| map.is_done().then_some(()));
+        if let Err(error) = waited {
+            map.abandoned.store(true, Release);
+            self.with_desk(|desk| desk.abandon(&map));
+            return Err(error);
+        }
+        map.deliver(out, statuses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunk_size;
+
+    #[test]
+    fn chunks_follow_billiards_rule() {
+        assert_eq!(chunk_size(1000, 4, 0), 63);
+        assert_eq!(chunk_size(3, 4, 0), 1);
+        assert_eq!(chunk_size(1000, 4, 7), 7);
+        assert_eq!(chunk_size(0, 4, 0), 1);
+    }
+}

@@ -1,0 +1,456 @@
+//! The template: a keeper that forks the workers of one pool, replaces them, and enforces their limits.
+//!
+//! It was forked once by whoever made the pool, has one thread and no descriptor but its own, so its
+//! forks are cheap and sound. It runs no foreign code itself. What it decides stands in the plan before it
+//! acts: if it dies, the next template reads there what is left to do.
+#![forbid(unsafe_code)]
+
+use super::event;
+use super::worker::Worker;
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::keeper::{DUTY, Duty};
+use crate::log;
+use crate::shm::lane::{self, State as TaskState, at_place};
+use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, UNKNOWN_EXIT};
+use crate::shm::repair;
+use crate::sys::clock::now_ns;
+use crate::sys::descriptor::{self, Poll};
+use crate::sys::fork::{self, Side};
+use crate::sys::pidfd::{self, Reaped, Usage};
+use crate::sys::{birth, futex, robust};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
+
+const BELL: u64 = DUTY;
+const HOST: u64 = DUTY + 1;
+const LANE: u64 = DUTY + 2;
+
+/// A worker that dies so young, without having begun a task, is replaced with a delay.
+const YOUNG_NS: u64 = 50_000_000;
+const LEAST_DELAY_NS: u64 = 10_000_000;
+const MOST_DELAY_NS: u64 = 1_000_000_000;
+
+/// What the template knows of a lane beyond the plan. Static, since a keeper's stack is that of whatever
+/// thread forked it; used by the keeper's only thread.
+struct Post {
+    /// pidfd of the worker, -1 for none.
+    pidfd: AtomicI32,
+    /// Its member slot and generation.
+    slot: AtomicU32,
+    generation: AtomicU32,
+    /// Task word of a chunk when it was last looked at, and when it was first seen so.
+    seen: AtomicU64,
+    seen_ns: AtomicU64,
+    /// Not before this instant is the next worker forked.
+    not_before_ns: AtomicU64,
+    delay_ns: AtomicU64,
+}
+
+static POSTS: [Post; MAX_LANES as usize] = [const {
+    Post {
+        pidfd: AtomicI32::new(-1),
+        slot: AtomicU32::new(0),
+        generation: AtomicU32::new(0),
+        seen: AtomicU64::new(0),
+        seen_ns: AtomicU64::new(0),
+        not_before_ns: AtomicU64::new(0),
+        delay_ns: AtomicU64::new(0),
+    }
+}; MAX_LANES as usize];
+
+/// The duty.
+pub struct Template {
+    plan: PlanRef,
+    pool: u64,
+    doorbell: RawFd,
+    notify: RawFd,
+    me: Option<Family>,
+    poll: RawFd,
+    host: RawFd,
+    living: usize,
+}
+
+impl Template {
+    /// The template of the pool whose cell is at index `pool`.
+    pub fn new(plan: PlanRef, pool: u64, doorbell: RawFd, notify: RawFd) -> Template {
+        Template { plan, pool, doorbell, notify, me: None, poll: -1, host: -1, living: 0 }
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
+        self.plan.lanes().iter().enumerate().map(|(index, lane)| (index, lane, &POSTS[index]))
+    }
+
+    /// Workers of a predecessor, which die with it: no lane gets a new worker before its last one is dead.
+    fn outlive_predecessor(&self, me: Family) -> Result<()> {
+        let header = me.arena.header();
+        for slot in 1..=header.member_high.load(Acquire) {
+            let member = me.arena.member(slot);
+            let (state, generation) = member.identity();
+            let other = MemberId { slot, generation };
+            let ours = member.works_for.load(Acquire) == self.pool && other != me.me;
+            if !ours || !matches!(state, State::Alive | State::Claimed) {
+                continue;
+            }
+            // A claim without a process goes when its claimer is repaired; the predecessor comes before
+            // its workers in no particular order, so a claim is given up by hand.
+            if state == State::Claimed && member.pid.load(Acquire) == 0 {
+                member.give_up(generation);
+                continue;
+            }
+            if let Ok(handle) = pidfd::open(member.pid.load(Acquire)) {
+                let inode = member.pidfd_inode.load(Acquire);
+                if inode == 0 || inode == pidfd::inode(handle.as_raw_fd()) {
+                    pidfd::signal(handle.as_raw_fd(), 9)?;
+                    let _ = descriptor::poll_readable(handle.as_raw_fd(), None);
+                }
+            }
+            repair::repair(me.arena, other, me.me.slot, false);
+        }
+        Ok(())
+    }
+
+    fn watch_host(&mut self, me: Family, poll: &Poll) -> Result<bool> {
+        let host = self.plan.plan().host.load(Acquire);
+        let id = MemberId { slot: host as u32, generation: (host >> 32) as u32 };
+        let member = me.arena.member(id.slot);
+        if member.identity() != (State::Alive, id.generation) {
+            return Ok(false);
+        }
+        let handle = match pidfd::open(member.pid.load(Acquire)) {
+            Ok(handle) => handle,
+            Err(Error::Os { errno: 3, .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let inode = member.pidfd_inode.load(Acquire);
+        if inode != 0 && inode != pidfd::inode(handle.as_raw_fd()) {
+            return Ok(false);
+        }
+        poll.add(handle.as_raw_fd(), HOST)?;
+        self.host = handle.into_raw_fd();
+        Ok(true)
+    }
+
+    fn hire(&mut self, index: usize, lane: &'static Lane, post: &'static Post) -> Result<()> {
+        let me = self.me.ok_or(Error::Panic("a template that has not begun".into()))?;
+        let arena = me.arena;
+        let id = Member::claim(arena, me.me, Role::Worker, Inherits::As(me.me.slot))?;
+        let member = arena.member(id.slot);
+        member.works_for.store(self.pool, Release);
+        lane.begun.store(0, Relaxed);
+        lane.born_ns.store(now_ns(), Relaxed);
+        let pid = match birth::fork_child() {
+            Err(error) => {
+                member.give_up(id.generation);
+                return Err(error);
+            }
+            Ok(Side::Child) => self.work(me, id, index),
+            Ok(Side::Parent(pid)) => pid,
+        };
+        let handle = pidfd::open(pid)?;
+        member.pidfd_inode.store(pidfd::inode(handle.as_raw_fd()), Release);
+        member.set_alive(id.generation, pid);
+        arena.header().unwatched.store(1, Release);
+        lane.pid.store(pid, Release);
+        descriptor::add_readable(self.poll, handle.as_raw_fd(), LANE + index as u64)?;
+        post.pidfd.store(handle.into_raw_fd(), Relaxed);
+        post.slot.store(id.slot, Relaxed);
+        post.generation.store(id.generation, Relaxed);
+        post.seen.store(0, Relaxed);
+        self.living += 1;
+        self.report(event::WORKER_UP, pid, 0, 0);
+        Ok(())
+    }
+
+    fn work(&self, me: Family, id: MemberId, index: usize) -> ! {
+        let template = me.arena.member(me.me.slot).pid.load(Acquire);
+        if !family::be(me.arena, id) || !fork::die_with(template) {
+            fork::leave_at_once(0);
+        }
+        fork::lead_group();
+        fork::set_title(c"carom-worker");
+        let mut keep = [family::doorbell(), self.notify];
+        keep.sort_unstable();
+        descriptor::close_all_but(&keep);
+        fork::catch_exit(record_exit);
+        Worker::new(self.plan, index, self.notify).run();
+        fork::leave(0)
+    }
+
+    /// The worker of a lane is dead: settles its task, reports, and makes room for the next one.
+    fn bury(&mut self, index: usize) {
+        let Some((_, lane, post)) = self.lanes().nth(index) else { return };
+        let handle = post.pidfd.load(Relaxed);
+        if handle < 0 {
+            return;
+        }
+        let pid = lane.pid.load(Acquire);
+        // Before it is reaped its number is still its own, and so is the group that it led.
+        pidfd::signal_group(pid, 9);
+        let (reaped, usage) = pidfd::reap(handle);
+        let exit = match reaped {
+            Reaped::Running => return,
+            Reaped::Exit(exit) => exit.code(),
+            Reaped::Unknown => UNKNOWN_EXIT,
+        };
+        post.pidfd.store(-1, Relaxed);
+        descriptor::close(handle);
+        self.living -= 1;
+        let reason = settle(lane, pid, exit, usage);
+        let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
+        lane.pid.store(0, Release);
+        self.report(event::WORKER_DOWN, pid, exit, reason);
+        self.pace(lane, post);
+        if let Some(me) = self.me {
+            let id = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
+            repair::repair(me.arena, id, me.me.slot, false);
+        }
+    }
+
+    /// Whoever dies young again and again is replaced ever more slowly.
+    fn pace(&self, lane: &Lane, post: &Post) {
+        let now = now_ns();
+        let young = now - lane.born_ns.load(Relaxed).min(now) < YOUNG_NS && lane.begun.load(Relaxed) == 0;
+        let delay = if young { (post.delay_ns.load(Relaxed) * 2).clamp(LEAST_DELAY_NS, MOST_DELAY_NS) } else { 0 };
+        post.delay_ns.store(delay, Relaxed);
+        post.not_before_ns.store(now + delay, Relaxed);
+    }
+
+    fn report(&self, kind: u32, pid: u32, exit: i32, reason: u32) {
+        log::info(format_args!("worker {pid} {}", if kind == event::WORKER_UP { "is up" } else { "is down" }));
+        let plan = self.plan.plan();
+        let (head, tail) = (plan.event_head.load(Relaxed), plan.event_tail.load(Acquire));
+        let events = &plan.events;
+        // A host that never asks loses the news that it does not ask for, not its pool.
+        if plan.wanted.load(Relaxed) & kind != 0 && head.wrapping_sub(tail) < events.len() as u32 {
+            let record = &events[head as usize % events.len()];
+            record.kind.store(kind, Relaxed);
+            record.pid.store(pid, Relaxed);
+            record.exit.store(exit as u32, Relaxed);
+            record.reason.store(reason, Relaxed);
+            plan.event_head.store(head.wrapping_add(1), Release);
+        }
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let plan = self.plan.plan();
+        plan.news.ring_all();
+        if plan.armed.swap(0, AcqRel) != 0 {
+            descriptor::ring(self.notify);
+        }
+    }
+
+    fn kill_all(&self) {
+        for (_, _, post) in self.lanes() {
+            let handle = post.pidfd.load(Relaxed);
+            if handle >= 0 {
+                let _ = pidfd::signal(handle, 9);
+            }
+        }
+    }
+
+    /// Kills the worker whose task is out of time; when the next could be.
+    fn enforce(&self, now: u64) -> Option<u64> {
+        let least = self.plan.plan().least_limit_ns.load(Acquire);
+        if least == 0 {
+            return None;
+        }
+        let mut next: Option<u64> = None;
+        let mut busy = false;
+        for (_, lane, post) in self.lanes() {
+            if post.pidfd.load(Relaxed) < 0 {
+                continue;
+            }
+            busy |= has_work(lane);
+            if let Some(instant) = enforce_lane(lane, post, now) {
+                next = Some(next.map_or(instant, |next| next.min(instant)));
+            }
+        }
+        // A task that begins after this look cannot be out of time before `least` has passed.
+        if busy { Some(next.map_or(now + least, |next| next.min(now + least))) } else { next }
+    }
+
+    /// Announces a sleep without a timer; whoever submits a task with a limit will ring.
+    fn doze(&self) -> Option<u64> {
+        let plan = self.plan.plan();
+        plan.dozing.store(1, Release);
+        fence(SeqCst);
+        let again = self.enforce(now_ns());
+        if again.is_some() {
+            plan.dozing.store(0, Release);
+        }
+        again
+    }
+
+    fn staff(&mut self, now: u64) -> Option<u64> {
+        let mut next: Option<u64> = None;
+        for (index, lane, post) in self.lanes() {
+            if post.pidfd.load(Relaxed) >= 0 {
+                continue;
+            }
+            let mut not_before = post.not_before_ns.load(Relaxed);
+            if not_before <= now {
+                if self.hire(index, lane, post).is_ok() {
+                    continue;
+                }
+                // Out of processes or memory: again, and again later.
+                self.pace(lane, post);
+                not_before = now + LEAST_DELAY_NS;
+                post.not_before_ns.store(not_before, Relaxed);
+            }
+            next = Some(next.map_or(not_before, |next| next.min(not_before)));
+        }
+        next
+    }
+}
+
+/// In a worker: says how it leaves, for where the kernel will not.
+fn record_exit(code: i32) {
+    if let Ok(family) = family::current() {
+        family.arena.member(family.me.slot).record_exit(code);
+    }
+}
+
+fn has_work(lane: &Lane) -> bool {
+    lane.slots
+        .iter()
+        .any(|slot| matches!(slot.word.load().state(), TaskState::Assigned | TaskState::Running | TaskState::Killed))
+}
+
+fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
+    let (slot, _) = at_place(lane.place.load(Relaxed), SLOTS);
+    let slot = &lane.slots[slot as usize];
+    let task = slot.word.load();
+    let handle = post.pidfd.load(Relaxed);
+    if task.state() == TaskState::Killed {
+        let _ = pidfd::signal(handle, 9);
+        return None;
+    }
+    let limit = slot.limit_ns.load(Relaxed);
+    if task.state() != TaskState::Running || limit == 0 {
+        return None;
+    }
+    let since = if slot.kind.load(Relaxed) == TaskKind::Chunk as u32 {
+        since_sample(post, task, now)
+    } else {
+        slot.started_ns.load(Relaxed)
+    };
+    if now < since.saturating_add(limit) {
+        let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
+        // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
+        return Some(if chunk { now + (limit / 8).max(1_000_000) } else { since + limit });
+    }
+    // First the decision, then the signal: it hits the item that was seen, or nobody.
+    if slot.word.kill(task).is_ok() {
+        let _ = pidfd::signal(handle, 9);
+    }
+    None
+}
+
+fn since_sample(post: &Post, task: lane::Task, now: u64) -> u64 {
+    if post.seen.swap(task.bits(), Relaxed) != task.bits() {
+        post.seen_ns.store(now, Relaxed);
+    }
+    post.seen_ns.load(Relaxed)
+}
+
+/// Writes into the slot of the task at work how its worker ended, then settles it.
+fn settle(lane: &'static Lane, pid: u32, exit: i32, usage: Usage) -> u32 {
+    let mut reason = if exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
+    for slot in &lane.slots {
+        let state = slot.word.load().state();
+        if matches!(state, TaskState::Running | TaskState::Killed) {
+            note_end(slot, pid, exit, usage);
+            if state == TaskState::Killed {
+                reason = event::REASON_TIME_LIMIT;
+            }
+        }
+        slot.word.bury();
+    }
+    reason
+}
+
+fn note_end(slot: &'static Slot, pid: u32, exit: i32, usage: Usage) {
+    slot.pid.store(pid, Relaxed);
+    slot.exit.store(exit as u32, Relaxed);
+    slot.max_rss.store(usage.max_rss_bytes, Relaxed);
+    slot.ended_ns.store(now_ns(), Relaxed);
+    // What a dead worker had begun to reply is nobody's; failures of earlier items of a chunk stand.
+    if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
+        slot.reply_len.store(0, Relaxed);
+    }
+}
+
+impl Duty for Template {
+    fn descriptors(&self) -> [i32; 2] {
+        [self.doorbell, self.notify]
+    }
+
+    fn begin(&mut self, me: Family, poll: &Poll) -> Result<()> {
+        self.me = Some(me);
+        self.poll = poll.raw();
+        for post in &POSTS {
+            post.pidfd.store(-1, Relaxed);
+            post.not_before_ns.store(0, Relaxed);
+            post.delay_ns.store(0, Relaxed);
+        }
+        let plan = self.plan.plan();
+        if !robust::hold_for_life(&plan.template.word, &plan.template.link) {
+            return Err(Error::Exists("the pool has a template"));
+        }
+        plan.template_id.store((me.me.generation as u64) << 32 | me.me.slot as u64, Release);
+        futex::wake(&plan.template.word, u32::MAX);
+        self.outlive_predecessor(me)?;
+        for (_, lane, _) in self.lanes() {
+            let pid = lane.pid.swap(0, AcqRel);
+            settle(lane, pid, UNKNOWN_EXIT, Usage::default());
+            if pid != 0 {
+                self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
+            }
+        }
+        poll.add(self.doorbell, BELL)?;
+        if !self.watch_host(me, poll)? {
+            self.plan.advance(Phase::Stopping);
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, key: u64) {
+        match key {
+            BELL => descriptor::hush(self.doorbell),
+            HOST => {
+                self.plan.advance(Phase::Stopping);
+                descriptor::close(self.host);
+                self.host = -1;
+            }
+            lane => self.bury((lane - LANE) as usize),
+        }
+    }
+
+    fn look(&mut self) -> Option<u64> {
+        let phase = self.plan.phase();
+        if phase == Phase::Stopping {
+            self.kill_all();
+        }
+        if phase != Phase::Working {
+            if self.living == 0 && phase != Phase::Ended {
+                self.plan.advance(Phase::Ended);
+                self.tell();
+            }
+            return self.enforce(now_ns());
+        }
+        let hiring = self.staff(now_ns());
+        let limits = self.enforce(now_ns()).or_else(|| self.doze());
+        match (hiring, limits) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.plan.phase() == Phase::Ended
+    }
+}

@@ -1,0 +1,237 @@
+//! A worker: runs the tasks of one lane, one after the other.
+#![forbid(unsafe_code)]
+
+use crate::call::{Call, Input, Output};
+use crate::family;
+use crate::function::{self, Identity};
+use crate::shm::functions;
+use crate::shm::lane::{Task, Turn, at_place, first_place};
+use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::region::Region;
+use crate::sys::clock::now_ns;
+use crate::sys::{descriptor, fork};
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicUsize, fence};
+
+/// How long a worker looks for the next task before it sleeps: about the cost of a wake.
+const SPIN_NS: u64 = 20_000;
+
+/// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
+/// before its first task.
+static RESOLVED: [AtomicUsize; crate::shm::arena::FUNCTIONS] = [const { AtomicUsize::new(0) }; 1024];
+
+/// The worker of one lane.
+pub struct Worker {
+    plan: PlanRef,
+    lane: &'static Lane,
+    notify: RawFd,
+    pid: u32,
+}
+
+impl Worker {
+    /// The worker of lane `index`.
+    pub fn new(plan: PlanRef, index: usize, notify: RawFd) -> Worker {
+        Worker { plan, lane: &plan.lanes()[index], notify, pid: fork::pid() }
+    }
+
+    /// Runs tasks until the pool ends.
+    pub fn run(&self) {
+        for address in &RESOLVED {
+            address.store(0, Relaxed);
+        }
+        let mut place = first_place(SLOTS, |slot| self.lane.slots[slot as usize].word.load());
+        loop {
+            let (slot, sequence) = at_place(place, SLOTS);
+            let slot = &self.lane.slots[slot as usize];
+            let seen = slot.word.load();
+            match seen.turn(sequence) {
+                Turn::Run => {
+                    self.execute(slot, place, seen);
+                    place += 1;
+                }
+                Turn::Skip => place += 1,
+                Turn::Wait if self.plan.phase() != Phase::Working => return,
+                Turn::Wait => self.wait(slot, sequence),
+            }
+        }
+    }
+
+    fn wait(&self, slot: &'static Slot, sequence: u32) {
+        let news = || slot.word.load().turn(sequence) != Turn::Wait || self.plan.phase() != Phase::Working;
+        let until = now_ns() + SPIN_NS;
+        while now_ns() < until {
+            for _ in 0..32 {
+                if news() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        let ticket = self.lane.bell.prepare();
+        if !news() {
+            // The template's liveness is no concern here: it takes its workers with it.
+            self.lane.bell.sleep(ticket, None, None);
+        }
+    }
+
+    fn execute(&self, slot: &'static Slot, place: u64, seen: Task) {
+        self.lane.place.store(place, Relaxed);
+        slot.pid.store(self.pid, Relaxed);
+        slot.started_ns.store(now_ns(), Relaxed);
+        slot.failed_item.store(NOTHING_FAILED, Relaxed);
+        slot.reply_len.store(0, Relaxed);
+        slot.code.store(0, Relaxed);
+        // As it was when it was found to be this place's: by now it may be revoked, or another task.
+        let Ok(task) = slot.word.start(seen) else { return };
+        self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
+        let address = self.resolve(slot.function.load(Relaxed));
+        let task = match (slot.kind.load(Relaxed), address) {
+            (_, Err(message)) => {
+                self.refuse(slot, &message);
+                Some(task)
+            }
+            (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address),
+            (kind, Ok(address)) => {
+                self.run_single(slot, kind, address);
+                Some(task)
+            }
+        };
+        // A child that the task forked, and that came back from it: the slot is its parent's.
+        if family::is_forked() {
+            fork::leave(0);
+        }
+        slot.ended_ns.store(now_ns(), Relaxed);
+        match task.map(|task| slot.word.finish(task)) {
+            Some(Ok(_)) => self.tell(place),
+            // The keeper decided that the task is out of time: the end comes any moment, and nothing
+            // may be begun before it.
+            _ => fork::sleep_for_ever(),
+        }
+    }
+
+    /// The task is done; the host hears of it if it wants to.
+    fn tell(&self, place: u64) {
+        let plan = self.plan.plan();
+        fence(SeqCst);
+        if self.lane.ring_from.load(Relaxed) <= place {
+            plan.news.ring();
+        }
+        if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
+            descriptor::ring(self.notify);
+        }
+    }
+
+    fn resolve(&self, index: u32) -> Result<usize, String> {
+        let place = RESOLVED.get(index as usize).ok_or("the function is not in the table")?;
+        let known = place.load(Relaxed);
+        if known != 0 {
+            return Ok(known);
+        }
+        let record = functions::get(self.plan.arena, index).ok_or("the function is not in the table")?;
+        let identity = Identity::from_bytes(&record).map_err(|error| error.to_string())?;
+        let address = function::resolve(&identity).map_err(|error| error.to_string())?;
+        place.store(address, Relaxed);
+        Ok(address)
+    }
+
+    fn output(&self, slot: &'static Slot) -> Output {
+        Output::Any { inline: slot.reply(), arena: self.plan.arena, field: &slot.reply_block }
+    }
+
+    fn run_single(&self, slot: &'static Slot, kind: u32, address: usize) {
+        let len = slot.arguments_len.load(Relaxed);
+        let bytes = if kind == TaskKind::Inline as u32 {
+            slot.arguments().part(0, len as usize)
+        } else {
+            Region::of(self.plan.arena, slot.arguments_block.load(Acquire), len)
+        };
+        let Some(bytes) = bytes else { return self.refuse(slot, "the arguments are not where they should be") };
+        let mut call = Call::new(Input::Encoded(bytes.frozen()), self.output(slot));
+        let code = call.enter(|call| call.run(address)).unwrap_or(WRONG_REPLY);
+        match (code, call.replied()) {
+            (0, replied) => slot.reply_len.store(replied.unwrap_or(0) as u64, Relaxed),
+            _ => self.note_failure(slot, 0, &call),
+        }
+    }
+
+    /// Says why a task failed: code and message, in the place of the reply.
+    fn note_failure(&self, slot: &'static Slot, item: u64, call: &Call) {
+        let (code, message) = call.failure();
+        self.note(slot, item, code, message);
+    }
+
+    fn note(&self, slot: &'static Slot, item: u64, code: i32, message: &[u8]) {
+        let mut report = Call::new(Input::Item(Region::EMPTY), self.output(slot));
+        let len = if report.reply(message).is_ok() { message.len() } else { 0 };
+        slot.reply_len.store(len as u64, Relaxed);
+        slot.code.store(code as u32, Relaxed);
+        slot.failed_item.store(item, Relaxed);
+    }
+
+    fn refuse(&self, slot: &'static Slot, message: &str) {
+        self.note(slot, slot.word.load().item(), 255, message.as_bytes());
+    }
+
+    /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
+    fn run_chunk(&self, slot: &'static Slot, first: Task, address: usize) -> Option<Task> {
+        let chunk = slot.chunk();
+        let arena = self.plan.arena;
+        let all = |at: u64, size: u64| chunk.count.checked_mul(size).and_then(|len| Region::of(arena, at, len));
+        let items = all(chunk.items, chunk.item_size);
+        let replies = if chunk.replies == 0 { Some(Region::EMPTY) } else { all(chunk.replies, chunk.reply_size) };
+        let (Some(items), Some(replies), Some(codes)) = (items, replies, all(chunk.codes, 4)) else {
+            self.refuse(slot, "the items are not where they should be");
+            return Some(first);
+        };
+        let exact = slot.limit_ns.load(Relaxed) != 0;
+        let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
+        let work = Items { items, replies, codes, chunk, exact, address };
+        call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
+    }
+
+    #[inline(always)]
+    fn run_items(&self, slot: &'static Slot, first: Task, work: &Items, call: &mut Call) -> Option<Task> {
+        let (item_size, reply_size) = (work.chunk.item_size as usize, work.chunk.reply_size as usize);
+        let mut task = first;
+        loop {
+            let index = task.item() as usize;
+            let output = match work.chunk.replies {
+                0 => Output::Nowhere,
+                _ => Output::Exact(work.replies.part(index * reply_size, reply_size)?),
+            };
+            call.renew(Input::Item(work.items.part(index * item_size, item_size)?), output);
+            let code = call.run(work.address);
+            let missing = work.chunk.replies != 0 && call.replied().is_none();
+            if code != 0 || missing {
+                self.fail_item(slot, index, code, work.codes, call);
+            }
+            if task.item() + 1 >= slot.chunk_end() {
+                return Some(task);
+            }
+            task = if work.exact { slot.word.advance_exact(task).ok()? } else { slot.word.advance(task) };
+        }
+    }
+
+    #[cold]
+    fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, codes: Region, call: &Call) {
+        let noted = if code == 0 { WRONG_REPLY } else { code };
+        if let Some(place) = codes.part(index * 4, 4) {
+            place.write(&noted.to_ne_bytes());
+        }
+        if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
+            self.note_failure(slot, index as u64, call);
+            slot.code.store(noted as u32, Release);
+        }
+    }
+}
+
+/// What a chunk works on, checked.
+struct Items {
+    items: Region,
+    replies: Region,
+    codes: Region,
+    chunk: Chunk,
+    exact: bool,
+    address: usize,
+}
