@@ -59,18 +59,21 @@ struct Entry {
 }
 
 impl Entry {
-    const UNUSED: Entry = Entry {
-        tag: AtomicU64::new(0),
-        cell: AtomicPtr::new(std::ptr::null_mut()),
-        payload: AtomicU64::new(0),
-        owner: AtomicU64::new(0),
-    };
+    /// An entry that was never used.
+    const fn unused() -> Entry {
+        Entry {
+            tag: AtomicU64::new(0),
+            cell: AtomicPtr::new(std::ptr::null_mut()),
+            payload: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
+        }
+    }
 }
 
 const CHUNK: usize = 4096;
 const CHUNKS: usize = 4096;
 /// The first chunk lies in the library itself: one load less on the way to most objects.
-static FIRST: [Entry; CHUNK] = [Entry::UNUSED; CHUNK];
+static FIRST: [Entry; CHUNK] = [const { Entry::unused() }; CHUNK];
 /// The others, each made when it is needed; place 0 stays NULL.
 static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS];
 /// Entries ever used; index 0 stays unused.
@@ -130,7 +133,7 @@ fn pop() -> Result<u64> {
     let index = HIGH.fetch_add(1, Relaxed);
     let chunk = TABLE.get(index as usize / CHUNK).ok_or(Error::NoMemory("this process has too many handles"))?;
     if index as usize >= CHUNK && chunk.load(Acquire).is_null() {
-        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::UNUSED).collect::<Vec<_>>().try_into() {
+        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::unused()).collect::<Vec<_>>().try_into() {
             Ok(fresh) => fresh,
             Err(_) => return Err(Error::NoMemory("no memory for handles")),
         };
