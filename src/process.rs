@@ -7,6 +7,8 @@ use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
 use crate::log;
+use crate::shm::arena::Arena;
+use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
@@ -108,7 +110,6 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
-    descriptor::prepare_null();
     fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
@@ -124,6 +125,9 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         futex::wake(futex::low_half(&member.pidfd_inode), 1);
     }
     member.set_alive(id.generation, pid);
+    // Once more after that store: a keeper that looked in between saw nobody to watch. Should this process die
+    // before it, the keeper looks at everybody for its sake.
+    arena.header().unwatched.store(1, Ordering::Release);
     let pidfd = opened.inspect_err(|_| {
         // The child still waits for it, see `await_parent`: nothing of the user's has run.
         fork::kill_and_reap(pid);
@@ -145,14 +149,16 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
 }
 
 /// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
-/// page by page, as soon as one of them writes to it.
+/// page by page, as soon as one of them writes to it. Of code, too, every 64 KiB are a page fault: so all that
+/// a child runs before and after the user's function is inlined here.
+#[inline(always)]
 fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: Box<CStr>) -> ! {
-    if !family::be(family.arena, id) {
+    if !family::be_quietly(family.arena, id) {
         fork::leave_at_once(1);
     }
     fork::purge_streams();
     fork::default_signals(&[]);
-    descriptor::streams_from_null(&[0]);
+    descriptor::stdin_from_null();
     fork::catch_exit(record_exit);
     own::set_name(Box::leak(name));
     await_parent(family, id);
@@ -165,7 +171,16 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
 /// every child at once there would be nothing left to open, and nobody could tell how it ended; where there is
 /// no room for a descriptor the start must fail as if there had been none. Hardly ever waits: the parent opens
 /// it first thing after the fork. `LOOK_NS`: only against a parent that died before its wake.
+#[inline(always)]
 fn await_parent(family: Family, id: MemberId) {
+    if family.arena.member(id.slot).pidfd_inode.load(Ordering::Acquire) == 0 {
+        sleep_until_known(family, id);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sleep_until_known(family: Family, id: MemberId) {
     const LOOK_NS: u64 = 10_000_000;
     let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
     let known = &family.arena.member(id.slot).pidfd_inode;
@@ -179,8 +194,8 @@ fn await_parent(family: Family, id: MemberId) {
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
 fn record_exit(code: i32) {
-    if let Ok(family) = family::current() {
-        family.arena.member(family.me.slot).record_exit(code);
+    if let (Some(arena), Some(me)) = (Arena::get(), identity::get()) {
+        arena.member(me.slot).record_exit(code);
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::raw;
 use crate::error::{Error, Result};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// A new eventfd, never 0, 1 or 2 and closed by exec.
 pub fn event_counter() -> Result<OwnedFd> {
@@ -74,47 +73,33 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// /dev/null, opened before the first fork that needs it; -1 before.
-static NULL: AtomicI32 = AtomicI32::new(-1);
-
-/// Whether `fd` is /dev/null in this process, whatever has become of its descriptors since.
-fn is_null(fd: RawFd) -> bool {
+/// In a child: makes standard input read nothing, unless it does so already.
+#[inline(always)]
+pub fn stdin_from_null() {
+    // On the stack, since a page of constants costs a child a fault.
+    let path = *b"/dev/null\0";
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes a whole stat if it says so.
+    // SAFETY: plain calls; the kernel writes a whole stat if it says so; `null` is ours.
     unsafe {
-        let known = fd >= 0 && raw::syscall(libc::SYS_fstat, fd as usize, stat.as_mut_ptr() as usize, 0, 0) == 0;
-        known && stat.assume_init_ref().st_rdev == libc::makedev(1, 3)
-    }
-}
-
-/// To be called before a fork whose child calls [`streams_from_null`]: to open it costs more than all else
-/// that a child does before the user's function.
-pub fn prepare_null() {
-    let fd = NULL.load(Ordering::Relaxed);
-    // Should the host have closed it, a child will notice and open its own.
-    if fd >= 0 {
-        return;
-    }
-    // SAFETY: plain call; returns a new descriptor or -1.
-    let new = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
-    if let Ok(new) = above_stdio(new, "open") {
-        let new = new.into_raw_fd();
-        if NULL.compare_exchange(fd, new, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            close(new);
+        let known = raw::syscall(libc::SYS_fstat, 0, stat.as_mut_ptr() as usize, 0, 0) == 0;
+        if known && stat.assume_init_ref().st_rdev == libc::makedev(1, 3) {
+            return;
+        }
+        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
+        let null = raw::syscall(libc::SYS_openat, libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0);
+        if null > 0 {
+            raw::syscall(libc::SYS_dup3, null as usize, 0, 0, 0);
+            raw::syscall(libc::SYS_close, null as usize, 0, 0, 0);
+        } else if null == 0 {
+            // It was closed, and is what was opened. What is executed later has it too.
+            raw::syscall(libc::SYS_fcntl, 0, libc::F_SETFD as usize, 0, 0);
         }
     }
 }
 
 /// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+#[cold]
 pub fn streams_from_null(streams: &[RawFd]) {
-    let prepared = NULL.load(Ordering::Relaxed);
-    if is_null(prepared) {
-        for stream in streams {
-            // SAFETY: plain call; the prepared one is above the streams.
-            unsafe { raw::syscall(libc::SYS_dup3, prepared as usize, *stream as usize, 0, 0) };
-        }
-        return;
-    }
     // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);

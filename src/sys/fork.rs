@@ -59,7 +59,7 @@ struct Stream {
 ///
 /// # Safety
 /// `file` is an open stream.
-#[inline]
+#[inline(always)]
 unsafe fn is_pending(file: *mut libc::FILE) -> bool {
     #[cfg(target_env = "gnu")]
     {
@@ -123,7 +123,7 @@ unsafe fn flush(file: *mut libc::FILE) {
 /// In a child, before it read or wrote anything: forgets what was read ahead, and what a stream holds because
 /// it could not be written out before the fork, or another thread wrote it since. It is the parent's to
 /// write and to read.
-#[inline]
+#[inline(always)]
 pub fn purge_streams() {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
@@ -146,6 +146,7 @@ struct Action {
 }
 
 /// In a child: default dispositions for every signal but those to ignore, and an empty mask.
+#[inline(always)]
 pub fn default_signals(ignore: &[i32]) {
     // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
     for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal)) {
