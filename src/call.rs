@@ -19,6 +19,8 @@ pub enum Input {
     Encoded(&'static [u8]),
     /// One argument of bytes: an item of an array.
     Item(Region),
+    /// No arguments.
+    Nothing,
 }
 
 /// Where a reply goes.
@@ -156,6 +158,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::count(bytes),
             Input::Item(_) => Ok(1),
+            Input::Nothing => Ok(0),
         }
     }
 
@@ -164,7 +167,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::argument(bytes, index),
             Input::Item(item) if index == 0 => Ok(Argument::Bytes(item.frozen())),
-            Input::Item(_) => Err(Error::invalid("there is no such argument")),
+            Input::Item(_) | Input::Nothing => Err(Error::invalid("there is no such argument")),
         }
     }
 
