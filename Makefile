@@ -6,7 +6,7 @@ CFLAGS ?= -O2 -g
 CXXFLAGS ?= -O2 -g
 
 archive := $(CARGO_TARGET_DIR)/release/libcarom.a
-headers := $(wildcard include/*.h include/*.hpp) c-tests/check.h
+headers := $(wildcard include/*.h include/*.hpp c-tests/*.h)
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))

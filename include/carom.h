@@ -180,6 +180,27 @@ const char *carom_status_name(carom_status status);
 /** What a status means, in a few words of English. Never NULL, static, async-signal-safe. */
 const char *carom_status_message(carom_status status);
 
+#define CAROM_LOG_OFF 0                 /* Nothing is said. */
+#define CAROM_LOG_ERROR 1               /* What carom could not do, and no status tells. */
+#define CAROM_LOG_WARNING 2             /* What is not as it should be, and was put right. */
+#define CAROM_LOG_INFO 3                /* Births, deaths, repairs. */
+#define CAROM_LOG_DEBUG 4               /* Everything. */
+
+/**
+ * Gets a line of the log. `message` is borrowed until it returns. Called on whatever thread has something to say, with
+ * no lock held; lines of its own calls of carom are dropped. Keepers, workers and other children of the process do not
+ * have it: their lines go to stderr.
+ */
+typedef void (*carom_log_callback)(uint32_t level, const char *message, void *ctx);
+
+/**
+ * Lines of the log up to `level` go to `callback` from now on; NULL: to stderr. Without this call the environment
+ * variable `CAROM_LOG=error|warning|info|debug` decides, and nothing is said if it is not set.
+ *
+ * Never blocks. `CAROM_EINVAL` for an unknown level.
+ */
+carom_status carom_log_set(carom_log_callback callback, void *ctx, uint32_t level);
+
 /** How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1. */
 int32_t carom_cpu_count(void);
 
@@ -253,11 +274,10 @@ int64_t carom_call_count(const carom_call *call);
 carom_status carom_call_read(carom_call *call, size_t index, void *data, size_t len);
 
 /**
- * Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle
- * is borrowed too.
+ * Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`,
+ * as they were passed. All of it, handles too, is borrowed until the function returns.
  *
- * `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions
- * of a later version).
+ * `CAROM_EINVAL` if there is no such argument, `CAROM_EBADHANDLE` for a handle of an object that is gone.
  */
 carom_status carom_call_argument(carom_call *call, size_t index, carom_argument *argument);
 

@@ -7,6 +7,7 @@ use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
 use crate::shm::region::{self, Region};
 use crate::sys::fork;
+use crate::sys::own::own;
 use crate::wire::{self, Argument};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -54,24 +55,21 @@ pub struct Call {
     borrowed: Vec<(u64, fn(u64))>,
 }
 
-/// Addresses of the calls that run in this process now: what a handle of a call is checked against.
-static RUNNING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
-
-/// Whether `address` is a call that runs in this process now.
+/// Whether `address` is a call that runs in this process now: what a handle of a call is checked against.
 #[inline(always)]
 pub fn is_running(address: usize) -> bool {
     is_first(address) || runs_beside(address)
 }
 
-/// Whether `address` is the call that a process runs that runs one at a time.
+/// Whether `address` is the first call of its process: most run one at a time.
 #[inline(always)]
 pub fn is_first(address: usize) -> bool {
-    address != 0 && RUNNING[0].load(Acquire) == address as u64
+    address != 0 && own().calls[0].load(Acquire) == address as u64
 }
 
 #[inline(never)]
 fn runs_beside(address: usize) -> bool {
-    address != 0 && RUNNING[1..].iter().any(|entry| entry.load(Acquire) == address as u64)
+    address != 0 && own().calls[1..].iter().any(|entry| entry.load(Acquire) == address as u64)
 }
 
 /// Keeps a call known as running.
@@ -82,7 +80,8 @@ struct Running<'a> {
 impl Running<'_> {
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry = RUNNING.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        let entry =
+            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }

@@ -7,7 +7,7 @@ use crate::keeper;
 use crate::shm::arena::Arena;
 use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
-use crate::sys::{descriptor, fork, futex, pidfd, robust};
+use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -71,6 +71,8 @@ fn found() -> Result<Family> {
     identity::create()?;
     let doorbell = descriptor::event_counter()?;
     let arena = Arena::create()?;
+    // For children that fork without carom, and attach.
+    elf::before_fork();
     DOORBELL.store(doorbell.into_raw_fd(), Ordering::Release);
     join(arena, Inherits::Nothing)
 }
@@ -91,11 +93,7 @@ fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
 /// Makes a process that was forked without carom a member again. Nothing to do in a member.
 pub fn attach() -> Result<()> {
     match Arena::get() {
-        Some(arena) if identity::get().is_none() => {
-            robust::forked();
-            crate::process::forget_children();
-            join(arena, Inherits::Everything).map(|_| ())
-        }
+        Some(arena) if identity::get().is_none() => join(arena, Inherits::Everything).map(|_| ()),
         _ => current().map(|_| ()),
     }
 }
@@ -103,9 +101,12 @@ pub fn attach() -> Result<()> {
 /// In a child that carom forked: this process is `me` now. False if it must not go on, since its parent
 /// is dead and its place has been taken away.
 pub fn be(arena: Arena, me: MemberId) -> bool {
-    robust::forked();
     identity::set(me);
-    arena.member(me.slot).set_alive(me.generation, fork::pid())
+    let lives = arena.member(me.slot).set_alive(me.generation, fork::pid());
+    // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there
+    // even if its parent died right after the fork.
+    arena.header().unwatched.store(1, Ordering::Release);
+    lives
 }
 
 /// The descriptor that wakes the keeper.
@@ -147,14 +148,17 @@ impl Sentry {
             robust::pending_set(word);
             self.armed = true;
         }
-        if !header.keeper.lives() {
+        let seen = loop {
+            if let Some(seen) = header.keeper.living_word() {
+                break seen;
+            }
             // Without one this sleep could not end by a death; the next look will try again.
             keeper::start(self.family).ok()?;
-        }
+        };
         if header.unwatched.load(Ordering::Acquire) != 0 {
             ring();
         }
-        Some((word, word.load(Ordering::Acquire)))
+        Some((word, seen))
     }
 }
 

@@ -263,6 +263,13 @@ pub fn identify(address: usize) -> Result<Identity> {
     Ok(locate(address)?.0)
 }
 
+/// Whether other processes could find the function at `address`: an error if not. The same cost as
+/// [`slot_of`] if it was asked before.
+pub fn check(address: usize) -> Result<()> {
+    static CHECKED: Cache = Cache::new();
+    CHECKED.recall_or(address, || Ok((0, locate(address)?.1))).map(|_| ())
+}
+
 fn locate(address: usize) -> Result<(Identity, Tenure)> {
     if address == 0 {
         return Err(null_function());
@@ -326,9 +333,12 @@ fn another_build(identity: &Identity) -> Error {
     Error::Function(format!("{path} is another build here than in the process that passed the function").into())
 }
 
-/// What [`slot_of`] found before. Two words per place instead of a lock: the second is the first one
-/// mixed with the tenure, so a pair that two writers have left half each does not fit together.
-static CACHE: [CachePlace; 256] = [const { CachePlace { what: AtomicU64::new(0), check: AtomicU64::new(0) } }; 256];
+/// What [`slot_of`] found before.
+static SLOTS: Cache = Cache::new();
+
+/// A number per function. Two words per place instead of a lock: the second is the first one mixed with the
+/// tenure, so a pair that two writers have left half each does not fit together.
+struct Cache([CachePlace; 256]);
 
 struct CachePlace {
     /// The address in the lower 48 bits, the slot above.
@@ -340,36 +350,54 @@ const ADDRESS_BITS: u32 = 48;
 /// Mixed in for functions that stay; for others it is the loader's generation, which is far smaller.
 const PERMANENT: u64 = 1 << 47;
 
-/// The slot of the function at `address` in the caller's table: known from before, or made by `make`.
-///
-/// Costs a few loads for functions of the program, and a look at the loader's generation for those of
-/// a library, which may have been unloaded since. A slot must mean the same function for ever.
+impl Cache {
+    const fn new() -> Cache {
+        Cache([const { CachePlace { what: AtomicU64::new(0), check: AtomicU64::new(0) } }; 256])
+    }
+
+    /// The number of the function at `address`: known from before, or found by `find`.
+    ///
+    /// Costs a few loads for functions of the program, and a look at the loader's generation for those of
+    /// a library, which may have been unloaded since.
+    fn recall_or(&self, address: usize, find: impl FnOnce() -> Result<(u16, Tenure)>) -> Result<u16> {
+        let place = &self.0[(address ^ (address >> 8) ^ (address >> 16)) % self.0.len()];
+        let (what, check) = (place.what.load(Ordering::Relaxed), place.check.load(Ordering::Relaxed));
+        let is_it = address != 0 && what & ((1 << ADDRESS_BITS) - 1) == address as u64;
+        if is_it && (check ^ what == PERMANENT || check ^ what == elf::generation()) {
+            return Ok((what >> ADDRESS_BITS) as u16);
+        }
+        // Read before the look at the modules: an entry can be taken for too old, never for too new.
+        let generation = elf::generation();
+        let (number, tenure) = find()?;
+        if address as u64 >> ADDRESS_BITS == 0 {
+            let what = (number as u64) << ADDRESS_BITS | address as u64;
+            let mix = if tenure == Tenure::Permanent { PERMANENT } else { generation };
+            place.what.store(what, Ordering::Relaxed);
+            place.check.store(what ^ mix, Ordering::Relaxed);
+        }
+        Ok(number)
+    }
+
+    fn forget(&self) {
+        for place in &self.0 {
+            place.what.store(0, Ordering::Relaxed);
+            place.check.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The slot of the function at `address` in the caller's table: known from before, or made by `make`. A slot
+/// must mean the same function for ever.
 pub fn slot_of(address: usize, make: impl FnOnce(&Identity) -> Result<u16>) -> Result<u16> {
-    let place = &CACHE[(address ^ (address >> 8) ^ (address >> 16)) % CACHE.len()];
-    let (what, check) = (place.what.load(Ordering::Relaxed), place.check.load(Ordering::Relaxed));
-    let is_it = address != 0 && what & ((1 << ADDRESS_BITS) - 1) == address as u64;
-    if is_it && (check ^ what == PERMANENT || check ^ what == elf::generation()) {
-        return Ok((what >> ADDRESS_BITS) as u16);
-    }
-    // Read before the look at the modules: an entry can be taken for too old, never for too new.
-    let generation = elf::generation();
-    let (identity, tenure) = locate(address)?;
-    let slot = make(&identity)?;
-    if address as u64 >> ADDRESS_BITS == 0 {
-        let what = (slot as u64) << ADDRESS_BITS | address as u64;
-        let mix = if tenure == Tenure::Permanent { PERMANENT } else { generation };
-        place.what.store(what, Ordering::Relaxed);
-        place.check.store(what ^ mix, Ordering::Relaxed);
-    }
-    Ok(slot)
+    SLOTS.recall_or(address, || {
+        let (identity, tenure) = locate(address)?;
+        Ok((make(&identity)?, tenure))
+    })
 }
 
 /// Forgets all slots: after the process has joined another family, whose table is another.
 pub fn forget_slots() {
-    for place in &CACHE {
-        place.what.store(0, Ordering::Relaxed);
-        place.check.store(0, Ordering::Relaxed);
-    }
+    SLOTS.forget();
 }
 
 #[cfg(test)]

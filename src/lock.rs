@@ -6,6 +6,7 @@ use crate::family::{Family, Sentry};
 use crate::shm::arena::Arena;
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::lock_word::{Acquired, Released};
+use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::sys::robust;
 use std::sync::atomic::Ordering::Relaxed;
@@ -61,15 +62,48 @@ impl Lock {
         self.cell.flags.load(Relaxed) & RECURSIVE != 0
     }
 
-    /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.
+    /// The short way of [`Lock::acquire`] for a plain lock that is free. False where that is not all, and then
+    /// nothing has happened. Never panics.
     #[inline(always)]
-    pub fn acquire(self, family: Family, deadline: impl FnOnce() -> Deadline) -> Result<()> {
+    pub fn acquire_at_once(self, me: MemberId) -> bool {
+        !self.is_recursive() && self.cell.lock.try_acquire(self.word_generation(), me.slot)
+    }
+
+    /// The same for a recursive lock, free or the calling thread's.
+    #[inline]
+    pub fn acquire_recursive_at_once(self, me: MemberId) -> bool {
+        if !self.is_recursive() {
+            return false;
+        }
+        if self.cell.lock.try_acquire(self.word_generation(), me.slot) {
+            self.note_owner();
+            return true;
+        }
+        self.is_mine(me) && self.deepen().is_ok()
+    }
+
+    /// The short way of [`Lock::release`] for a plain lock. False where that is not all; then the long way
+    /// says why. Never panics.
+    #[inline(always)]
+    pub fn release_at_once(self) -> bool {
+        !self.is_recursive() && self.cell.lock.release(self.word_generation()) == Released::Free
+    }
+
+    /// The same for a recursive lock.
+    #[inline]
+    pub fn release_recursive_at_once(self, me: MemberId) -> bool {
+        let mine = self.is_recursive() && self.is_mine(me);
+        mine && (self.leave() || self.cell.lock.release(self.word_generation()) == Released::Free)
+    }
+
+    /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.
+    pub fn acquire(self, family: Family, deadline: Deadline) -> Result<()> {
         let recursive = self.is_recursive();
-        if recursive && self.is_mine(family) {
+        if recursive && self.is_mine(family.me) {
             return self.deepen();
         }
         if !self.cell.lock.try_acquire(self.word_generation(), family.me.slot) {
-            self.acquire_slowly(family, false, deadline())?;
+            self.acquire_slowly(family, false, deadline)?;
         }
         if recursive {
             self.note_owner();
@@ -79,7 +113,7 @@ impl Lock {
 
     /// Acquires the lock and takes a dead owner's mark away.
     pub fn recover(self, family: Family, deadline: Deadline) -> Result<()> {
-        if self.is_recursive() && self.is_mine(family) {
+        if self.is_recursive() && self.is_mine(family.me) {
             return self.deepen();
         }
         self.acquire_slowly(family, true, deadline)?;
@@ -98,7 +132,11 @@ impl Lock {
             match word.acquire(self.word_generation(), family.me.slot, recover, deadline, || sentry.alarm()) {
                 Acquired::Held => return Ok(()),
                 Acquired::OwnerDied => return Err(Error::OwnerDead),
-                Acquired::TimedOut => return Err(Error::TimedOut),
+                Acquired::TimedOut => {
+                    // Whoever only ever tries must hear of a death as well: this tells the keeper to look.
+                    sentry.alarm();
+                    return Err(Error::TimedOut);
+                }
                 Acquired::Gone => return Err(gone()),
                 Acquired::Interrupted => {}
             }
@@ -106,19 +144,14 @@ impl Lock {
     }
 
     /// Releases the lock, whoever holds it; a recursive one only by the thread that holds it.
-    #[inline(always)]
     pub fn release(self, family: Family) -> Result<()> {
         if self.is_recursive() {
-            if !self.is_mine(family) {
+            if !self.is_mine(family.me) {
                 return self.refuse();
             }
-            let depth = self.cell.depth.load(Relaxed);
-            if depth > 1 {
-                self.cell.depth.store(depth - 1, Relaxed);
+            if self.leave() {
                 return Ok(());
             }
-            self.cell.depth.store(0, Relaxed);
-            self.cell.owner_thread.store(0, Relaxed);
         }
         match self.cell.lock.release(self.word_generation()) {
             Released::Free => Ok(()),
@@ -144,15 +177,25 @@ impl Lock {
     /// Held by the calling thread. Only this thread writes its own id there, and it takes it away before
     /// it releases; ids of other processes of the machine are no concern, since the slot is ours.
     #[inline(always)]
-    fn is_mine(self, family: Family) -> bool {
+    fn is_mine(self, me: MemberId) -> bool {
         self.cell.owner_thread.load(Relaxed) == robust::thread_id()
-            && self.cell.lock.owner(self.word_generation()) == Some(family.me.slot)
+            && self.cell.lock.owner(self.word_generation()) == Some(me.slot)
     }
 
     #[inline(always)]
     fn note_owner(self) {
         self.cell.owner_thread.store(robust::thread_id(), Relaxed);
         self.cell.depth.store(1, Relaxed);
+    }
+
+    /// One acquire less of a recursive lock that is ours; false if that was the last.
+    fn leave(self) -> bool {
+        let depth = self.cell.depth.load(Relaxed);
+        self.cell.depth.store(depth.saturating_sub(1), Relaxed);
+        if depth <= 1 {
+            self.cell.owner_thread.store(0, Relaxed);
+        }
+        depth > 1
     }
 
     fn deepen(self) -> Result<()> {

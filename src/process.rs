@@ -6,11 +6,13 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
+use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
-use crate::sys::{birth, descriptor, fork};
+use crate::sys::{birth, descriptor, fork, futex, own};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -40,7 +42,7 @@ pub struct Process {
     starter: MemberId,
     id: MemberId,
     pid: u32,
-    name: String,
+    name: CString,
     daemon: bool,
     pidfd: OwnedFd,
     /// Set once, when it has been reaped.
@@ -48,54 +50,88 @@ pub struct Process {
     reaping: Mutex<()>,
 }
 
-/// Children that this process started and has not reaped.
-type Children = Mutex<Vec<Arc<Process>>>;
-
-/// The list of this process. Replaced, never emptied, in a forked child: the parent's may be locked there.
-static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
-static STARTED: AtomicU64 = AtomicU64::new(0);
-static NAME: AtomicPtr<CString> = AtomicPtr::new(std::ptr::null_mut());
-
-fn children() -> MutexGuard<'static, Vec<Arc<Process>>> {
-    crate::sys::once::get_or_make(&CHILDREN, Children::default).lock().unwrap_or_else(PoisonError::into_inner)
+/// What `owner` started.
+struct Children {
+    owner: MemberId,
+    started: AtomicU64,
+    /// Those that it has not reaped.
+    list: Mutex<Vec<Arc<Process>>>,
 }
 
-/// In a child: whatever the parent started is not ours.
-pub fn forget_children() {
-    crate::sys::once::replace(&CHILDREN, Children::default());
-    STARTED.store(0, Ordering::Relaxed);
+/// The children of this process. A forked child makes its own when it asks first: whatever the parent started
+/// is not ours, and the parent's list may be locked for ever there.
+static CHILDREN: AtomicPtr<Children> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Children {
+    fn of(owner: MemberId) -> &'static Children {
+        let make = || Children { owner, started: AtomicU64::new(0), list: Mutex::default() };
+        crate::sys::once::get_or_make(&CHILDREN, |children| children.owner == owner, make)
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Process>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the next one: the given one, or a numbered one. All are counted.
+    fn name_next(&self, given: Option<String>) -> Result<CString> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
+        let name = given.unwrap_or_else(|| format!("Process-{number}"));
+        CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))
+    }
+
+    /// Reaps every child that has ended, so that none stays a zombie for want of a join.
+    fn reap_finished(&self) {
+        let list = self.list();
+        // One question for all of them; where it says nothing, each is asked.
+        if list.is_empty() || list.len() > 1 && !pidfd::any_child_ended() {
+            return;
+        }
+        let copy = list.clone();
+        drop(list);
+        for process in copy {
+            let _ = process.look();
+        }
+    }
 }
 
 /// Starts a process that runs the function at `address` with `arguments`, encoded, under start method fork.
 pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
-    function::identify(address)?;
+    function::check(address)?;
     let family = family::current()?;
-    reap_finished();
+    let children = Children::of(family.me);
+    children.reap_finished();
     keeper::start(family)?;
     let arena = family.arena;
-    let number = STARTED.fetch_add(1, Ordering::Relaxed) + 1;
-    let name = options.name.unwrap_or_else(|| format!("Process-{number}"));
-    // Held across the fork, so that the child's copy is not half-way through a change.
-    let mut list = children();
+    let name = children.name_next(options.name)?;
     let id = Member::claim(arena, family.me, Role::Process, Inherits::Everything)?;
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
-    let flushed = fork::flush_streams();
+    // Room for the pidfd, made sure of before there is a process that it would be too late to refuse.
+    let room = descriptor::spare(family::doorbell()).inspect_err(|_| member.give_up(id.generation))?;
+    fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
             member.give_up(id.generation);
             return Err(error);
         }
-        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name, flushed),
+        Ok(fork::Side::Child) => {
+            drop(room);
+            run_child(family, id, address, arguments, name)
+        }
         Ok(fork::Side::Parent(pid)) => pid,
     };
+    drop(room);
     let opened = pidfd::open(pid);
     if let Ok(pidfd) = &opened {
         member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
     }
     member.set_alive(id.generation, pid);
-    let pidfd = opened?;
+    let pidfd = opened.inspect_err(|_| {
+        // Another thread took the room meanwhile: an unwatched child must not run.
+        fork::kill_and_reap(pid);
+        repair::repair(arena, id, family.me.slot, false);
+    })?;
     let process = Arc::new(Process {
         starter: family.me,
         id,
@@ -106,30 +142,41 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         ending: OnceLock::new(),
         reaping: Mutex::new(()),
     });
-    list.push(process.clone());
+    children.list().push(process.clone());
+    log::debug(format_args!("started {:?} with pid {pid}", process.name()));
     Ok(process)
 }
 
-fn run_child(
-    family: Family,
-    id: MemberId,
-    address: usize,
-    arguments: Vec<u8>,
-    name: String,
-    flushed: (bool, bool),
-) -> ! {
+/// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
+/// page by page, as soon as one of them writes to it.
+fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: CString) -> ! {
     if !family::be(family.arena, id) {
         fork::leave_at_once(1);
     }
-    fork::purge_streams(flushed);
+    await_parent(family, id);
+    fork::purge_streams();
     fork::default_signals(&[]);
-    descriptor::stdin_from_null();
+    descriptor::streams_from_null(&[0]);
     fork::catch_exit(record_exit);
-    forget_children();
-    crate::sys::once::replace(&NAME, CString::new(name).unwrap_or_default());
+    own::set_name(Box::leak(name.into_boxed_c_str()));
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
+/// In a child: it must not end before its parent has a descriptor for it. Where the host reaps every child at
+/// once there would be nothing left to open, and nobody could tell how it ended. Hardly ever waits: the
+/// parent opens it first thing after the fork.
+fn await_parent(family: Family, id: MemberId) {
+    const LOOK_NS: u64 = 200_000;
+    let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
+    let known = &family.arena.member(id.slot).pidfd_inode;
+    while known.load(Ordering::Acquire) == 0 {
+        if fork::parent() != parent {
+            fork::leave_at_once(1);
+        }
+        futex::wait(futex::low_half(known), 0, None, Some(now_ns() + LOOK_NS));
+    }
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
@@ -139,19 +186,11 @@ fn record_exit(code: i32) {
     }
 }
 
-/// Reaps every child that has ended, so that none stays a zombie for want of a join.
-fn reap_finished() {
-    let list: Vec<_> = children().clone();
-    for process in list {
-        let _ = process.look();
-    }
-}
-
 /// The living children of this process.
 pub fn active() -> Result<Vec<Arc<Process>>> {
-    family::current()?;
-    reap_finished();
-    Ok(children().clone())
+    let children = Children::of(family::current()?.me);
+    children.reap_finished();
+    Ok(children.list().clone())
 }
 
 /// Ends the daemonic children and joins the others; for a clean end of a program.
@@ -184,17 +223,19 @@ impl Process {
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);
-        children().retain(|process| process.id != self.id);
+        log::debug(format_args!("{:?} with pid {} ended: {ending:?}", self.name(), self.pid));
+        Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
     }
 
     /// Waits until it has ended.
     pub fn join(&self, deadline: Deadline) -> Result<()> {
         self.owner()?;
-        while self.look()?.is_none() {
+        while self.ending.get().is_none() {
             match descriptor::poll_readable(self.pidfd.as_raw_fd(), deadline) {
                 Ok(false) => return if self.look()?.is_some() { Ok(()) } else { Err(Error::TimedOut) },
-                Ok(true) | Err(Error::Interrupted) => {}
+                Ok(true) => _ = self.look()?,
+                Err(Error::Interrupted) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -227,7 +268,7 @@ impl Process {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &CStr {
         &self.name
     }
 
@@ -254,8 +295,7 @@ impl Process {
 /// The calling process: its pid and name.
 pub fn current() -> Result<(u32, &'static CStr)> {
     family::current()?;
-    let name = crate::sys::once::get(&NAME).map_or(c"MainProcess", |name| name.as_c_str());
-    Ok((fork::pid(), name))
+    Ok((fork::pid(), own::name().unwrap_or(c"MainProcess")))
 }
 
 /// The process that started the calling one: its pid, and whether it lives; `None` in the first.

@@ -150,8 +150,14 @@ impl Value {
         self.len() == 0
     }
 
-    /// The lock that guards it.
+    /// The lock of its own that guards it, if that is what does.
     #[inline(always)]
+    pub fn own_lock(self) -> Option<Lock> {
+        let own = self.cell.refers_to.load(Relaxed) == 0 && self.cell.flags.load(Relaxed) & NO_LOCK == 0;
+        own.then(|| Lock::of(self.cell, self.generation))
+    }
+
+    /// The lock that guards it.
     pub fn lock(self, arena: Arena) -> Result<Lock> {
         let given = self.cell.refers_to.load(Relaxed);
         if given != 0 {

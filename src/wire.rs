@@ -316,10 +316,10 @@ impl<'a> Reader<'a> {
         self.flags & HAS_DESCRIPTORS != 0
     }
 
-    /// Argument `index`, at once; only a list or map allocates. No such argument: `NotFound`.
+    /// Argument `index`, at once; only a list or map allocates. No such argument: `Invalid`.
     pub fn argument(&self, index: usize) -> Result<Argument<'a>> {
         if index >= self.count {
-            return Err(Error::NotFound("there is no argument with this index"));
+            return Err(Error::invalid("there is no argument with this index"));
         }
         let top = self.top();
         self.decode(self.entry(top, index)?, 0, &mut self.budget())

@@ -111,7 +111,7 @@ fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a
     Ok(match argument.kind {
         CAROM_ARGUMENT_BYTES => Argument::Bytes(boundary::bytes(argument.data, len)?),
         CAROM_ARGUMENT_STRING => Argument::String(boundary::bytes(argument.data, len)?),
-        CAROM_ARGUMENT_HANDLE => Argument::Handle(reference(argument.handle)?.to_bits()),
+        CAROM_ARGUMENT_HANDLE => Argument::Handle(sent(argument.handle)?),
         CAROM_ARGUMENT_FD => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
         CAROM_ARGUMENT_NIL => Argument::Nil,
         CAROM_ARGUMENT_BOOL => Argument::Bool(argument.integer != 0),
@@ -131,6 +131,17 @@ fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a
     })
 }
 
+/// In a reference that travels: not the value itself is meant, but its lock.
+const ITS_LOCK: u64 = 1 << 52;
+
+/// A handle as it travels: what it names, and as what.
+fn sent(handle: *mut c_void) -> Result<u64> {
+    let reference = reference(handle)?;
+    let (kind, _) = handle::named_any(handle)?;
+    let its_lock = kind == Kind::Lock && reference.kind != cell::Kind::Lock as u8;
+    Ok(reference.to_bits() | if its_lock { ITS_LOCK } else { 0 })
+}
+
 /// What another process may call the object behind a handle.
 pub(super) fn reference(handle: *mut c_void) -> Result<Reference> {
     let family = family::current()?;
@@ -140,10 +151,18 @@ pub(super) fn reference(handle: *mut c_void) -> Result<Reference> {
     Ok(cell.reference(family.arena))
 }
 
+#[cold]
+fn not_running() -> Error {
+    match family::is_forked() {
+        true => Error::Forked,
+        false => Error::BadHandle("the call is NULL, it is over, or it is another process's".into()),
+    }
+}
+
 /// The running call behind a pointer.
 pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
     if !call::is_running(call as usize) {
-        return Err(Error::BadHandle("the call is NULL, or it is over".into()));
+        return Err(not_running());
     }
     // SAFETY: `is_running` says that a `Call` of this process at this address is in `Call::enter`, which
     // does not return before the function does; the function has one thread's use of it, as the header says.
@@ -200,9 +219,10 @@ pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mu
     read_with_care(call, index, data, len)
 }
 
-/// Shows argument `index` in place: `argument->data` is aligned to 16 and borrowed until the function returns. A handle is borrowed too.
+/// Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`, as they were passed. All
+/// of it, handles too, is borrowed until the function returns.
 ///
-/// `CAROM_EINVAL` if there is no such argument, `CAROM_ENOTSUP` for a list or map (read those with the element functions of a later version).
+/// `CAROM_EINVAL` if there is no such argument, `CAROM_EBADHANDLE` for a handle of an object that is gone.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_argument(
     call: *mut carom_call,
@@ -260,12 +280,8 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
     let family = family::current()?;
     let reference = Reference::from_bits(bits);
     reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let kind = match (reference.kind, wanted) {
-        // The lock of a value is a lock.
-        (_, Some(Kind::Lock)) => Kind::Lock,
-        (kind, _) if kind == cell::Kind::Lock as u8 => Kind::Lock,
-        _ => Kind::Value,
-    };
+    let is_lock = reference.kind == cell::Kind::Lock as u8 || bits & ITS_LOCK != 0;
+    let kind = if is_lock { Kind::Lock } else { Kind::Value };
     if wanted.is_some_and(|wanted| wanted != kind) {
         return Err(Error::BadHandle("the argument is a handle of another kind".into()));
     }

@@ -13,6 +13,8 @@
 //! a result) are counted while a call uses them; the last user of a freed one drops it.
 
 use crate::error::{Error, Result};
+use crate::shm::arena::Arena;
+use crate::shm::cell::Cell;
 use crate::shm::member::MemberId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
@@ -45,17 +47,31 @@ impl Kind {
 #[repr(C, align(32))]
 struct Entry {
     tag: AtomicU64,
-    /// Arena: index of the cell. Else: address of the boxed object. While free: the next free entry.
+    /// Cell of an object in the arena. Never anything but a cell's address or NULL, whatever becomes of the
+    /// entry: so even a look that comes too late finds a cell, and there what tells one object from the next.
+    cell: AtomicPtr<Cell>,
+    /// Arena: generation of the object, and above it the index of the view that keeps it, 0 for none. Else:
+    /// address of the boxed object.
     payload: AtomicU64,
-    /// Arena: generation of the object, and above it the index of the view that keeps it, 0 for none. Else 0.
-    generation: AtomicU64,
     /// Member that the handle belongs to: slot, generation. A copy in a forked child is not its own. 0: it
-    /// is borrowed, and keeps nothing.
+    /// is borrowed, and keeps nothing. While free: the next free entry.
     owner: AtomicU64,
+}
+
+impl Entry {
+    const UNUSED: Entry = Entry {
+        tag: AtomicU64::new(0),
+        cell: AtomicPtr::new(std::ptr::null_mut()),
+        payload: AtomicU64::new(0),
+        owner: AtomicU64::new(0),
+    };
 }
 
 const CHUNK: usize = 4096;
 const CHUNKS: usize = 4096;
+/// The first chunk lies in the library itself: one load less on the way to most objects.
+static FIRST: [Entry; CHUNK] = [Entry::UNUSED; CHUNK];
+/// The others, each made when it is needed; place 0 stays NULL.
 static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS];
 /// Entries ever used; index 0 stays unused.
 static HIGH: AtomicU64 = AtomicU64::new(1);
@@ -65,10 +81,16 @@ static FREE: AtomicU64 = AtomicU64::new(0);
 const FREED: u64 = 1 << 31;
 const USERS: u64 = FREED - 1;
 
+/// The entry of an index; entry 0 is never in use.
+#[inline(always)]
 fn entry(index: u64) -> Option<&'static Entry> {
-    let chunk = TABLE.get(index as usize / CHUNK)?.load(Acquire);
+    let index = index as usize;
+    if index < CHUNK {
+        return Some(&FIRST[index]);
+    }
+    let chunk = TABLE.get(index / CHUNK)?.load(Acquire);
     // SAFETY: a chunk, once there, is a leaked box; the index is within it.
-    (!chunk.is_null() && index != 0).then(|| unsafe { &(&*chunk)[index as usize % CHUNK] })
+    (!chunk.is_null()).then(|| unsafe { &(&*chunk)[index % CHUNK] })
 }
 
 /// The entry of a handle that names a living `kind`.
@@ -98,8 +120,8 @@ fn bad(handle: usize, kind: Kind) -> Error {
 
 fn pop() -> Result<u64> {
     let mut head = FREE.load(Acquire);
-    while let Some(entry) = entry(head & 0xffff_ffff) {
-        let next = entry.payload.load(Relaxed) & 0xffff_ffff;
+    while let Some(entry) = entry(head & 0xffff_ffff).filter(|_| head & 0xffff_ffff != 0) {
+        let next = entry.owner.load(Relaxed) & 0xffff_ffff;
         match FREE.compare_exchange(head, ((head >> 32) + 1) << 32 | next, AcqRel, Acquire) {
             Ok(_) => return Ok(head & 0xffff_ffff),
             Err(now) => head = now,
@@ -107,14 +129,8 @@ fn pop() -> Result<u64> {
     }
     let index = HIGH.fetch_add(1, Relaxed);
     let chunk = TABLE.get(index as usize / CHUNK).ok_or(Error::NoMemory("this process has too many handles"))?;
-    if chunk.load(Acquire).is_null() {
-        let new = || Entry {
-            tag: AtomicU64::new(0),
-            payload: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
-            owner: AtomicU64::new(0),
-        };
-        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| new()).collect::<Vec<_>>().try_into() {
+    if index as usize >= CHUNK && chunk.load(Acquire).is_null() {
+        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::UNUSED).collect::<Vec<_>>().try_into() {
             Ok(fresh) => fresh,
             Err(_) => return Err(Error::NoMemory("no memory for handles")),
         };
@@ -130,7 +146,7 @@ fn pop() -> Result<u64> {
 fn push(index: u64, entry: &Entry) {
     let mut head = FREE.load(Acquire);
     loop {
-        entry.payload.store(head & 0xffff_ffff, Relaxed);
+        entry.owner.store(head & 0xffff_ffff, Relaxed);
         match FREE.compare_exchange(head, ((head >> 32) + 1) << 32 | index, AcqRel, Acquire) {
             Ok(_) => return,
             Err(now) => head = now,
@@ -142,12 +158,13 @@ fn bits(me: MemberId) -> u64 {
     (me.generation as u64) << 32 | me.slot as u64
 }
 
-fn install<T>(kind: Kind, payload: u64, generation: u64, owner: u64) -> Result<*mut T> {
+fn install<T>(kind: Kind, cell: *const Cell, payload: u64, owner: u64) -> Result<*mut T> {
     let index = pop()?;
     let entry = entry(index).ok_or(Error::Panic("a handle without an entry".into()))?;
-    entry.payload.store(payload, Relaxed);
-    entry.generation.store(generation, Relaxed);
-    entry.owner.store(owner, Relaxed);
+    // Release: whoever meets one of these words finds the entry's former tag gone, see `named`.
+    entry.cell.store(cell.cast_mut(), Release);
+    entry.payload.store(payload, Release);
+    entry.owner.store(owner, Release);
     // The generation is 24 bits of the tag; a zero tag has never been used.
     let age = (entry.tag.load(Relaxed) >> 40) & 0xff_ffff;
     let high = age << 8 | kind as u64;
@@ -169,19 +186,41 @@ pub struct Named {
 /// A handle for an object of the arena. `owner` is the member whose handle keeps the object; `None` for a
 /// borrowed one.
 pub fn of_cell<T>(kind: Kind, named: Named, owner: Option<MemberId>) -> Result<*mut T> {
-    install(kind, named.index, named.view << 32 | named.generation as u64, owner.map_or(0, bits))
+    let cell = Arena::get().and_then(|arena| arena.cell(named.index));
+    let cell = cell.ok_or(Error::BadHandle("the object is gone".into()))?;
+    install(kind, cell, named.view << 32 | named.generation as u64, owner.map_or(0, bits))
+}
+
+/// Cell and payload behind a handle of an object of the arena.
+#[inline(always)]
+fn seen(handle: u64, kind: Kind) -> Option<(&'static Cell, u64)> {
+    let entry = entry(handle & 0xffff_ffff)?;
+    let (cell, payload) = (entry.cell.load(Acquire), entry.payload.load(Acquire));
+    // After them: had the entry become another handle's before one of the two loads, its tag would be
+    // another by now (see `install`). Such an entry has no users and is never FREED: the low half is 0.
+    let same = entry.tag.load(Acquire) == handle & !0xffff_ffff && (handle >> 32) as u8 == kind as u8;
+    // SAFETY: `cell` only ever holds NULL or an address that `Arena::cell` gave (see `of_cell`): a cell of
+    // the arena, which is never unmapped and consists of atomics.
+    let cell = unsafe { cell.as_ref() }?;
+    same.then_some((cell, payload))
+}
+
+/// The cell that a handle names and the generation of its object: for the short way of calls that cannot
+/// fail, so without a word about what is wrong. Whether the object is still there is for the cell to say.
+#[inline(always)]
+pub fn look<T>(handle: *mut T, kind: Kind) -> Option<(&'static Cell, u32)> {
+    seen(handle as u64, kind).map(|(cell, payload)| (cell, payload as u32))
 }
 
 /// What a handle names; whether the object is still there is for the cell to say.
 #[inline(always)]
 pub fn named<T>(handle: *mut T, kind: Kind) -> Result<Named> {
-    let (entry, tag) = checked(handle as usize, kind)?;
-    let (index, generation) = (entry.payload.load(Acquire), entry.generation.load(Acquire));
-    // Freed and used again between the two loads: then these words belong to another handle.
-    if entry.tag.load(Relaxed) != tag {
-        return Err(bad(handle as usize, kind));
+    match (seen(handle as u64, kind), Arena::get()) {
+        (Some((cell, payload)), Some(arena)) => {
+            Ok(Named { index: arena.cell_index(cell), generation: payload as u32, view: payload >> 32 })
+        }
+        _ => Err(bad(handle as usize, kind)),
     }
-    Ok(Named { index, generation: generation as u32, view: generation >> 32 })
 }
 
 /// What a handle of whatever kind of object of the arena names.
@@ -208,8 +247,8 @@ pub fn free_cell<T>(handle: *mut T, kind: Kind, me: Option<MemberId>) -> Option<
 pub fn adopt(handle: *mut std::ffi::c_void, view: u64, me: MemberId) -> Result<()> {
     let (kind, _) = named_any(handle)?;
     let (entry, _) = checked(handle as usize, kind)?;
-    let generation = entry.generation.load(Acquire) & 0xffff_ffff;
-    entry.generation.store(view << 32 | generation, Release);
+    let generation = entry.payload.load(Acquire) & 0xffff_ffff;
+    entry.payload.store(view << 32 | generation, Release);
     entry.owner.store(bits(me), Release);
     Ok(())
 }
@@ -263,7 +302,7 @@ pub trait Object: Sized + Send + Sync + 'static {
 /// A handle for an object of this process.
 pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
     let object = Box::into_raw(Box::new(object));
-    install(T::KIND, object as u64, 0, bits(me)).inspect_err(|_| {
+    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
         // SAFETY: nobody else has seen the box.
         drop(unsafe { Box::from_raw(object) });
     })

@@ -3,8 +3,10 @@
 use super::boundary;
 use super::options::{self, Sized_};
 use crate::error::{Error, STATUSES};
+use crate::log::{self, Level};
+use crate::sys::sink;
 use crate::{family, process};
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// What every fallible function returns: `CAROM_OK`, a negated errno (-1…-4095), or one of carom's own below -5000.
 #[allow(non_camel_case_types)]
@@ -106,6 +108,43 @@ pub extern "C" fn carom_status_name(status: carom_status) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_status_message(status: carom_status) -> *const c_char {
     STATUSES.iter().find(|known| known.1 == status).map_or(c"unknown status", |known| known.2).as_ptr()
+}
+
+/// Nothing is said.
+pub const CAROM_LOG_OFF: u32 = 0;
+/// What carom could not do, and no status tells.
+pub const CAROM_LOG_ERROR: u32 = 1;
+/// What is not as it should be, and was put right.
+pub const CAROM_LOG_WARNING: u32 = 2;
+/// Births, deaths, repairs.
+pub const CAROM_LOG_INFO: u32 = 3;
+/// Everything.
+pub const CAROM_LOG_DEBUG: u32 = 4;
+
+/// Gets a line of the log. `message` is borrowed until it returns. Called on whatever thread has something to say, with no lock held; lines of its own calls
+/// of carom are dropped. Keepers, workers and other children of the process do not have it: their lines go to stderr.
+#[allow(non_camel_case_types)]
+pub type carom_log_callback = Option<unsafe extern "C" fn(level: u32, message: *const c_char, ctx: *mut c_void)>;
+
+/// Lines of the log up to `level` go to `callback` from now on; NULL: to stderr. Without this call the environment variable
+/// `CAROM_LOG=error|warning|info|debug` decides, and nothing is said if it is not set.
+///
+/// Never blocks. `CAROM_EINVAL` for an unknown level.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_log_set(callback: carom_log_callback, ctx: *mut c_void, level: u32) -> carom_status {
+    boundary::status(|| {
+        let level = match level {
+            CAROM_LOG_OFF => Level::Off,
+            CAROM_LOG_ERROR => Level::Error,
+            CAROM_LOG_WARNING => Level::Warning,
+            CAROM_LOG_INFO => Level::Info,
+            CAROM_LOG_DEBUG => Level::Debug,
+            _ => return Err(Error::invalid("there is no such level of the log")),
+        };
+        sink::set(callback, ctx);
+        log::set_level(level);
+        Ok(())
+    })
 }
 
 /// How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1.

@@ -12,7 +12,7 @@ use crate::family;
 use crate::pool::iterator::{Source, Unordered};
 use crate::pool::job::JobId;
 use crate::pool::map::Shape;
-use crate::pool::{Hold, Options, Pool, TaskOptions};
+use crate::pool::{Hold, Options, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -197,7 +197,7 @@ pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut 
             workers => u32::try_from(workers).map_err(|_| Error::invalid("a pool cannot have so few workers"))?,
         };
         let limit_ns = limit_ns(options.time_limit_ms)?;
-        let hold = Pool::new(Options { workers, limit_ns, events: options.events })?;
+        let hold = Hold::new(Options { workers, limit_ns, events: options.events })?;
         let me = hold.pool.family().me;
         handle::of_object(hold, me)
     })

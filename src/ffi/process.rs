@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::process::{self, Options, Process};
 use crate::sys::clock::deadline_after_ms;
 use crate::{family, wire};
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::sync::Arc;
 
 /// A process that this one started. Opaque.
@@ -38,22 +38,15 @@ unsafe impl Sized_ for carom_process_options {
     const LEAST: usize = 16;
 }
 
-/// What a handle of a process names.
-struct Handle {
-    process: Arc<Process>,
-    name: CString,
-}
-
-impl Object for Handle {
+impl Object for Arc<Process> {
     const KIND: Kind = Kind::Process;
 }
 
 fn make(process: Arc<Process>) -> Result<*mut carom_process> {
-    let name = CString::new(process.name()).unwrap_or_default();
-    handle::of_object(Handle { process, name }, family::current()?.me)
+    handle::of_object(process, family::current()?.me)
 }
 
-fn process_of(process: *mut carom_process) -> Result<handle::Use<Handle>> {
+fn process_of(process: *mut carom_process) -> Result<handle::Use<Arc<Process>>> {
     family::current()?;
     handle::object(process)
 }
@@ -93,7 +86,7 @@ pub(super) fn encode(arguments: *const carom_argument, count: usize) -> Result<V
 /// `CAROM_ETIMEDOUT`; `CAROM_EPERM` in any process but the one that started it.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_join(process: *mut carom_process, timeout_ms: i64) -> carom_status {
-    boundary::status(|| process_of(process)?.process.join(deadline_after_ms(timeout_ms)))
+    boundary::status(|| process_of(process)?.join(deadline_after_ms(timeout_ms)))
 }
 
 /// 1 while the process runs, 0 once it has ended.
@@ -101,7 +94,7 @@ pub extern "C" fn carom_process_join(process: *mut carom_process, timeout_ms: i6
 /// Never blocks. `CAROM_EPERM` in any process but the one that started it.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_is_alive(process: *mut carom_process) -> i32 {
-    boundary::answer(|| Ok(process_of(process)?.process.look()?.is_none() as i32))
+    boundary::answer(|| Ok(process_of(process)?.look()?.is_none() as i32))
 }
 
 /// How the process ended: 0…255, or -N if signal N ended it. Correct also where this program ignores SIGCHLD or reaps every child itself, on Linux 6.15 and later;
@@ -111,7 +104,7 @@ pub extern "C" fn carom_process_is_alive(process: *mut carom_process) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_exitcode(process: *mut carom_process, code: *mut i32) -> carom_status {
     boundary::status(|| {
-        let value = process_of(process)?.process.exit_code()?;
+        let value = process_of(process)?.exit_code()?;
         write(code, value)
     })
 }
@@ -121,25 +114,25 @@ pub extern "C" fn carom_process_exitcode(process: *mut carom_process, code: *mut
 /// Never blocks. `CAROM_EPERM` in any process but the one that started it.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_terminate(process: *mut carom_process) -> carom_status {
-    boundary::status(|| process_of(process)?.process.signal(15))
+    boundary::status(|| process_of(process)?.signal(15))
 }
 
 /// Sends SIGKILL, otherwise as `carom_process_terminate`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_kill(process: *mut carom_process) -> carom_status {
-    boundary::status(|| process_of(process)?.process.signal(9))
+    boundary::status(|| process_of(process)?.signal(9))
 }
 
 /// Process id, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_pid(process: *mut carom_process) -> i32 {
-    boundary::answer(|| Ok(process_of(process)?.process.pid() as i32))
+    boundary::answer(|| Ok(process_of(process)?.pid() as i32))
 }
 
 /// Name of the process; "" for a bad handle, never NULL. Valid until the handle is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_name(process: *mut carom_process) -> *const c_char {
-    process_of(process).map_or_else(|error| bad_name(&error), |process| process.name.as_ptr())
+    process_of(process).map_or_else(|error| bad_name(&error), |process| process.name().as_ptr())
 }
 
 fn bad_name(error: &Error) -> *const c_char {
@@ -150,7 +143,7 @@ fn bad_name(error: &Error) -> *const c_char {
 /// 1 if the process was started as a daemon, 0 if not.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_daemon(process: *mut carom_process) -> i32 {
-    boundary::answer(|| Ok(process_of(process)?.process.is_daemon() as i32))
+    boundary::answer(|| Ok(process_of(process)?.is_daemon() as i32))
 }
 
 /// A descriptor for poll and its like, readable once the process has ended. It belongs to the handle: never read or close it.
@@ -158,7 +151,7 @@ pub extern "C" fn carom_process_daemon(process: *mut carom_process) -> i32 {
 /// `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_fd(process: *mut carom_process) -> i32 {
-    boundary::answer(|| Ok(process_of(process)?.process.fd()))
+    boundary::answer(|| Ok(process_of(process)?.fd()))
 }
 
 /// Ends this handle; the process runs on, and leaves no zombie. NULL is nothing.
@@ -167,7 +160,7 @@ pub extern "C" fn carom_process_fd(process: *mut carom_process) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_free(process: *mut carom_process) {
     let me = family::current().ok().map(|family| family.me);
-    handle::free_object::<Handle, _>(process, me);
+    handle::free_object::<Arc<Process>, _>(process, me);
 }
 
 /// The calling process: its pid, and its name ("MainProcess" in the first), static. Either may be NULL.

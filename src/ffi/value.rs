@@ -7,7 +7,10 @@ use super::lock::{carom_lock, free, lock_deadline};
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::lock::Lock;
 use crate::shm::cell::{self, Cell};
+use crate::shm::identity;
+use crate::shm::member::MemberId;
 use crate::value::{Guard, Value, size_of_type};
 use std::ffi::c_void;
 
@@ -64,6 +67,13 @@ pub struct carom_shared_options {
 // SAFETY: integers and pointers.
 unsafe impl Sized_ for carom_shared_options {
     const LEAST: usize = 16;
+}
+
+/// The value's own lock and who calls, where nothing is wrong with either.
+#[inline(always)]
+fn own_lock(value: *mut carom_value) -> Option<(Lock, MemberId)> {
+    let (cell, generation) = handle::look(value, Kind::Value)?;
+    Some((Value::of(cell, generation).own_lock()?, identity::get()?))
 }
 
 #[inline(always)]
@@ -152,9 +162,18 @@ pub extern "C" fn carom_value_type(value: *mut carom_value) -> i32 {
 /// `CAROM_EINVAL` if the value has no lock; else as `carom_lock_acquire`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_lock(value: *mut carom_value, timeout_ms: i64) -> carom_status {
+    // As in `carom_lock_acquire`; a value's own lock is recursive.
+    if own_lock(value).is_some_and(|(lock, me)| lock.acquire_recursive_at_once(me)) {
+        return 0;
+    }
+    acquire(value, timeout_ms)
+}
+
+#[inline(never)]
+extern "C" fn acquire(value: *mut carom_value, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
         let (family, value) = value_of(value)?;
-        value.lock(family.arena)?.acquire(family, || lock_deadline(timeout_ms))
+        value.lock(family.arena)?.acquire(family, lock_deadline(timeout_ms))
     })
 }
 
@@ -170,6 +189,15 @@ pub extern "C" fn carom_value_recover(value: *mut carom_value, timeout_ms: i64) 
 /// Releases the value's lock, as `carom_lock_release`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_unlock(value: *mut carom_value) -> carom_status {
+    // As in `carom_lock_acquire`.
+    if own_lock(value).is_some_and(|(lock, me)| lock.release_recursive_at_once(me)) {
+        return 0;
+    }
+    release(value)
+}
+
+#[inline(never)]
+extern "C" fn release(value: *mut carom_value) -> carom_status {
     boundary::status(|| {
         let (family, value) = value_of(value)?;
         value.lock(family.arena)?.release(family)

@@ -15,6 +15,7 @@ pub mod watch;
 
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::member::{Inherits, Member, MemberId, Role};
 use crate::shm::repair;
@@ -27,8 +28,8 @@ use watch::Watch;
 /// What a keeper does besides repair.
 pub trait Duty {
     /// Descriptors of the host that it needs.
-    fn descriptors(&self) -> [i32; 4];
-    /// Whose death ends it.
+    fn descriptors(&self) -> [i32; 2];
+    /// Called once, in the keeper's process.
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()>;
     /// One of its keys is readable.
     fn ready(&mut self, key: u64);
@@ -42,8 +43,8 @@ pub trait Duty {
 pub struct Nothing;
 
 impl Duty for Nothing {
-    fn descriptors(&self) -> [i32; 4] {
-        [-1; 4]
+    fn descriptors(&self) -> [i32; 2] {
+        [-1; 2]
     }
     fn begin(&mut self, _: Family, _: &Poll) -> Result<()> {
         Ok(())
@@ -116,17 +117,27 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
         fork::leave_at_once(0);
     }
     let me = Family { arena, me: id };
-    let mut keep = [family::doorbell(); 5];
+    let mut keep = [family::doorbell(); 3];
     keep[1..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-keeper");
     fork::lead_group();
     descriptor::close_all_but(&keep);
-    descriptor::stdin_from_null();
+    // Whoever reads what the host writes must see its end when the host closes it; only workers of a
+    // duty have something to write, and the log needs stderr.
+    descriptor::streams_from_null(match (duty.is_over(), log::enabled(log::Level::Info)) {
+        (true, false) => &[0, 1, 2],
+        (true, true) => &[0, 1],
+        (false, _) => &[0],
+    });
     limits::raise_descriptors();
     robust::own_list();
-    let _ = serve(me, &mut duty);
+    log::info(format_args!("keeper begins"));
+    match serve(me, &mut duty) {
+        Ok(()) => log::info(format_args!("keeper ends")),
+        Err(error) => log::error(format_args!("keeper ends: {error}")),
+    }
     fork::leave_at_once(0);
 }
 
@@ -182,6 +193,7 @@ fn take_word(me: Family) -> bool {
     if !robust::hold_for_life(&keeper.word, &keeper.link) {
         return false;
     }
+    log::debug(format_args!("keeper has the duty of repair"));
     futex::wake(&keeper.word, u32::MAX);
     repair::wake_everybody(me.arena);
     true

@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::family::Family;
+use crate::log;
 use crate::shm::arena::MEMBERS;
 use crate::shm::member::{MemberId, Role, State};
-use crate::shm::repair;
+use crate::shm::repair::{self, Repaired};
 use crate::sys::descriptor::Poll;
 use crate::sys::pidfd;
 use std::os::fd::IntoRawFd;
@@ -125,7 +126,10 @@ impl Watch {
     fn repair(&mut self, id: MemberId) {
         let member = self.me.arena.member(id.slot);
         let asks = member.has_role(Role::Process) && member.has_parent(self.me.arena);
-        repair::repair(self.me.arena, id, self.me.me.slot, asks);
+        let pid = member.pid.load(Acquire);
+        if repair::repair(self.me.arena, id, self.me.me.slot, asks) == Repaired::Done {
+            log::info(format_args!("repaired what the process {pid} left"));
+        }
         self.stale = true;
     }
 

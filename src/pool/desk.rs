@@ -263,7 +263,8 @@ impl Desk {
                 return;
             };
             self.next_bay = index + 1;
-            if let Err((work, error)) = self.bays[index].assign(self.plan, work) {
+            if let Err(refused) = self.bays[index].assign(self.plan, work) {
+                let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
                 if self.out > 0 {
                     self.waiting.push_front(work);
@@ -506,12 +507,12 @@ impl Bay {
     }
 
     /// Writes a task into the next place. On failure the work comes back.
-    fn assign(&mut self, plan: PlanRef, work: Work) -> std::result::Result<(), (Work, Error)> {
+    fn assign(&mut self, plan: PlanRef, work: Work) -> std::result::Result<(), Box<(Work, Error)>> {
         let slot = self.slot(self.tail);
         let first = match &work.what {
             What::Single { arguments, .. } => {
                 if let Err(error) = put_arguments(plan, slot, arguments.bytes()) {
-                    return Err((work, error));
+                    return Err(Box::new((work, error)));
                 }
                 0
             }

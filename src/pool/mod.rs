@@ -84,44 +84,6 @@ pub struct Pool {
 const SPIN_NS: u64 = 20_000;
 
 impl Pool {
-    /// Makes a pool and its template, which makes the workers.
-    pub fn new(options: Options) -> Result<Hold> {
-        let family = family::current()?;
-        let workers = if options.workers == 0 { limits::processors() as u32 } else { options.workers };
-        if workers > MAX_LANES {
-            return Err(Error::invalid("a pool has at most 1024 workers"));
-        }
-        let doorbell = descriptor::event_counter()?;
-        let notify = descriptor::event_counter()?;
-        let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
-        let let_go = |error| {
-            cell.let_go(family.arena, cell.generation(), family.me.slot);
-            error
-        };
-        let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
-        plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
-        plan.plan().wanted.store(options.events, Relaxed);
-        plan.plan().least_limit_ns.store(options.limit_ns, Release);
-        let pool = Pool {
-            family,
-            cell,
-            plan,
-            limit_ns: options.limit_ns,
-            doorbell,
-            notify,
-            waiters: AtomicUsize::new(0),
-            jobs: AtomicU64::new(0),
-            high: now_ns() ^ (fork::pid() as u64) << 40,
-            desk: Mutex::new(Desk::new(plan, options.events)),
-            reviving: Mutex::new(()),
-            freed: AtomicBool::new(false),
-        };
-        let hold = Hold { pool: Arc::new(pool) };
-        // From here on dropping it cleans up.
-        hold.pool.spawn_template()?;
-        Ok(hold)
-    }
-
     fn spawn_template(&self) -> Result<MemberId> {
         let index = self.family.arena.cell_index(self.cell);
         let duty = Template::new(self.plan, index, self.doorbell.as_raw_fd(), self.notify.as_raw_fd());
@@ -256,10 +218,16 @@ impl Pool {
         if answer.is_none() {
             let word = &plan.template.word;
             let seen = word.load(Acquire);
-            if self.plan.phase() < Phase::Ended && seen & 0x4000_0000 != 0 && seen & 0x3fff_ffff == 0 {
+            let dead = |seen: u32| seen & 0x4000_0000 != 0 && seen & 0x3fff_ffff == 0;
+            if self.plan.phase() < Phase::Ended && dead(seen) {
                 self.revive()?;
             } else {
                 let _: Wake = plan.news.sleep(ticket, Some((word, seen)), deadline);
+                // The kernel wakes only one of those who sleep on a dead template's word, and this thread
+                // may leave before it revives it: out of time, or with an answer.
+                if word.load(Acquire) != seen {
+                    plan.news.ring_all();
+                }
             }
         }
         self.waiters.fetch_sub(1, AcqRel);
@@ -370,6 +338,46 @@ impl Pool {
 pub struct Hold {
     /// The pool.
     pub pool: Arc<Pool>,
+}
+
+impl Hold {
+    /// Makes a pool and its template, which makes the workers.
+    pub fn new(options: Options) -> Result<Hold> {
+        let family = family::current()?;
+        let workers = if options.workers == 0 { limits::processors() as u32 } else { options.workers };
+        if workers > MAX_LANES {
+            return Err(Error::invalid("a pool has at most 1024 workers"));
+        }
+        let doorbell = descriptor::event_counter()?;
+        let notify = descriptor::event_counter()?;
+        let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
+        let let_go = |error| {
+            cell.let_go(family.arena, cell.generation(), family.me.slot);
+            error
+        };
+        let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
+        plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
+        plan.plan().wanted.store(options.events, Relaxed);
+        plan.plan().least_limit_ns.store(options.limit_ns, Release);
+        let pool = Pool {
+            family,
+            cell,
+            plan,
+            limit_ns: options.limit_ns,
+            doorbell,
+            notify,
+            waiters: AtomicUsize::new(0),
+            jobs: AtomicU64::new(0),
+            high: now_ns() ^ (fork::pid() as u64) << 40,
+            desk: Mutex::new(Desk::new(plan, options.events)),
+            reviving: Mutex::new(()),
+            freed: AtomicBool::new(false),
+        };
+        let hold = Hold { pool: Arc::new(pool) };
+        // From here on dropping it cleans up.
+        hold.pool.spawn_template()?;
+        Ok(hold)
+    }
 }
 
 impl Drop for Hold {

@@ -10,6 +10,7 @@ use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
+use crate::log;
 use crate::shm::lane::{self, State as TaskState, at_place};
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, UNKNOWN_EXIT};
@@ -218,6 +219,7 @@ impl Template {
     }
 
     fn report(&self, kind: u32, pid: u32, exit: i32, reason: u32) {
+        log::info(format_args!("worker {pid} {}", if kind == event::WORKER_UP { "is up" } else { "is down" }));
         let plan = self.plan.plan();
         let (head, tail) = (plan.event_head.load(Relaxed), plan.event_tail.load(Acquire));
         let events = &plan.events;
@@ -383,8 +385,8 @@ fn note_end(slot: &'static Slot, pid: u32, exit: i32, usage: Usage) {
 }
 
 impl Duty for Template {
-    fn descriptors(&self) -> [i32; 4] {
-        [self.doorbell, self.notify, 1, 2]
+    fn descriptors(&self) -> [i32; 2] {
+        [self.doorbell, self.notify]
     }
 
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()> {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::call::{Call, Input, Output};
+use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
@@ -46,9 +47,10 @@ impl Worker {
         loop {
             let (slot, sequence) = at_place(place, SLOTS);
             let slot = &self.lane.slots[slot as usize];
-            match slot.word.load().turn(sequence) {
+            let seen = slot.word.load();
+            match seen.turn(sequence) {
                 Turn::Run => {
-                    self.execute(slot, place);
+                    self.execute(slot, place, seen);
                     place += 1;
                 }
                 Turn::Skip => place += 1,
@@ -76,14 +78,15 @@ impl Worker {
         }
     }
 
-    fn execute(&self, slot: &'static Slot, place: u64) {
+    fn execute(&self, slot: &'static Slot, place: u64, seen: Task) {
         self.lane.place.store(place, Relaxed);
         slot.pid.store(self.pid, Relaxed);
         slot.started_ns.store(now_ns(), Relaxed);
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);
-        let Ok(task) = slot.word.start(slot.word.load()) else { return };
+        // As it was when it was found to be this place's: by now it may be revoked, or another task.
+        let Ok(task) = slot.word.start(seen) else { return };
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
@@ -100,6 +103,10 @@ impl Worker {
                 Some(task)
             }
         };
+        // A child that the task forked, and that came back from it: the slot is its parent's.
+        if family::is_forked() {
+            fork::leave(0);
+        }
         slot.ended_ns.store(now_ns(), Relaxed);
         match task.map(|task| slot.word.finish(task)) {
             Some(Ok(_)) => self.tell(place),

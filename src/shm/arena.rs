@@ -86,7 +86,14 @@ pub struct Liveness {
 impl Liveness {
     /// Whether a keeper holds the word now.
     pub fn lives(&self) -> bool {
-        self.word.load(Ordering::Acquire) & 0x3fff_ffff != 0
+        self.living_word().is_some()
+    }
+
+    /// The word as it is while the keeper lives: what a sleeper sleeps on. In one look, for after a
+    /// second one the keeper could be dead, and its only wake spent.
+    pub fn living_word(&self) -> Option<u32> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & 0x3fff_ffff != 0).then_some(word)
     }
 }
 
@@ -177,7 +184,7 @@ impl Arena {
     /// The 64-bit word at an offset; `None` if it is unaligned or outside.
     #[inline(always)]
     pub fn word(self, offset: u64) -> Option<&'static AtomicU64> {
-        if offset % 8 != 0 {
+        if !offset.is_multiple_of(8) {
             return None;
         }
         // SAFETY: `address` checks the range; the mapping is page-aligned, so the word is aligned; it is

@@ -118,7 +118,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// As one word: kind, generation, index. Never 0.
+    /// As one word: kind, generation, index. Never 0. Bits 52 to 55 are left to whoever sends it.
     pub fn to_bits(self) -> u64 {
         (self.kind as u64) << 56 | (self.generation as u64 & 0xf_ffff) << 32 | self.index & 0xffff_ffff
     }

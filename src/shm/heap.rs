@@ -172,7 +172,7 @@ impl Heap {
     }
 
     fn block(self, block: u64) -> Result<&'static BlockHeader> {
-        let inside = block >= self.arena.header().heap_at.load(Relaxed) && block % 16 == 0;
+        let inside = block >= self.arena.header().heap_at.load(Relaxed) && block.is_multiple_of(16);
         let address = inside.then(|| self.arena.address(block, HEADER)).flatten();
         let address = address.ok_or(Error::Panic("a heap offset points nowhere".into()))?;
         // SAFETY: `address` is inside the mapping, which is never unmapped, and aligned to 16; the header

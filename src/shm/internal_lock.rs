@@ -75,11 +75,11 @@ impl<M: Memory> InternalLock<M> {
             }
             // Bit and count in one CAS: a release that sees one sees the other.
             let sleeping = enter(seen, counted) | WAITERS;
-            if sleeping != seen {
-                if let Err(now) = self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed) {
-                    seen = now;
-                    continue;
-                }
+            if sleeping != seen
+                && let Err(now) = self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed)
+            {
+                seen = now;
+                continue;
             }
             counted = true;
             M::wait64(&self.word, sleeping as u32, None, None);

@@ -200,8 +200,13 @@ impl<M: Memory> TaskWord<M> {
         Task(self.word.load(Acquire))
     }
 
+    /// From exactly `seen`, which must be in state `from`: whoever looked at the word twice may have
+    /// decided by the first look and hold the second.
     #[inline]
-    fn change(&self, seen: Task, next: Task) -> Result<Task, Task> {
+    fn change(&self, from: State, seen: Task, next: Task) -> Result<Task, Task> {
+        if seen.state() != from {
+            return Err(seen);
+        }
         match self.word.compare_exchange(seen.0, next.0, AcqRel, Acquire) {
             Ok(_) => Ok(next),
             Err(now) => Err(Task(now)),
@@ -221,7 +226,7 @@ impl<M: Memory> TaskWord<M> {
 
     /// Host: takes an assigned task back, unless somebody has begun it.
     pub fn revoke(&self, assigned: Task) -> Result<Task, Task> {
-        self.change(assigned, assigned.in_state(State::Revoked))
+        self.change(State::Assigned, assigned, assigned.in_state(State::Revoked))
     }
 
     /// Host: the slot is empty again, after its outcome was collected. A plain store: nobody else
@@ -235,7 +240,7 @@ impl<M: Memory> TaskWord<M> {
     /// Worker: begins with an assigned task, unless it was revoked.
     #[inline]
     pub fn start(&self, assigned: Task) -> Result<Task, Task> {
-        self.change(assigned, assigned.in_state(State::Running))
+        self.change(State::Assigned, assigned, assigned.in_state(State::Running))
     }
 
     /// Worker: on to the next item of a task under a time limit. Fails if the keeper has decided
@@ -243,7 +248,7 @@ impl<M: Memory> TaskWord<M> {
     /// waits for its end.
     #[inline]
     pub fn advance_exact(&self, running: Task) -> Result<Task, Task> {
-        self.change(running, Task::new(State::Running, running.sequence(), running.item() + 1))
+        self.change(State::Running, running, Task::new(State::Running, running.sequence(), running.item() + 1))
     }
 
     /// Worker: the same for a task that nobody else may end, by a plain store.
@@ -257,14 +262,13 @@ impl<M: Memory> TaskWord<M> {
     /// Worker: the results are in the slot. Fails as [`TaskWord::advance_exact`] does.
     #[inline]
     pub fn finish(&self, running: Task) -> Result<Task, Task> {
-        self.change(running, running.in_state(State::Done))
+        self.change(State::Running, running, running.in_state(State::Done))
     }
 
     /// Keeper: decides that the item that it saw running took too long. Only after `Ok` may it send
     /// the signal; the worker cannot leave the task any more, so the signal cannot hit another one.
     pub fn kill(&self, running: Task) -> Result<Task, Task> {
-        debug_assert_eq!(running.state(), State::Running);
-        self.change(running, running.in_state(State::Killed))
+        self.change(State::Running, running, running.in_state(State::Killed))
     }
 
     /// Keeper that takes the duty over: whether the worker of this lane, if it still lives, was to
@@ -288,7 +292,7 @@ impl<M: Memory> TaskWord<M> {
                 State::Free | State::Done | State::Revoked => return Fate::Settled,
             };
             // Never a store: whatever the worker committed before its death stands.
-            match self.change(seen, seen.in_state(end)) {
+            match self.change(seen.state(), seen, seen.in_state(end)) {
                 Ok(_) => return fate,
                 Err(now) => seen = now,
             }
@@ -383,6 +387,7 @@ impl<M: Memory> Bell<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shm::real::Real;
 
     #[test]
     fn parts_of_a_word_do_not_touch_each_other() {
@@ -406,6 +411,19 @@ mod tests {
         }
         assert_eq!(turn(State::Assigned, 0, SEQUENCE), Turn::Skip);
         assert_eq!(turn(State::Assigned, SEQUENCE, 0), Turn::Wait);
+    }
+
+    #[test]
+    fn nobody_begins_what_was_taken_back() {
+        let word = TaskWord::<Real>::from_word(0.into());
+        let task = word.assign(0);
+        let revoked = word.revoke(task).unwrap();
+        assert_eq!(word.start(task), Err(revoked));
+        assert_eq!(word.start(revoked), Err(revoked));
+        assert_eq!(word.finish(revoked), Err(revoked));
+        assert_eq!(word.kill(revoked), Err(revoked));
+        word.release(revoked);
+        assert_eq!(word.revoke(word.load()), Err(word.load()));
     }
 
     #[test]

@@ -9,7 +9,11 @@
 //! - `epoch`: raised by every repair and when the object ends. It is in the half that sleepers
 //!   compare, so nobody can fall asleep, or stay counted, across a repair.
 //! - `D`: an owner died holding it. Set by the repairer, cleared by whoever recovers.
-//! - `W`: a release must wake somebody; a function of the count, see [`super::internal_lock`].
+//! - `W`: a release must wake somebody. Set by every sleeper on its way to sleep, and by every counted one
+//!   that takes the lock or leaves, while others are counted; cleared by the release that wakes. So while
+//!   somebody is counted and W is not set, a counted one is awake (or dead, and its repair is due), and
+//!   nobody else need wake another: a woken one takes 50 µs, in which others release a thousand times.
+//!   Whoever was counted but not asleep yet at that release finds W missing and does not fall asleep.
 //! - `waiter count`: sleepers counted since the last repair. Killed sleepers are counted until the
 //!   repair of their death resets the count and wakes everybody, who count themselves again.
 //! - `generation`: of the object that the lock belongs to. A thread still inside a call on a lock
@@ -162,7 +166,7 @@ impl<M: Memory> LockWord<M> {
     }
 
     /// Frees the lock, whoever held it, and wakes a waiter if there is one.
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, generation: u16) -> Released {
         let mut seen = self.word.load(Relaxed);
         loop {
@@ -172,12 +176,12 @@ impl<M: Memory> LockWord<M> {
             if seen & OWNER == 0 {
                 return Released::NotHeld;
             }
-            match self.word.compare_exchange(seen, with_waiters(seen & !OWNER), Release, Relaxed) {
+            match self.word.compare_exchange(seen, seen & !(OWNER | WAITERS), Release, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
-        if seen & COUNT > 0 {
+        if seen & WAITERS != 0 {
             M::wake64(&self.word, 1);
         }
         Released::Free

@@ -14,6 +14,8 @@
 //! | Repairing | the repairer, named in the word | its traces are being removed |
 //! | Gone | the repairer | repaired; the parent may still read its exit record |
 //!
+//! `FORGOTTEN`: the parent will not ask for the exit record any more.
+//!
 //! `REDO`: an earlier repairer died half-way: wake whoever may sleep, whatever the words say.
 
 use super::arena::{Arena, MEMBERS};
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 
 const STATE: u64 = 0xf;
 const REDO: u64 = 1 << 4;
+const FORGOTTEN: u64 = 1 << 5;
 const GENERATION_SHIFT: u32 = 8;
 const GENERATION: u64 = 0xff_ffff << GENERATION_SHIFT;
 const REPAIRER_SHIFT: u32 = 36;
@@ -217,7 +220,7 @@ impl Member {
     /// The repair is done. The slot is free at once if no parent will ask for its exit.
     pub fn end_repair(&self, generation: u32, parent_asks: bool) {
         let gone = |fate: u64| (fate & !(STATE | REPAIRER | REDO)) | State::Gone as u64;
-        let next = |fate: u64| if parent_asks { gone(fate) } else { freed(fate) };
+        let next = |fate: u64| if parent_asks && fate & FORGOTTEN == 0 { gone(fate) } else { freed(fate) };
         self.change(generation, &[State::Repairing], next);
     }
 
@@ -228,7 +231,9 @@ impl Member {
 
     /// The parent has what it wants to know, or is dead itself.
     pub fn forget(&self, generation: u32) {
-        self.change(generation, &[State::Gone], freed);
+        let unrepaired = [State::Alive, State::Dead, State::Repairing, State::Gone];
+        let forgotten = |fate: u64| if State::of(fate) == State::Gone { freed(fate) } else { fate | FORGOTTEN };
+        self.change(generation, &unrepaired, forgotten);
     }
 
     /// The process itself says how it ends, for where the kernel will not.

@@ -14,9 +14,5 @@ pub fn fork_child() -> Result<Side> {
     // SAFETY: every caller is a bootstrap of a child (`process::run_child`, `keeper::run`, the template's
     // worker) that allocates nothing and takes no process-local lock before foreign code, and ends by
     // `leave` or `leave_at_once`.
-    let side = unsafe { fork() };
-    if let Ok(Side::Child) = side {
-        elf::forked();
-    }
-    side
+    unsafe { fork() }
 }

@@ -30,6 +30,12 @@ pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
+/// A descriptor that only takes up room: another of whatever `fd` is.
+pub fn spare(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: plain call; returns a new descriptor or -1.
+    above_stdio(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }, "fcntl(F_DUPFD_CLOEXEC)")
+}
+
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
 pub fn ring(fd: RawFd) {
     let one = 1u64;
@@ -72,14 +78,21 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard input read nothing.
-pub fn stdin_from_null() {
-    // SAFETY: plain calls; `null` is ours.
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+pub fn streams_from_null(streams: &[RawFd]) {
+    // On the stack, and by way of one function: see `fork::default_signals`.
+    let path = *b"/dev/null\0";
+    // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
-        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
-        if null > 0 {
-            libc::dup2(null, 0);
-            libc::close(null);
+        let flags = libc::O_RDWR | libc::O_CLOEXEC;
+        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) as RawFd;
+        for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
+            libc::syscall(libc::SYS_dup3, null, *stream, 0);
+        }
+        if streams.contains(&null) {
+            libc::fcntl(null, libc::F_SETFD, 0);
+        } else if null >= 0 {
+            libc::syscall(libc::SYS_close, null);
         }
     }
 }

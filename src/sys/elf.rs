@@ -3,14 +3,15 @@
 //! The loader's list is behind a lock that the C library does not reset at fork (glibc's
 //! `dl_load_write_lock`: tried with 2.36, a child whose parent had another thread in dl_iterate_phdr
 //! hangs at its first own call). So whoever forks calls [`before_fork`], which takes a picture of the
-//! list if it has changed, and [`forked`] in the child, which from then on looks at the picture
-//! first. Only what is not on it leads to the loader.
+//! list if it has changed; every forked child looks at the picture first, and only what is not on it
+//! leads to the loader.
 
+use super::own::own;
 use crate::error::{Error, Result};
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// What the linker calls a build. Longer ids than 32 bytes (sha1 has 20) count with their first 32.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,7 +93,7 @@ pub fn open_module(path: &[u8]) -> Result<()> {
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if !handle.is_null() {
         // Whoever comes through dlopen has found the loader's locks free.
-        LOADER_IN_DOUBT.store(false, Ordering::Release);
+        own().loader_tried.store(true, Ordering::Release);
         return Ok(());
     }
     // SAFETY: dlerror returns NULL or a C string that stays until this thread's next dl call; it is
@@ -126,47 +127,35 @@ struct Picture {
 /// The latest picture. Read by children of forks only, and there nobody writes it any more: that is
 /// why a writer may free the one before, whatever the other threads of its process do.
 static PICTURE: AtomicPtr<Picture> = AtomicPtr::new(std::ptr::null_mut());
-/// One thread takes the picture, others fork with the one before.
-static PICTURING: AtomicBool = AtomicBool::new(false);
-/// This process is a child of a fork: a thread that it does not have may hold the loader's lock.
-static LOADER_IN_DOUBT: AtomicBool = AtomicBool::new(false);
-/// This process is a child of a fork: it takes no pictures, it may be looking at one.
-static FORKED: AtomicBool = AtomicBool::new(false);
-
 /// To be called before a fork whose child will ask for functions. Cheap if nothing was loaded since
 /// the last time.
 pub fn before_fork() {
-    if FORKED.load(Ordering::Relaxed) || PICTURING.swap(true, Ordering::Acquire) {
+    // A child takes no pictures: it may be looking at one. One thread takes it, others fork with the one before.
+    if !own().founder.load(Ordering::Relaxed) || own().picturing.swap(true, Ordering::Acquire) {
         return;
     }
     let old = PICTURE.load(Ordering::Acquire);
-    // SAFETY: a picture is freed only below, by the one thread that has set PICTURING: this one.
+    // SAFETY: a picture is freed only below, by the one thread that has set `picturing`: this one.
     let known = unsafe { old.as_ref() }.map(|picture| picture.generation);
     if known != Some(generation()) {
         let new = Box::into_raw(Box::new(collect(|_| true)));
         PICTURE.store(new, Ordering::Release);
         if !old.is_null() {
             // SAFETY: `old` came from Box::into_raw above, in an earlier call, and is no longer
-            // published. In this process nobody reads a picture without PICTURING, see there.
+            // published. In this process nobody reads a picture without `picturing`, see there.
             drop(unsafe { Box::from_raw(old) });
         }
     }
-    PICTURING.store(false, Ordering::Release);
-}
-
-/// To be called first in the child of a fork.
-pub fn forked() {
-    FORKED.store(true, Ordering::Relaxed);
-    LOADER_IN_DOUBT.store(true, Ordering::Release);
+    own().picturing.store(false, Ordering::Release);
 }
 
 /// The picture, in a child of a fork that has no proof yet that the loader's locks are free.
 fn picture() -> Option<&'static Picture> {
-    if !LOADER_IN_DOUBT.load(Ordering::Acquire) {
+    if own().founder.load(Ordering::Relaxed) || own().loader_tried.load(Ordering::Acquire) {
         return None;
     }
-    // SAFETY: LOADER_IN_DOUBT says that `forked` has run, so FORKED is set and `before_fork` replaces
-    // no picture in this process any more: the one that the parent left lives for ever.
+    // SAFETY: this process is a child of a fork, where `before_fork` replaces no picture: the one that the
+    // parent left lives for ever.
     unsafe { PICTURE.load(Ordering::Acquire).as_ref() }
 }
 

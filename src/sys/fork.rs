@@ -1,15 +1,18 @@
 //! Forking, and how a forked child begins and ends.
 
+use super::own::own;
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 unsafe extern "C" {
+    static mut stdin: *mut libc::FILE;
     static mut stdout: *mut libc::FILE;
     static mut stderr: *mut libc::FILE;
     fn ftrylockfile(file: *mut libc::FILE) -> libc::c_int;
     fn funlockfile(file: *mut libc::FILE);
     fn fflush_unlocked(file: *mut libc::FILE) -> libc::c_int;
     fn __fpurge(file: *mut libc::FILE);
+    fn __fpending(file: *mut libc::FILE) -> libc::size_t;
     fn on_exit(hook: extern "C" fn(libc::c_int, *mut libc::c_void), argument: *mut libc::c_void) -> libc::c_int;
 }
 
@@ -36,70 +39,84 @@ pub unsafe fn fork() -> Result<Side> {
 }
 
 /// Writes out stdout and stderr, so that a child does not write the same bytes again; a stream whose
-/// lock another thread holds is left alone (that thread may sleep in it). True for each written out.
-pub fn flush_streams() -> (bool, bool) {
-    // SAFETY: glibc's own streams; each is touched only while its lock is ours.
-    unsafe { (flush(stdout), flush(stderr)) }
+/// lock another thread holds is left alone (that thread may sleep in it).
+#[inline]
+pub fn flush_streams() {
+    // SAFETY: glibc's own streams. A look at what is pending needs no lock: a stream that another thread
+    // writes to at this moment may be taken for either.
+    unsafe {
+        for file in [stdout, stderr] {
+            if !file.is_null() && __fpending(file) != 0 {
+                flush(file);
+            }
+        }
+    }
 }
 
 /// # Safety
-/// `file` is an open stream or NULL.
-unsafe fn flush(file: *mut libc::FILE) -> bool {
+/// `file` is an open stream.
+#[cold]
+unsafe fn flush(file: *mut libc::FILE) {
     // SAFETY: by contract; the stream is only touched with its lock held.
     unsafe {
-        if file.is_null() || ftrylockfile(file) != 0 {
-            return false;
+        if ftrylockfile(file) == 0 {
+            fflush_unlocked(file);
+            funlockfile(file);
         }
-        fflush_unlocked(file);
-        funlockfile(file);
-        true
     }
 }
 
-/// In a child: forgets what a stream held that could not be written out before the fork; it is the
-/// parent's to write.
-pub fn purge_streams(flushed: (bool, bool)) {
+/// In a child, before it wrote anything: forgets what a stream holds, because it could not be written out
+/// before the fork, or another thread wrote it since, and what was read ahead; it is the parent's to write
+/// and to read.
+#[inline]
+pub fn purge_streams() {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
-        if !flushed.0 && !stdout.is_null() {
-            __fpurge(stdout);
-        }
-        if !flushed.1 && !stderr.is_null() {
-            __fpurge(stderr);
+        for (file, read) in [(stdin, true), (stdout, false), (stderr, false)] {
+            if !file.is_null() && (read || __fpending(file) != 0) {
+                __fpurge(file);
+            }
         }
     }
+}
+
+/// struct sigaction as the kernel has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Action {
+    handler: usize,
+    flags: libc::c_ulong,
+    #[cfg(target_arch = "x86_64")]
+    restorer: usize,
+    mask: u64,
 }
 
 /// In a child: default dispositions for every signal but those to ignore, and an empty mask.
 pub fn default_signals(ignore: &[i32]) {
-    // SAFETY: zeroed sigaction and sigset_t are valid; the calls change this process only.
-    unsafe {
-        for signal in 1..=64 {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            let known = libc::sigaction(signal, std::ptr::null(), &mut action) == 0;
-            let wanted = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
-            if known && action.sa_sigaction != wanted {
-                action = std::mem::zeroed();
-                action.sa_sigaction = wanted;
-                libc::sigaction(signal, &action, std::ptr::null_mut());
-            }
+    // All by way of one function of the C library: each page of code costs a child a fault. SIGKILL and
+    // SIGSTOP have no other disposition, 32 and 33 are the C library's own, whose handlers it leaves alone.
+    let others = (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal));
+    for signal in others {
+        let wanted = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
+        // SAFETY: all zero is a valid `Action` (SIG_DFL); the calls change this process only, and the kernel
+        // reads no more than an `Action`, whose mask has 8 bytes.
+        unsafe {
+            let mut action: Action = std::mem::zeroed();
+            action.handler = wanted;
+            libc::syscall(libc::SYS_rt_sigaction, signal, &action, std::ptr::null_mut::<Action>(), 8);
         }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
+    let none = 0u64;
+    // SAFETY: as above; `none` is an empty set.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &none, std::ptr::null_mut::<u64>(), 8) };
 }
 
-/// Called with the exit code when a child leaves, whichever way it does.
-static LEAVING: AtomicUsize = AtomicUsize::new(0);
-static LEFT: AtomicBool = AtomicBool::new(false);
-
-/// In a child: from now on a call of exit() by the user's code ends the process as [`leave`] does. The
-/// host's own atexit handlers, registered before ours, never run here; those registered after, in the
+/// In a child: from now on a call of exit() by the user's code ends the process as [`leave`] does, and
+/// whichever way it leaves, `leaving` is called with the exit code. The host's own atexit handlers, registered before ours, never run here; those registered after, in the
 /// child, do.
 pub fn catch_exit(leaving: fn(i32)) {
-    LEAVING.store(leaving as usize, Ordering::Release);
-    LEFT.store(false, Ordering::Release);
+    own().leaving.store(leaving as usize, Ordering::Release);
     // SAFETY: registers plain functions. Without room for them exit() would run the host's handlers;
     // glibc allocates, and a failure is as rare as it is harmless to everybody else.
     unsafe {
@@ -114,8 +131,8 @@ extern "C" fn exit_hook(code: libc::c_int, _: *mut libc::c_void) {
 /// Ends a child: what it wrote goes out, its code is recorded, no handler of the host runs.
 pub fn leave(code: i32) -> ! {
     flush_streams();
-    if !LEFT.swap(true, Ordering::AcqRel) {
-        let leaving = LEAVING.load(Ordering::Acquire);
+    if !own().left.swap(true, Ordering::AcqRel) {
+        let leaving = own().leaving.load(Ordering::Acquire);
         if leaving != 0 {
             // SAFETY: only `catch_exit` stores here, and it stores a `fn(i32)`.
             let leaving: fn(i32) = unsafe { std::mem::transmute(leaving) };
@@ -156,9 +173,22 @@ pub fn wait_for(pid: u32) -> i32 {
     }
 }
 
+/// Ends a child that was made just now and of which nobody knows yet.
+pub fn kill_and_reap(pid: u32) {
+    // SAFETY: plain call; the number is our own unreaped child's.
+    unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+    wait_for(pid);
+}
+
 /// This process's id.
 pub fn pid() -> u32 {
-    std::process::id()
+    // SAFETY: getpid has no arguments and cannot fail.
+    unsafe { libc::getpid() as u32 }
+}
+
+/// Id of the process that forked this one, as long as that lives.
+pub fn parent() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
 /// The kernel kills this process when its parent dies: a second net, for children of a keeper, which

@@ -10,6 +10,7 @@ pub mod futex;
 pub mod limits;
 pub mod memory_file;
 pub mod once;
+pub mod own;
 pub mod pidfd;
 pub mod robust;
 pub mod sink;

@@ -2,19 +2,20 @@
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The value, if there is one.
-pub fn get<T>(place: &'static AtomicPtr<T>) -> Option<&'static T> {
+/// The value; made now if there is none, or only one that is not good any more: that one is never freed,
+/// for somebody may still look at it.
+pub fn get_or_make<T>(
+    place: &'static AtomicPtr<T>,
+    is_good: impl FnOnce(&T) -> bool,
+    make: impl FnOnce() -> T,
+) -> &'static T {
+    let old = place.load(Ordering::Acquire);
     // SAFETY: `place` only ever holds NULL or a leaked box, see below.
-    unsafe { place.load(Ordering::Acquire).as_ref() }
-}
-
-/// The value; made now if there is none.
-pub fn get_or_make<T>(place: &'static AtomicPtr<T>, make: impl FnOnce() -> T) -> &'static T {
-    if let Some(value) = get(place) {
+    if let Some(value) = unsafe { old.as_ref() }.filter(|value| is_good(value)) {
         return value;
     }
     let made = Box::into_raw(Box::new(make()));
-    match place.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire) {
+    match place.compare_exchange(old, made, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: `made` is a box that is never freed.
         Ok(_) => unsafe { &*made },
         Err(other) => {
@@ -25,9 +26,4 @@ pub fn get_or_make<T>(place: &'static AtomicPtr<T>, make: impl FnOnce() -> T) ->
             }
         }
     }
-}
-
-/// Puts a new value in place. The old one is never freed: somebody may still look at it.
-pub fn replace<T>(place: &'static AtomicPtr<T>, value: T) {
-    place.store(Box::into_raw(Box::new(value)), Ordering::Release);
 }

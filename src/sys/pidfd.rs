@@ -99,6 +99,17 @@ pub fn reap(fd: RawFd) -> (Reaped, Usage) {
     }
 }
 
+/// Whether some child of this process, of ours or of the host's, may have ended and not been reaped. One
+/// call, whatever their number; false only where it is certain.
+pub fn any_child_ended() -> bool {
+    // SAFETY: a zeroed siginfo_t is valid; the call only writes it, and reaps nothing.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+        libc::waitid(libc::P_ALL, 0, &mut info, options) != 0 || info.si_pid() != 0
+    }
+}
+
 fn usage_of(usage: &libc::rusage) -> Usage {
     let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
     Usage { max_rss_bytes: usage.ru_maxrss as u64 * 1024, cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime) }
@@ -116,6 +127,8 @@ struct Info {
 
 const _: () = assert!(size_of::<Info>() == 64);
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
+/// Some milliseconds at least.
+const TRIES: u32 = 10_000;
 /// _IOWR(0xFF, 11, 64 bytes): the size of the struct's first published form is part of the number.
 const PIDFD_GET_INFO: libc::c_ulong = 0xc000_0000 | (size_of::<Info>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
 
@@ -124,14 +137,24 @@ fn stolen(fd: RawFd) -> Reaped {
     if !is_dead(fd) {
         return Reaped::Running;
     }
-    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
-    // SAFETY: `info` has the size that the request number says.
-    let known = unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } == 0 && info.mask & PIDFD_INFO_EXIT != 0;
-    match info.exit_code {
-        _ if !known => Reaped::Unknown,
-        status if libc::WIFEXITED(status) => Reaped::Exit(Exit::Code(libc::WEXITSTATUS(status))),
-        status => Reaped::Exit(Exit::Signal(libc::WTERMSIG(status))),
+    // Readable is earlier than known: between the two the kernel takes the process apart, on whatever
+    // processor that is, and the descriptor still answers as for a living one.
+    for _ in 0..TRIES {
+        let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+        // SAFETY: `info` has the size that the request number says.
+        if unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } != 0 {
+            break;
+        }
+        if info.mask & PIDFD_INFO_EXIT != 0 {
+            let status = info.exit_code;
+            return Reaped::Exit(match libc::WIFEXITED(status) {
+                true => Exit::Code(libc::WEXITSTATUS(status)),
+                false => Exit::Signal(libc::WTERMSIG(status)),
+            });
+        }
+        std::thread::yield_now();
     }
+    Reaped::Unknown
 }
 
 /// Signals the process group that the unreaped child behind `pid` leads.

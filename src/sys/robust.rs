@@ -5,6 +5,7 @@
 //! treats the word named there like one on the list. No pointer of ours ever is in shared memory.
 //! (Kernel: Documentation/locking/robust-futex-ABI.rst, kernel/futex/core.c.)
 
+use super::own::own;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 
@@ -17,33 +18,33 @@ struct Head {
     pending: *mut libc::c_void,
 }
 
-/// What a thread knows of itself. Stale after a fork, hence the epoch.
+/// What a thread knows of itself. Stale after a fork, hence the member that its process was.
 #[derive(Clone, Copy)]
 struct Thread {
-    epoch: u32,
+    member: u64,
     id: u32,
     head: *mut Head,
 }
 
-/// Counts the forks of this process line; a child of a fork starts one higher.
-static EPOCH: AtomicU32 = AtomicU32::new(1);
+const UNKNOWN: Thread = Thread { member: 0, id: 0, head: std::ptr::null_mut() };
 
 thread_local! {
-    static THREAD: Cell<Thread> = const { Cell::new(Thread { epoch: 0, id: 0, head: std::ptr::null_mut() }) };
+    static THREAD: Cell<Thread> = const { Cell::new(UNKNOWN) };
 }
 
+/// No two processes of a line are the same member. What is no member (yet) asks the kernel each time.
 #[inline(always)]
 fn current() -> Thread {
     let thread = THREAD.get();
-    if thread.epoch == EPOCH.load(Ordering::Relaxed) { thread } else { refresh() }
+    if thread.member == own().member.load(Ordering::Relaxed) && thread.member != 0 { thread } else { refresh() }
 }
 
 #[cold]
 fn refresh() -> Thread {
-    let epoch = EPOCH.load(Ordering::Relaxed);
+    let member = own().member.load(Ordering::Relaxed);
     // SAFETY: gettid has no arguments and cannot fail.
     let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-    let thread = Thread { epoch, id, head: registered_head() };
+    let thread = Thread { member, id, head: registered_head() };
     THREAD.set(thread);
     thread
 }
@@ -69,11 +70,6 @@ fn registered_head() -> *mut Head {
 #[inline(always)]
 pub fn thread_id() -> u32 {
     current().id
-}
-
-/// To be called first in a child of a fork: ids and lists of threads are new there.
-pub fn forked() {
-    EPOCH.fetch_add(1, Ordering::Relaxed);
 }
 
 /// Names the lock word that the calling thread takes or holds.
@@ -116,7 +112,7 @@ pub fn own_list() {
         (*head).pending = std::ptr::null_mut();
         libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>());
     }
-    THREAD.set(Thread { epoch: 0, id: 0, head: std::ptr::null_mut() });
+    THREAD.set(UNKNOWN);
 }
 
 /// Takes a liveness word for as long as this process lives, if nobody alive has it; needs [`own_list`].

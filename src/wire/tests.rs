@@ -241,8 +241,8 @@ fn a_handle_cannot_hide_from_the_flag() {
 #[test]
 fn an_index_behind_the_end_is_not_found() {
     let bytes = encoded(&[Argument::Nil]);
-    assert!(matches!(argument(&bytes, 1), Err(Error::NotFound(_))));
-    assert!(matches!(argument(&bytes, usize::MAX), Err(Error::NotFound(_))));
+    assert!(matches!(argument(&bytes, 1), Err(Error::Invalid(_))));
+    assert!(matches!(argument(&bytes, usize::MAX), Err(Error::Invalid(_))));
 }
 
 #[test]

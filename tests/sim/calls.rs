@@ -60,10 +60,18 @@ pub fn wait(word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool)
 }
 
 pub fn wake(word: u32, count: u32) -> u32 {
-    step(Op::Wake, word);
+    step(if count == 1 { Op::WakeOne } else { Op::Wake }, word);
     fence();
     with(|machine| {
-        let woken = machine.wake(word, count, Wake::Look);
+        let picked = machine.current.map(|current| machine.processes[current].next.op);
+        let woken = match picked {
+            Some(Op::Choose(picked)) => {
+                let sleeper = machine.sleepers_of(word).nth(picked as usize).expect("one of them");
+                machine.rouse(sleeper, Wake::Look);
+                1
+            }
+            _ => machine.wake(word, count, Wake::Look),
+        };
         machine.learn(woken as u64);
         machine.log(machine.current, |machine| format!("wake     {}: {woken} woken", machine.word_name(word)));
         woken
@@ -76,6 +84,14 @@ pub fn name_pending(word: u32) {
         machine.learn(2);
         let Some(current) = machine.current else { return };
         machine.processes[current].pending = word;
+    });
+}
+
+/// The word is on the caller's robust list from here on.
+pub fn hold_for_life(word: u32) {
+    with(|machine| {
+        let current = machine.current.expect("called by a process");
+        machine.processes[current].held = word;
     });
 }
 

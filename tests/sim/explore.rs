@@ -314,6 +314,10 @@ impl Explorer {
                     (Status::Ready, Op::Choose(count)) => {
                         options.extend((0..count).map(|number| (Act::Pick(who, number), cost)));
                     }
+                    (Status::Ready, Op::WakeOne) if machine.sleepers_of(process.next.word).nth(1).is_some() => {
+                        let sleepers = machine.sleepers_of(process.next.word).count() as u8;
+                        options.extend((0..sleepers).map(|number| (Act::Pick(who, number), cost)));
+                    }
                     (Status::Ready, _) => options.push((Act::Run(who), cost)),
                     _ => {}
                 }
@@ -350,7 +354,8 @@ impl Explorer {
                     Status::Dead => (7, 0),
                     Status::Done => (8, 0),
                 };
-                let flags = kind | (process.doomed as u64) << 4 | (process.pending as u64) << 8;
+                let robust = (process.pending as u64) << 32 | process.held as u64;
+                let flags = mix(kind | (process.doomed as u64) << 4, robust);
                 key = mix(mix(mix(key, flags), process.history), detail);
                 for &(word, value) in &process.buffer {
                     key = mix(mix(key, word as u64 + 1), value);

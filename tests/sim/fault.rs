@@ -16,6 +16,9 @@ pub trait Fault: 'static {
     fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
         word.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed)
     }
+    fn exchange32(word: &SimWord32, current: u32, new: u32) -> Result<u32, u32> {
+        word.compare_exchange(current, new, Ordering::Relaxed, Ordering::Relaxed)
+    }
     fn add32(word: &SimWord32, value: u32) -> u32 {
         word.fetch_add(value, Ordering::Relaxed)
     }
@@ -49,8 +52,8 @@ impl<F: Fault> Word32 for FaultyWord32<F> {
     fn swap(&self, value: u32, order: Ordering) -> u32 {
         self.0.swap(value, order)
     }
-    fn compare_exchange(&self, current: u32, new: u32, success: Ordering, failure: Ordering) -> Result<u32, u32> {
-        self.0.compare_exchange(current, new, success, failure)
+    fn compare_exchange(&self, current: u32, new: u32, _: Ordering, _: Ordering) -> Result<u32, u32> {
+        F::exchange32(&self.0, current, new)
     }
     fn fetch_add(&self, value: u32, _: Ordering) -> u32 {
         F::add32(&self.0, value)
@@ -124,5 +127,11 @@ impl<F: Fault> Simulated for Faulty<F> {
     }
     fn word64(name: &str, initial: u64, show: fn(u64) -> String) -> FaultyWord64<F> {
         FaultyWord64(Sim::word64(name, initial, show), PhantomData)
+    }
+    fn pending32(word: &FaultyWord32<F>) {
+        Sim::pending32(&word.0);
+    }
+    fn hold32(word: &FaultyWord32<F>) {
+        Sim::hold32(&word.0);
     }
 }

@@ -26,6 +26,8 @@ pub enum Op {
     Name,
     Unname,
     Wait,
+    /// Of one sleeper; the explorer says which (the kernel goes by priority, then by age).
+    WakeOne,
     Wake,
     Choose(u8),
     Await,
@@ -80,6 +82,8 @@ pub struct Process {
     pub doomed: bool,
     /// Named in the robust list.
     pub pending: u32,
+    /// On the robust list proper, for as long as it lives.
+    pub held: u32,
     pub next: Access,
     /// Everything that it has read so far, as a hash: with it, its local state.
     pub history: u64,
@@ -124,6 +128,15 @@ pub struct Machine {
     pub used: Used,
     pub violation: Option<String>,
     pub trace: Option<Vec<String>>,
+}
+
+impl Process {
+    /// Dead once the kernel has looked at all that the process had named.
+    fn leave(&mut self) {
+        if self.status == Status::Exiting && self.pending == NOTHING && self.held == NOTHING {
+            self.status = Status::Dead;
+        }
+    }
 }
 
 thread_local! {
@@ -179,6 +192,7 @@ impl Machine {
             mortal,
             doomed: false,
             pending: NOTHING,
+            held: NOTHING,
             next: begin,
             history: mix(role as u64 + 1, argument),
             position: 0,
@@ -199,7 +213,11 @@ impl Machine {
         }
         let name = who.map_or("setup".into(), |who| format!("{}#{}", self.processes[who].name, who + 1));
         let line = format!("  {name:<12} {}", line(self));
-        self.trace.as_mut().expect("checked above").push(line);
+        // (A spinning process says the same over and over.)
+        let trace = self.trace.as_mut().expect("checked above");
+        if trace.last() != Some(&line) {
+            trace.push(line);
+        }
     }
 
     pub fn word_name(&self, word: u32) -> &str {
@@ -284,21 +302,16 @@ impl Machine {
 
     /// Wakes up to `count` sleepers of `word`, longest first.
     pub fn wake(&mut self, word: u32, count: u32, why: Wake) -> u32 {
-        let mut woken = 0;
-        let mut at = 0;
-        while at < self.sleepers.len() && woken < count {
-            let sleeper = self.sleepers[at];
-            let Status::Asleep { word: one, alarm: two, .. } = self.processes[sleeper].status else {
-                unreachable!("a sleeper is asleep")
-            };
-            if one == word || two == word {
-                self.rouse(sleeper, why);
-                woken += 1;
-            } else {
-                at += 1;
-            }
-        }
-        woken
+        let chosen: Vec<_> = self.sleepers_of(word).take(count as usize).collect();
+        chosen.iter().for_each(|&sleeper| self.rouse(sleeper, why));
+        chosen.len() as u32
+    }
+
+    /// Who sleeps on a word, longest first.
+    pub fn sleepers_of(&self, word: u32) -> impl Iterator<Item = usize> + '_ {
+        let on =
+            move |status| matches!(status, Status::Asleep { word: one, alarm: two, .. } if one == word || two == word);
+        self.sleepers.iter().copied().filter(move |&sleeper| on(self.processes[sleeper].status))
     }
 
     /// Ends one sleep.
@@ -331,7 +344,8 @@ impl Machine {
         self.drain(victim);
         self.sleepers.retain(|&other| other != victim);
         let process = &mut self.processes[victim];
-        process.status = if process.pending == NOTHING { Status::Dead } else { Status::Exiting };
+        process.status = Status::Exiting;
+        process.leave();
         process.history = 0;
     }
 
@@ -343,27 +357,32 @@ impl Machine {
         let status = self.processes[victim].status;
         let next = match status {
             Status::Exiting => {
-                let word = std::mem::replace(&mut self.processes[victim].pending, NOTHING);
+                let process = &mut self.processes[victim];
+                // The list first, then what is pending.
+                let listed = process.held != NOTHING;
+                let named = if listed { &mut process.held } else { &mut process.pending };
+                let word = std::mem::replace(named, NOTHING);
                 let old = self.values[word as usize];
                 let (new, wake) = match old & OWNER {
                     owner if owner == victim as u64 + 1 => ((old & !OWNER) | DIED, old & WAITERS != 0),
-                    owner => (old, owner == 0),
+                    owner => (old, owner == 0 && !listed),
                 };
                 self.write(word, new);
                 self.log(Some(victim), |machine| {
                     let (old, new) = (machine.show(word, old), machine.show(word, new));
                     format!("(kernel) {}: {old} -> {new}", machine.word_name(word))
                 });
-                if wake { Status::ExitWaking { word } } else { Status::Dead }
+                if wake { Status::ExitWaking { word } } else { Status::Exiting }
             }
             Status::ExitWaking { word } => {
                 let woken = self.wake(word, 1, Wake::Look);
                 self.log(Some(victim), |_| format!("(kernel) wakes {woken}"));
-                Status::Dead
+                Status::Exiting
             }
             other => other,
         };
         self.processes[victim].status = next;
+        self.processes[victim].leave();
     }
 
     pub fn fall_asleep(&mut self, word: u32, expected: u32, alarm: Option<(u32, u32)>, deadline: bool) -> bool {

@@ -4,6 +4,7 @@
 //! CAROM_SIM_SECONDS: how long in all (about 25 without). CAROM_SIM_SEED: of the random schedules.
 //! CAROM_SIM_TRACE: show the schedules that catch the seeded bugs too.
 
+mod bell;
 mod calls;
 mod explore;
 mod fault;
@@ -14,6 +15,7 @@ mod pool;
 mod pool_tests;
 mod report;
 mod runner;
+mod sentry;
 mod user_lock;
 
 /// Where random schedules begin.

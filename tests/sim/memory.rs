@@ -17,6 +17,10 @@ pub struct SimWord64(u64);
 pub trait Simulated: Memory {
     fn word32(name: &str, initial: u32) -> Self::W32;
     fn word64(name: &str, initial: u64, show: fn(u64) -> String) -> Self::W64;
+    /// `pending_set` of a 32-bit word.
+    fn pending32(word: &Self::W32);
+    /// Puts a word that the caller owns on its robust list, until it dies.
+    fn hold32(word: &Self::W32);
 }
 
 impl Simulated for Sim {
@@ -26,6 +30,12 @@ impl Simulated for Sim {
     }
     fn word64(name: &str, initial: u64, show: fn(u64) -> String) -> SimWord64 {
         SimWord64(with(|machine| machine.new_word(name.into(), initial, show)) as u64)
+    }
+    fn pending32(word: &SimWord32) {
+        calls::name_pending(word.place());
+    }
+    fn hold32(word: &SimWord32) {
+        calls::hold_for_life(word.place());
     }
 }
 

@@ -104,7 +104,7 @@ impl<M: Simulated> Pool<M> {
         }
     }
 
-    /// The host may take the last task back.
+    /// The host may take the last task but one back.
     pub fn with_revoke(mut self) -> Self {
         self.revokes = true;
         self
@@ -120,7 +120,7 @@ impl<M: Simulated> Pool<M> {
                 let task = self.slots[slot].assign(0);
                 self.work.ring();
                 assigned += 1;
-                if self.revokes && assigned == self.plan.len() && choose(2) == 1 {
+                if self.revokes && assigned + 1 == self.plan.len() && choose(2) == 1 {
                     let _ = self.slots[slot].revoke(task);
                 }
             }

@@ -14,35 +14,35 @@ use std::time::Duration;
 
 #[test]
 fn lane_three_tasks() {
-    holds("lane, 3 tasks, 2 kills", limits(2, 0, 450_000), || {
+    holds("lane, 3 tasks, 2 kills", limits(2, 0, 400_000), || {
         Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, Wrong::default())
     });
 }
 
 #[test]
 fn lane_revoke() {
-    holds("lane, 2 tasks, revoke, 2 kills", limits(2, 0, 450_000), || {
+    holds("lane, 3 tasks, revoke, 2 kills", limits(2, 0, 400_000), || {
         Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, Wrong::default()).with_revoke()
     });
 }
 
 #[test]
 fn lane_chunks() {
-    holds("lane, 2 chunks of 2 items, 2 kills", limits(2, 0, 450_000), || {
+    holds("lane, 2 chunks of 2 items, 2 kills", limits(2, 0, 400_000), || {
         Pool::<Sim>::new(&[CHUNK, CHUNK], false, Wrong::default())
     });
 }
 
 #[test]
 fn lane_time_limit() {
-    holds("lane, 3 tasks, time limits, 1 kill", limits(1, 2, 450_000), || {
+    holds("lane, 3 tasks, time limits, 1 kill", limits(1, 2, 400_000), || {
         Pool::<Sim>::new(&[SHORT, CHUNK, SHORT], true, Wrong::default())
     });
 }
 
 #[test]
 fn lane_endless_task() {
-    holds("lane, endless task, time limits, 2 kills", limits(2, 1, 450_000), || {
+    holds("lane, endless task, time limits, 2 kills", limits(2, 1, 400_000), || {
         Pool::<Sim>::new(&[ENDLESS, SHORT], true, Wrong::default())
     });
 }
@@ -136,7 +136,7 @@ fn bug_begins_anywhere() {
 /// The store buffers of x86-64 make the bell's fences matter.
 #[test]
 fn lane_store_buffers() {
-    let limits = Limits { buffered: true, ..limits(1, 0, 500_000) };
+    let limits = Limits { buffered: true, ..limits(1, 0, 400_000) };
     holds("lane, 2 tasks, store buffers, 1 kill", limits, || {
         Pool::<Sim>::new(&[SHORT, SHORT], false, Wrong::default())
     });

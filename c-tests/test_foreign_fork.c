@@ -1,0 +1,399 @@
+/* Children that carom did not make: they are told so, until they attach. */
+#include "support.h"
+
+struct shared {
+    flag go, up, held;
+    _Atomic int32_t pid;
+};
+static struct shared *shared;
+static carom_lock *lock, *recursive;
+static carom_value *value;
+static carom_process *process;
+
+static int32_t waits(carom_call *call) {
+    (void)call;
+    flag_add(&shared->up, 1);
+    flag_await(&shared->go, 1);
+    return 17;
+}
+
+static int32_t returns_18(carom_call *call) {
+    (void)call;
+    return 18;
+}
+
+/* What every call of a stranger says. */
+static void is_a_stranger(void) {
+    carom_lock *a_lock = (carom_lock *)&a_lock;
+    carom_value *a_value = (carom_value *)&a_value;
+    carom_process *a_process = (carom_process *)&a_process, *children[2] = {NULL, NULL};
+    int32_t number = 4711, other = 4711;
+    const char *name = "poison";
+
+    CHECK_STATUS(carom_lock_new(NULL, &a_lock), CAROM_EFORKED);
+    CHECK(a_lock == NULL);
+    CHECK(strstr(carom_error_message(), "carom_attach") != NULL); /* it says what to do */
+    a_lock = (carom_lock *)&a_lock;
+    CHECK_STATUS(carom_rlock_new(NULL, &a_lock), CAROM_EFORKED);
+    CHECK(a_lock == NULL);
+    CHECK_STATUS(carom_lock_acquire(lock, 0), CAROM_EFORKED);
+    CHECK_STATUS(carom_lock_acquire(lock, CAROM_FOREVER), CAROM_EFORKED);
+    CHECK_STATUS(carom_lock_recover(lock, 0), CAROM_EFORKED);
+    CHECK_STATUS(carom_lock_release(lock), CAROM_EFORKED);
+    CHECK_EQ(carom_lock_locked(lock), CAROM_EFORKED);
+    CHECK_STATUS(carom_lock_acquire(recursive, 0), CAROM_EFORKED);
+
+    CHECK_STATUS(carom_value_new(CAROM_I64, NULL, 8, NULL, &a_value), CAROM_EFORKED);
+    CHECK(a_value == NULL);
+    CHECK(carom_value_data(value) == NULL);
+    CHECK_EQ(carom_value_size(value), CAROM_EFORKED);
+    CHECK_EQ(carom_value_type(value), CAROM_EFORKED);
+    CHECK_STATUS(carom_value_lock(value, 0), CAROM_EFORKED);
+    CHECK_STATUS(carom_value_recover(value, 0), CAROM_EFORKED);
+    CHECK_STATUS(carom_value_unlock(value), CAROM_EFORKED);
+    CHECK_STATUS(carom_value_get_lock(value, &a_lock), CAROM_EFORKED);
+    CHECK(a_lock == NULL);
+
+    CHECK_STATUS(carom_process_start(returns_18, NULL, 0, NULL, &a_process), CAROM_EFORKED);
+    CHECK(a_process == NULL);
+    CHECK_STATUS(carom_process_join(process, 0), CAROM_EFORKED);
+    CHECK_EQ(carom_process_is_alive(process), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_exitcode(process, &number), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_terminate(process), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_kill(process), CAROM_EFORKED);
+    CHECK_EQ(carom_process_pid(process), CAROM_EFORKED);
+    CHECK_STR_EQ(carom_process_name(process), "");
+    CHECK_EQ(carom_process_daemon(process), CAROM_EFORKED);
+    CHECK_EQ(carom_process_fd(process), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_current(&number, &name), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_parent(&number, &other), CAROM_EFORKED);
+    CHECK_EQ(carom_process_children(children, 2), CAROM_EFORKED);
+    CHECK(children[0] == NULL);
+    CHECK_STATUS(carom_shutdown(0), CAROM_EFORKED);
+    CHECK_EQ(number, 4711);
+    CHECK_EQ(other, 4711);
+    CHECK_STR_EQ(name, "poison");
+
+    /* Handles that were bad before are no better now, but that it was forked comes first. */
+    CHECK_STATUS(carom_lock_acquire(NULL, 0), CAROM_EFORKED);
+    CHECK_STATUS(carom_process_join(NULL, 0), CAROM_EFORKED);
+    CHECK_EQ(carom_value_size((carom_value *)lock), CAROM_EFORKED);
+
+    /* What needs no family works. */
+    CHECK_STR_EQ(carom_version(), CAROM_VERSION);
+    CHECK_STR_EQ(carom_status_name(CAROM_EFORKED), "CAROM_EFORKED");
+    CHECK(carom_cpu_count() >= 1);
+    carom_error error = {.size = sizeof error};
+    CHECK_OK(carom_last_error(&error));
+    CHECK_EQ(error.status, CAROM_EFORKED);
+}
+
+static void make_all(void) {
+    int64_t initial = 99;
+    CHECK_OK(carom_lock_new(NULL, &lock));
+    CHECK_OK(carom_rlock_new(NULL, &recursive));
+    CHECK_OK(carom_value_new(CAROM_I64, &initial, sizeof initial, NULL, &value));
+    CHECK_OK(carom_process_start(waits, NULL, 0, NULL, &process));
+    flag_await(&shared->up, 1);
+}
+
+static void free_all(void) {
+    flag_add(&shared->go, 1);
+    CHECK_EQ(ended(process), 17);
+    carom_value_free(value);
+    carom_lock_free(recursive);
+    carom_lock_free(lock);
+}
+
+static void strangers(void) {
+    make_all();
+    CHECK_OK(carom_lock_acquire(lock, 0));
+    pid_t pid = fork();
+    if (pid == 0) {
+        is_a_stranger();
+        is_a_stranger(); /* nothing that was refused has changed anything */
+        carom_lock_free(lock);
+        carom_lock_free(lock);
+        carom_lock_free(recursive);
+        carom_value_free(value);
+        carom_process_free(process);
+        carom_lock_free(NULL);
+        _exit(3);
+    }
+    CHECK_EQ(wait_for(pid), 3);
+    /* Nothing of that has reached anybody else. */
+    CHECK_EQ(carom_lock_locked(lock), 1);
+    CHECK_OK(carom_lock_release(lock));
+    CHECK_EQ(*(int64_t *)carom_value_data(value), 99);
+    CHECK_OK(carom_value_lock(value, 0));
+    CHECK_OK(carom_value_unlock(value));
+    CHECK_OK(carom_lock_acquire(recursive, 0));
+    CHECK_OK(carom_lock_release(recursive));
+    CHECK_EQ(carom_process_is_alive(process), 1);
+    free_all();
+}
+
+/* A grandchild of a stranger is one too, and so is a child of vfork's better brother. */
+static void strangers_of_strangers(void) {
+    make_all();
+    pid_t pid = fork();
+    if (pid == 0) {
+        pid_t inner = fork();
+        if (inner == 0) {
+            is_a_stranger();
+            CHECK_OK(carom_attach());
+            CHECK_OK(carom_lock_acquire(lock, 0));
+            CHECK_OK(carom_lock_release(lock));
+            _exit(4);
+        }
+        CHECK_EQ(wait_for(inner), 4);
+        is_a_stranger(); /* that its child attached changes nothing here */
+        _exit(5);
+    }
+    CHECK_EQ(wait_for(pid), 5);
+    free_all();
+}
+
+static void exits_as_it_likes(void) {
+    make_all();
+    pid_t pid = fork();
+    if (pid == 0) exit(6);
+    CHECK_EQ(wait_for(pid), 6);
+    CHECK_EQ(carom_process_is_alive(process), 1);
+    free_all();
+}
+
+static void attaches(void) {
+    make_all();
+    CHECK_OK(carom_lock_acquire(recursive, 0));
+    CHECK_OK(carom_attach()); /* nothing to do */
+    pid_t pid = fork();
+    if (pid == 0) {
+        int32_t number = 0;
+        const char *name = NULL;
+        CHECK_OK(carom_attach());
+        CHECK_OK(carom_attach());
+        CHECK_OK(carom_process_current(&number, &name));
+        CHECK_EQ(number, getpid());
+        /* What was inherited works. */
+        CHECK_OK(carom_lock_acquire(lock, 0));
+        CHECK_OK(carom_lock_release(lock));
+        CHECK_OK(carom_value_lock(value, 0));
+        *(int64_t *)carom_value_data(value) += 1;
+        CHECK_OK(carom_value_unlock(value));
+        /* The holder is the parent, although it was this thread. */
+        CHECK_STATUS(carom_lock_acquire(recursive, 0), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_lock_release(recursive), CAROM_EPERM);
+        /* A process of the parent's is not its own. */
+        CHECK_STATUS(carom_process_join(process, 0), CAROM_EPERM);
+        CHECK_EQ(carom_process_children(NULL, 0), 0);
+        /* It can start some itself. */
+        CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
+        carom_lock *own = NULL;
+        CHECK_OK(carom_lock_new(NULL, &own));
+        CHECK_OK(carom_lock_acquire(own, 0));
+        CHECK_OK(carom_lock_release(own));
+        carom_lock_free(own);
+        carom_lock_free(lock);
+        carom_value_free(value);
+        carom_process_free(process);
+        CHECK_OK(carom_shutdown(PATIENCE_MS));
+        _exit(7);
+    }
+    CHECK_EQ(wait_for(pid), 7);
+    CHECK_EQ(*(int64_t *)carom_value_data(value), 100);
+    CHECK_OK(carom_lock_release(recursive));
+    CHECK_OK(carom_lock_acquire(lock, 0));
+    CHECK_OK(carom_lock_release(lock));
+    free_all();
+}
+
+/* Objects of an attached process are shared with those that it starts. */
+static int32_t acquires_own(carom_call *call) {
+    carom_lock *own = NULL;
+    CHECK_OK(carom_call_lock(call, 0, &own));
+    CHECK_STATUS(carom_lock_acquire(own, 0), CAROM_ETIMEDOUT);
+    CHECK_OK(carom_lock_release(own));
+    return 8;
+}
+
+static void shares_what_it_makes(void) {
+    make_all();
+    pid_t pid = fork();
+    if (pid == 0) {
+        carom_lock *own = NULL;
+        CHECK_OK(carom_attach());
+        CHECK_OK(carom_lock_new(NULL, &own));
+        CHECK_OK(carom_lock_acquire(own, 0));
+        carom_argument argument = CAROM_HANDLE(own);
+        CHECK_EQ(outcome_of(acquires_own, &argument, 1), 8);
+        CHECK_EQ(carom_lock_locked(own), 0);
+        _exit(9);
+    }
+    CHECK_EQ(wait_for(pid), 9);
+    free_all();
+}
+
+/* The death of an attached holder is noticed as that of any other; by a waiter, and by somebody who comes later. */
+static void dies_holding(int waiting) {
+    make_all();
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(carom_attach());
+        CHECK_OK(carom_lock_acquire(lock, 0));
+        CHECK_OK(carom_value_lock(value, 0));
+        flag_add(&shared->held, 1);
+        if (waiting) asleep_in_(__FILE__, __LINE__, getppid(), getppid(), SYS_futex, SYS_futex_waitv);
+        kill(getpid(), SIGKILL);
+    }
+    flag_await(&shared->held, 1);
+    if (!waiting) CHECK_EQ(wait_for(pid), -SIGKILL);
+    CHECK_STATUS(carom_lock_acquire(lock, CAROM_FOREVER), CAROM_EOWNERDEAD);
+    CHECK_STATUS(carom_value_lock(value, CAROM_FOREVER), CAROM_EOWNERDEAD);
+    if (waiting) CHECK_EQ(wait_for(pid), -SIGKILL);
+    CHECK_OK(carom_lock_recover(lock, 0));
+    CHECK_OK(carom_lock_release(lock));
+    CHECK_OK(carom_value_recover(value, 0));
+    CHECK_OK(carom_value_unlock(value));
+    free_all();
+}
+static void dies_holding_while_others_wait(void) { dies_holding(1); }
+static void dies_holding_before_others_come(void) { dies_holding(0); }
+
+/* And it hears of others' deaths. */
+static void hears_of_deaths(void) {
+    make_all();
+    CHECK_OK(carom_lock_acquire(lock, 0));
+    pid_t pid = fork();
+    if (pid == 0) {
+        pid_t inner = fork();
+        CHECK_OK(carom_attach());
+        if (inner == 0) {
+            CHECK_OK(carom_value_lock(value, 0));
+            flag_add(&shared->held, 1);
+            for (;;) pause();
+        }
+        flag_await(&shared->held, 1);
+        kill(inner, SIGKILL);
+        CHECK_STATUS(carom_value_lock(value, CAROM_FOREVER), CAROM_EOWNERDEAD);
+        CHECK_EQ(wait_for(inner), -SIGKILL);
+        CHECK_OK(carom_value_recover(value, 0));
+        CHECK_OK(carom_value_unlock(value));
+        _exit(10);
+    }
+    CHECK_EQ(wait_for(pid), 10);
+    CHECK_OK(carom_lock_release(lock));
+    free_all();
+}
+
+/* A fork in a family of one, with nothing but an object in it, and no keeper yet. */
+static void no_keeper_yet(void) {
+    CHECK_OK(carom_lock_new(NULL, &lock));
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_STATUS(carom_lock_acquire(lock, 0), CAROM_EFORKED);
+        CHECK_OK(carom_attach());
+        CHECK_OK(carom_lock_acquire(lock, 0));
+        kill(getpid(), SIGKILL);
+    }
+    CHECK_EQ(wait_for(pid), -SIGKILL);
+    CHECK_STATUS(carom_lock_acquire(lock, CAROM_FOREVER), CAROM_EOWNERDEAD);
+    CHECK_OK(carom_lock_recover(lock, 0));
+    CHECK_OK(carom_lock_release(lock));
+    carom_lock_free(lock);
+}
+
+/* A fork before the first call: two families, that know nothing of each other. */
+static void before_any_call(void) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(carom_lock_new(NULL, &lock));
+        CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
+        carom_lock_free(lock);
+        _exit(11);
+    }
+    CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
+    CHECK_EQ(wait_for(pid), 11);
+}
+
+/* A task forks: its child has the call in its memory, but it is not its call. */
+static int32_t forks(carom_call *call) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        int64_t number = 4711;
+        carom_argument argument;
+        carom_lock *none = (carom_lock *)&none;
+        memset(&argument, 0xa5, sizeof argument);
+        CHECK_EQ(carom_call_count(call), CAROM_EFORKED);
+        CHECK_STATUS(carom_call_read(call, 0, &number, sizeof number), CAROM_EFORKED);
+        CHECK_EQ(number, 4711);
+        CHECK_STATUS(carom_call_argument(call, 0, &argument), CAROM_EFORKED);
+        CHECK_STATUS(carom_call_lock(call, 1, &none), CAROM_EFORKED);
+        CHECK(none == NULL);
+        CHECK_STATUS(carom_call_reply(call, "x", 1), CAROM_EFORKED);
+        CHECK_STATUS(carom_handle_keep(call, lock), CAROM_EFORKED);
+        _exit(12);
+    }
+    CHECK_EQ(wait_for(pid), 12);
+    return 13;
+}
+
+static void a_task_forks(void) {
+    CHECK_OK(carom_lock_new(NULL, &lock));
+    carom_argument arguments[] = {CAROM_INTEGER(1), CAROM_HANDLE(lock)};
+    CHECK_EQ(outcome_of(forks, arguments, 2), 13);
+    carom_lock_free(lock);
+}
+
+static void *starts_and_locks(void *stop) {
+    while (!atomic_load((_Atomic int *)stop)) {
+        CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
+        CHECK_OK(carom_value_lock(value, CAROM_FOREVER));
+        CHECK_OK(carom_value_unlock(value));
+    }
+    return NULL;
+}
+
+/* A program with busy threads forks at whatever moment. */
+static void among_busy_threads(void) {
+    static _Atomic int stop;
+    pthread_t threads[2];
+    make_all();
+    for (int i = 0; i < 2; i++) CHECK_EQ(pthread_create(&threads[i], NULL, starts_and_locks, (void *)&stop), 0);
+    for (int i = 0; i < 60; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            CHECK_STATUS(carom_lock_acquire(lock, 0), CAROM_EFORKED);
+            CHECK_OK(carom_attach());
+            CHECK_OK(carom_lock_acquire(lock, PATIENCE_MS));
+            CHECK_OK(carom_lock_release(lock));
+            carom_value *own = NULL;
+            CHECK_OK(carom_value_new(CAROM_RAW, NULL, 1000, NULL, &own));
+            carom_value_free(own);
+            CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
+            _exit(14);
+        }
+        CHECK_EQ(wait_for(pid), 14);
+    }
+    atomic_store(&stop, 1);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    free_all();
+}
+
+#define RUN(body) (shared = share(sizeof *shared), CASE(body))
+
+int main(void) {
+    RUN(strangers);
+    RUN(strangers_of_strangers);
+    RUN(exits_as_it_likes);
+    RUN(attaches);
+    RUN(shares_what_it_makes);
+    RUN(dies_holding_while_others_wait);
+    RUN(dies_holding_before_others_come);
+    RUN(hears_of_deaths);
+    RUN(no_keeper_yet);
+    RUN(before_any_call);
+    RUN(a_task_forks);
+    RUN(among_busy_threads);
+    return 0;
+}

@@ -1,0 +1,128 @@
+//! Where threads of many processes wait for a condition of their own: under semaphores, conditions,
+//! events and barriers.
+//!
+//! ```text
+//! bit 63      48 47      32 31            0
+//!    | epoch    | waiters  | sequence      |
+//! ```
+//! - `sequence`: raised by each notification; what sleepers compare.
+//! - `waiters`: threads between [`WaitWord::prepare`] and the end of their wait. Killed ones stay counted
+//!   until the next repair, at the price of needless wakes. A full count stays full until then.
+//! - `epoch`: raised by each repair, which forgets all counts; who counted himself before does not take
+//!   himself off again.
+//!
+//! Whoever waits prepares, looks at his condition, then sleeps; whoever makes a condition true changes it,
+//! then notifies. A fence on both sides: one of the two sees the other. A notifier that dies in between
+//! leaves the waiters counted, and the repair of its death wakes them ([`WaitWord::broadcast`]).
+
+use super::memory::{Deadline, Memory, Wake, Word64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+const SEQUENCE: u64 = 0xffff_ffff;
+const COUNT_ONE: u64 = 1 << 32;
+const COUNT: u64 = 0xffff << 32;
+const EPOCH_ONE: u64 = 1 << 48;
+
+/// A place to wait in shared memory; any bits are valid.
+#[repr(transparent)]
+pub struct WaitWord<M: Memory> {
+    word: M::W64,
+}
+
+/// A waiter's count, and what it had seen when it was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "look at the condition, then sleep; leave at the end"]
+pub struct Ticket {
+    sequence: u32,
+    epoch: u16,
+}
+
+fn next_sequence(word: u64) -> u64 {
+    (word & !SEQUENCE) | (word.wrapping_add(1) & SEQUENCE)
+}
+
+impl<M: Memory> WaitWord<M> {
+    /// Wraps a word.
+    pub const fn from_word(word: M::W64) -> Self {
+        WaitWord { word }
+    }
+
+    /// Counts the caller. After this it looks at its condition; what it does not find then will notify.
+    pub fn prepare(&self) -> Ticket {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let counted = if seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
+            match self.word.compare_exchange(seen, counted, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        M::fence();
+        Ticket { sequence: seen as u32, epoch: (seen >> 48) as u16 }
+    }
+
+    /// Sleeps until somebody has notified since the ticket was drawn (or the alarm, or the deadline, or
+    /// for nothing).
+    pub fn sleep(&self, ticket: Ticket, alarm: Option<(&M::W32, u32)>, deadline: Deadline) -> Wake {
+        M::wait64(&self.word, ticket.sequence, alarm, deadline)
+    }
+
+    /// Whether somebody has notified since the ticket was drawn.
+    pub fn is_notified(&self, ticket: Ticket) -> bool {
+        self.word.load(Acquire) as u32 != ticket.sequence
+    }
+
+    /// The end of a wait, however it ended.
+    pub fn leave(&self, ticket: Ticket) {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let exact = (seen >> 48) as u16 == ticket.epoch && seen & COUNT > 0 && seen & COUNT != COUNT;
+            if !exact {
+                return;
+            }
+            match self.word.compare_exchange(seen, seen - COUNT_ONE, AcqRel, Relaxed) {
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Wakes up to `count` of those who wait, after the condition was changed. No system call, and no
+    /// store, while nobody waits.
+    pub fn notify(&self, count: u32) {
+        M::fence();
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            if seen & COUNT == 0 {
+                return;
+            }
+            match self.word.compare_exchange(seen, next_sequence(seen), AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        M::wake64(&self.word, count);
+    }
+
+    /// How many may wait.
+    pub fn waiters(&self) -> u32 {
+        ((self.word.load(Acquire) & COUNT) >> 32) as u32
+    }
+
+    /// The repair of a death, or the end of the object: everybody wakes and looks again, and all counts are
+    /// forgotten. `force`: an earlier repairer may have died between its store and its wake.
+    pub fn broadcast(&self, force: bool) {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            if seen & COUNT == 0 && !force {
+                return;
+            }
+            let fresh = next_sequence(seen & !COUNT).wrapping_add(EPOCH_ONE);
+            match self.word.compare_exchange(seen, fresh, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
+        M::wake64(&self.word, u32::MAX);
+    }
+}
