@@ -86,7 +86,7 @@ impl Children {
     fn reap_finished(&self) {
         let list = self.list();
         // One question for all of them; where it says nothing, each is asked.
-        if list.is_empty() || list.len() > 1 && !pidfd::any_child_ended() {
+        if list.is_empty() || list.len() > 1 && !descriptor::any_readable(list.iter().map(|child| child.fd())) {
             return;
         }
         let copy = list.clone();
