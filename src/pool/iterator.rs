@@ -34,6 +34,9 @@ impl Unordered {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
         pool.own()?;
+        if pool.with_desk(|desk| desk.is_closed()) {
+            return Err(Error::Closed("the pool takes no more tasks"));
+        }
         let function = pool.function(address)?;
         let limit_ns = pool.limit(&options);
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
