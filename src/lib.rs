@@ -14,6 +14,8 @@ pub mod lock;
 pub mod log;
 pub mod pool;
 pub mod process;
+pub mod shareable_list;
+pub mod shared_memory;
 pub mod shm;
 pub mod sync;
 pub mod sys;
