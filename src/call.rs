@@ -72,10 +72,14 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry =
-            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        let entry = own()
+            .calls
+            .iter()
+            .find(free)
+            .ok_or_else(|| Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }
@@ -135,6 +139,7 @@ impl Call {
     }
 
     /// Runs `steps`, in which [`Call::run`] may be used; the call is known as running meanwhile.
+    #[inline(always)]
     pub fn enter<T>(&mut self, steps: impl FnOnce(&mut Call) -> T) -> Result<T> {
         let running = Running::enter(self as *const Call as u64)?;
         let result = steps(self);
@@ -245,7 +250,8 @@ impl Call {
             (None, Output::Nowhere) => len,
             (None, _) => return Err(Error::NotPermitted("nothing is reserved for the reply")),
         };
-        if len > room {
+        let exact = matches!(self.output, Output::Exact(place) if place.len() != len);
+        if len > room || exact {
             return Err(Error::MessageSize { needed: len, capacity: room });
         }
         self.replied = Some(len);

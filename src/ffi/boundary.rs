@@ -177,3 +177,12 @@ pub fn text<'a>(text: *const c_char) -> Result<Option<&'a str>> {
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map(Some).map_err(|_| Error::invalid("a text is not UTF-8"))
 }
+
+/// A text of the caller's, whatever its bytes are, for people to read; "" for NULL.
+pub fn lossy_text<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
+    if text.is_null() {
+        return "".into();
+    }
+    // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+}

@@ -392,10 +392,10 @@ fn callback_source(items: &carom_items) -> Source {
         match unsafe { source(context.0, arguments.as_mut_ptr(), MOST_ARGUMENTS) } {
             0 => Ok(None),
             count @ 1..=64 => encode(arguments.as_ptr(), count as usize).map(Some),
-            status if (-4095..0).contains(&status) => {
-                Err(Error::Os { call: "the source of the items", errno: -status as i32 })
+            status => {
+                let nonsense = || Error::invalid("the source of the items returned nonsense");
+                Err(Error::of_source(status).unwrap_or_else(nonsense))
             }
-            _ => Err(Error::invalid("the source of the items returned nonsense")),
         }
     })
 }
@@ -506,5 +506,9 @@ pub extern "C" fn carom_pool_join(pool: *mut carom_pool, timeout_ms: i64) -> car
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_free(pool: *mut carom_pool) {
+    // Not only by its last user: those who wait in it must hear of it.
+    if let Ok(pool) = pool_of(pool) {
+        pool.pool.end();
+    }
     handle::free_object::<Hold, _>(pool, family::current().ok().map(|family| family.me));
 }

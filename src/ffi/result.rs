@@ -11,7 +11,7 @@ use crate::pool::job::{Job, JobId, Verdict};
 use crate::sys::clock::deadline_after_ms;
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_void};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// What becomes of one task. Opaque.
 #[allow(non_camel_case_types)]
@@ -84,7 +84,8 @@ unsafe impl Sized_ for carom_verdict {
 
 /// What a handle of a result names.
 pub(super) struct Handle {
-    pool: Arc<Pool>,
+    /// Gone once the pool is freed; every job is settled by then.
+    pool: Weak<Pool>,
     job: Arc<Job>,
     message: OnceLock<CString>,
 }
@@ -95,7 +96,23 @@ impl Object for Handle {
 
 pub(super) fn make(pool: Arc<Pool>, job: Arc<Job>) -> Result<*mut carom_result> {
     let me = pool.family().me;
-    handle::of_object(Handle { pool, job, message: OnceLock::new() }, me)
+    handle::of_object(Handle { pool: Arc::downgrade(&pool), job, message: OnceLock::new() }, me)
+}
+
+impl Handle {
+    fn wait(&self, timeout_ms: i64) -> Result<()> {
+        if self.job.outcome().is_some() {
+            return Ok(());
+        }
+        match self.pool.upgrade() {
+            Some(pool) => pool.wait_for(&self.job, deadline_after_ms(timeout_ms)),
+            None => self.job.settled().map(|_| ()),
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.job.outcome().is_some() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(&self.job))
+    }
 }
 
 fn result_of(result: *mut carom_result) -> Result<Use<Handle>> {
@@ -157,7 +174,7 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
 pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
-        result.pool.wait_for(&result.job, deadline_after_ms(timeout_ms))
+        result.wait(timeout_ms)
     })
 }
 
@@ -168,7 +185,7 @@ pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) 
 pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        Ok(result.pool.is_settled(&result.job) as i32)
+        Ok(result.is_settled() as i32)
     })
 }
 
@@ -179,7 +196,7 @@ pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
 pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        result.pool.is_settled(&result.job);
+        result.is_settled();
         Ok(result.job.settled()?.verdict.status.is_ok() as i32)
     })
 }
@@ -199,7 +216,7 @@ pub extern "C" fn carom_result_get(
     boundary::status(|| {
         let result = result_of(result)?;
         boundary::bytes_mut(data, capacity)?;
-        result.pool.wait_for(&result.job, deadline_after_ms(timeout_ms))?;
+        result.wait(timeout_ms)?;
         copy_reply(&result.job, data, capacity, len)
     })
 }
@@ -223,7 +240,7 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
 pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut carom_verdict) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
-        result.pool.is_settled(&result.job);
+        result.is_settled();
         let outcome = result.job.settled()?;
         let message = result.message.get_or_init(|| c_message(&outcome.verdict));
         options::write(verdict, shown(&outcome.verdict, result.job.id, message.as_ptr()))

@@ -12,8 +12,11 @@ use crate::shm::heap::Heap;
 use crate::shm::lane::{State, Task};
 use crate::shm::plan::{INLINE, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
 use crate::shm::region::Region;
+use crate::sys::descriptor;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
 use std::sync::{Arc, Mutex};
 
 /// Where settled jobs of an iterator wait for it.
@@ -146,11 +149,15 @@ pub struct Desk {
     cancelled: bool,
     left: bool,
     out: usize,
+    /// Wakes the template.
+    doorbell: RawFd,
+    /// A shorter time limit than any before is under way, and the template does not know yet.
+    sooner: bool,
 }
 
 impl Desk {
     /// An empty desk.
-    pub fn new(plan: PlanRef, wanted: u32) -> Desk {
+    pub fn new(plan: PlanRef, wanted: u32, doorbell: RawFd) -> Desk {
         let bay = |lane: &'static Lane| Bay { lane, head: 0, tail: 0, work: (0..SLOTS).map(|_| None).collect() };
         Desk {
             plan,
@@ -163,6 +170,8 @@ impl Desk {
             cancelled: false,
             left: false,
             out: 0,
+            doorbell,
+            sooner: false,
         }
     }
 
@@ -171,9 +180,31 @@ impl Desk {
         if self.closed {
             return Err(Error::Closed("the pool takes no more tasks"));
         }
+        self.note_limit(work.limit_ns);
         self.waiting.push_back(work);
         self.fill();
         Ok(())
+    }
+
+    /// The template must look at its clock as often as the shortest limit asks for.
+    fn note_limit(&mut self, limit_ns: u64) {
+        let plan = self.plan.plan();
+        let least = plan.least_limit_ns.load(Relaxed);
+        if limit_ns != 0 && (least == 0 || limit_ns < least) {
+            plan.least_limit_ns.store(limit_ns, Release);
+            self.sooner = true;
+        }
+    }
+
+    /// A task with a limit is in a lane: the template must not sleep without a timer.
+    fn wake_clock(&mut self) {
+        let plan = self.plan.plan();
+        fence(SeqCst);
+        let dozes = plan.dozing.load(Relaxed) != 0 && plan.dozing.swap(0, AcqRel) != 0;
+        if dozes || self.sooner {
+            self.sooner = false;
+            descriptor::ring(self.doorbell);
+        }
     }
 
     /// Takes no more.
@@ -254,21 +285,30 @@ impl Desk {
 
     /// Puts waiting work into the emptiest lanes.
     fn fill(&mut self) {
+        if self.fill_lanes() {
+            self.wake_clock();
+        }
+    }
+
+    /// Whether any of the work has a time limit.
+    fn fill_lanes(&mut self) -> bool {
+        let mut limited = false;
         while let Some(work) = self.waiting.pop_front() {
             let count = self.bays.len();
             let at = |step: usize| (self.next_bay + step) % count;
             let emptiest = (0..count).map(at).min_by_key(|index| self.bays[*index].tail - self.bays[*index].head);
             let Some(index) = emptiest.filter(|index| self.bays[*index].has_room()) else {
                 self.waiting.push_front(work);
-                return;
+                return limited;
             };
+            limited |= work.limit_ns != 0;
             self.next_bay = index + 1;
             if let Err(refused) = self.bays[index].assign(self.plan, work) {
                 let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
                 if self.out > 0 {
                     self.waiting.push_front(work);
-                    return;
+                    return limited;
                 }
                 let job = work.cancel(&error);
                 self.tell_done(job);
@@ -276,6 +316,7 @@ impl Desk {
             }
             self.out += 1;
         }
+        limited
     }
 
     /// Collects the oldest task of a lane if it is final.
@@ -356,7 +397,13 @@ impl Desk {
     fn failed(&self, slot: &'static Slot, item: u64) -> Verdict {
         let mut verdict = Verdict::of(Ok(()), item);
         verdict.pid = slot.pid.load(Relaxed);
-        verdict.code = slot.code.load(Acquire) as i32;
+        let code = slot.code.load(Acquire);
+        if code == WRONG_REPLY {
+            verdict.status = Err(Error::MessageSize { needed: 0, capacity: 0 });
+            verdict.message = "the reply is missing, or of another size".into();
+            return verdict;
+        }
+        verdict.code = code as i32;
         verdict.message = String::from_utf8_lossy(&reply_of(self.plan, slot)).into_owned();
         verdict.status = Err(failure(verdict.code, &verdict.message));
         verdict
@@ -460,8 +507,8 @@ impl Desk {
             let job = work.cancel(&Error::Cancelled);
             self.tell_done(job);
         }
-        for index in 0..self.bays.len() {
-            let bay = &mut self.bays[index];
+        let mut jobs = Vec::new();
+        for bay in &mut self.bays {
             for place in bay.head..bay.tail {
                 let slot = bay.slot(place);
                 let task = slot.word.load();
@@ -473,11 +520,10 @@ impl Desk {
                 }
                 // Its worker may still write to the slot: the slot stays, the job is settled now.
                 let work = bay.work[(place % SLOTS as u64) as usize].take();
-                if let Some(work) = work {
-                    work.cancel(&Error::Cancelled);
-                }
+                jobs.extend(work.and_then(|work| work.cancel(&Error::Cancelled)));
             }
         }
+        jobs.into_iter().for_each(|job| self.tell_done(Some(job)));
     }
 }
 
@@ -557,7 +603,6 @@ fn reply_of(plan: PlanRef, slot: &'static Slot) -> Vec<u8> {
 
 fn failure(code: i32, message: &str) -> Error {
     match (code, message) {
-        (WRONG_REPLY, _) => Error::MessageSize { needed: 0, capacity: 0 },
         (code, "") => Error::TaskFailed(format!("the function returned {code}").into()),
         (_, message) => Error::TaskFailed(message.to_string().into()),
     }

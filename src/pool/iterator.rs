@@ -71,8 +71,6 @@ impl Unordered {
             self.pool.with_desk(|desk| desk.submit(work))?;
             input.submitted += 1;
         }
-        drop(input);
-        self.pool.note_limit(self.limit_ns);
         Ok(())
     }
 

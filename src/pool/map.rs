@@ -9,7 +9,7 @@ use crate::family::Family;
 use crate::shm::cell::{Cell, Kind, SETTLED};
 use crate::shm::heap::Heap;
 use crate::shm::memory::Deadline;
-use crate::shm::plan::{Chunk, WRONG_REPLY};
+use crate::shm::plan::{Chunk, WRONG_ITEM};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -190,7 +190,7 @@ impl Map {
             let found = codes.part(index * 4, 4).is_some_and(|place| place.read(&mut code));
             *status = match i32::from_ne_bytes(code) {
                 0 if found => 0,
-                WRONG_REPLY => Error::MessageSize { needed: 0, capacity: 0 }.status(),
+                WRONG_ITEM => Error::MessageSize { needed: 0, capacity: 0 }.status(),
                 _ => Error::TaskFailed("".into()).status(),
             };
         }
@@ -243,7 +243,6 @@ impl Pool {
                 desk.submit(Work::chunk(map.clone(), from, to, function, limit))
             })
         })?;
-        self.note_limit(limit);
         let waited = self.wait(deadline, |_: &mut Desk| map.is_done().then_some(()));
         if let Err(error) = waited {
             map.abandoned.store(true, Release);

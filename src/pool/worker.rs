@@ -6,7 +6,7 @@ use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
-use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, fork};
@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicUsize, fence};
 
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
+
+/// Places that a task word tells apart: 20 bits of sequence for each slot.
+const PLACES: u64 = (1 << 20) * SLOTS as u64;
 
 /// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
 /// before its first task.
@@ -87,7 +90,10 @@ impl Worker {
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
-            (_, Err(message)) => {
+            (kind, Err(message)) => {
+                if kind == TaskKind::Chunk as u32 {
+                    self.refuse_items(slot, task);
+                }
                 self.refuse(slot, &message);
                 Some(task)
             }
@@ -114,7 +120,7 @@ impl Worker {
     fn tell(&self, place: u64) {
         let plan = self.plan.plan();
         fence(SeqCst);
-        if self.lane.ring_from.load(Relaxed) <= place {
+        if is_due(place, self.lane.ring_from.load(Relaxed)) {
             plan.news.ring();
         }
         if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
@@ -148,7 +154,9 @@ impl Worker {
         };
         let Some(bytes) = bytes else { return self.refuse(slot, "the arguments are not where they should be") };
         let mut call = Call::new(Input::Encoded(bytes.frozen()), self.output(slot));
-        let code = call.enter(|call| call.run(address)).unwrap_or(WRONG_REPLY);
+        let Ok(code) = call.enter(|call| call.run(address)) else {
+            return self.refuse(slot, "too many calls run in this process at once");
+        };
         match (code, call.replied()) {
             (0, replied) => slot.reply_len.store(replied.unwrap_or(0) as u64, Relaxed),
             _ => self.note_failure(slot, 0, &call),
@@ -165,12 +173,22 @@ impl Worker {
         let mut report = Call::new(Input::Item(Region::EMPTY), self.output(slot));
         let len = if report.reply(message).is_ok() { message.len() } else { 0 };
         slot.reply_len.store(len as u64, Relaxed);
-        slot.code.store(code as u32, Relaxed);
+        slot.code.store(code as u32 as u64, Relaxed);
         slot.failed_item.store(item, Relaxed);
     }
 
     fn refuse(&self, slot: &'static Slot, message: &str) {
         self.note(slot, slot.word.load().item(), 255, message.as_bytes());
+    }
+
+    /// None of the items of a chunk can be run.
+    fn refuse_items(&self, slot: &'static Slot, first: Task) {
+        let chunk = slot.chunk();
+        let codes = chunk.count.checked_mul(4).and_then(|len| Region::of(self.plan.arena, chunk.codes, len));
+        let places = (first.item()..chunk.end).filter_map(|index| codes?.part(index as usize * 4, 4));
+        places.for_each(|place| {
+            place.write(&255i32.to_ne_bytes());
+        });
     }
 
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
@@ -215,15 +233,27 @@ impl Worker {
 
     #[cold]
     fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, codes: Region, call: &Call) {
-        let noted = if code == 0 { WRONG_REPLY } else { code };
+        let noted = match code {
+            0 => WRONG_ITEM,
+            WRONG_ITEM => 1,
+            code => code,
+        };
         if let Some(place) = codes.part(index * 4, 4) {
             place.write(&noted.to_ne_bytes());
         }
         if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
             self.note_failure(slot, index as u64, call);
-            slot.code.store(noted as u32, Release);
+            if code == 0 {
+                slot.code.store(WRONG_REPLY, Release);
+            }
         }
     }
+}
+
+/// Whether `place` is `from` or comes after it. Places of a worker that took a lane over begin at what the slots
+/// tell, which counts [`PLACES`] of them; the host counts on.
+fn is_due(place: u64, from: u64) -> bool {
+    place.wrapping_sub(from) % PLACES < PLACES / 2
 }
 
 /// What a chunk works on, checked.
@@ -234,4 +264,17 @@ struct Items {
     chunk: Chunk,
     exact: bool,
     address: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PLACES, is_due};
+
+    #[test]
+    fn places_are_compared_across_their_wrap() {
+        assert!(is_due(5, 5) && is_due(6, 5) && !is_due(4, 5));
+        // The host has counted on; a replacement has begun again.
+        assert!(is_due(7, PLACES + 7) && is_due(8, 3 * PLACES + 7) && !is_due(6, PLACES + 7));
+        assert!(is_due(1, PLACES - 1) && !is_due(PLACES - 1, PLACES + 1));
+    }
 }

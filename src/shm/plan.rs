@@ -122,8 +122,8 @@ pub struct Slot {
     pub ended_ns: AtomicU64,
     /// Bytes of the reply, or of the message of a failure. Worker.
     pub reply_len: AtomicU64,
-    /// What the function returned, of a chunk's first failed item. Worker.
-    pub code: AtomicU32,
+    /// What the function returned, of a chunk's first failed item; or [`WRONG_REPLY`]. Worker.
+    pub code: AtomicU64,
     /// What failed: [`NOTHING_FAILED`] or an item, the first. Worker.
     pub failed_item: AtomicU64,
     /// Who ran it. Worker.
@@ -145,8 +145,10 @@ pub struct Slot {
 
 /// No item failed.
 pub const NOTHING_FAILED: u64 = u64::MAX;
-/// A code that no function returned: the reply was missing, or of the wrong size.
-pub const WRONG_REPLY: i32 = i32::MIN;
+/// A code that no function can return: the reply was missing, or of the wrong size.
+pub const WRONG_REPLY: u64 = 1 << 32;
+/// The same among the codes of a map's items, which need not tell one failure of a function from another.
+pub const WRONG_ITEM: i32 = i32::MIN;
 
 /// What a chunk works on, in [`Slot::arguments`]; all offsets in the arena.
 #[derive(Debug, Clone, Copy)]
@@ -189,8 +191,8 @@ pub struct Lane {
 }
 
 const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
-// What calls show and reserve is aligned to 16.
-const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && INLINE.is_multiple_of(16));
+// What a function reads and writes in place is aligned to 16.
+const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 
 /// A pool's plan, and the arena it is in.
 #[derive(Clone, Copy)]
