@@ -1,7 +1,6 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
-use super::call::view_of;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
@@ -10,6 +9,7 @@ use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::Lock;
+use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
 use crate::shm::member::MemberId;

@@ -5,6 +5,7 @@ use super::desk::{Sink, Work};
 use super::job::Job;
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::SLOTS;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +68,9 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
+            let pins = Pins::of(self.pool.family(), &item)?;
+            let sink = Some(self.settled.clone());
+            let work = Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink)?;
             self.pool.with_desk(|desk| desk.submit(work))?;
             input.submitted += 1;
         }
