@@ -45,9 +45,6 @@ pub fn is_forked() -> bool {
 
 #[cold]
 fn begin() -> Result<Family> {
-    if is_forked() {
-        return Err(Error::Forked);
-    }
     let pid = fork::pid();
     loop {
         match FOUNDING.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
@@ -63,7 +60,9 @@ fn begin() -> Result<Family> {
     }
     let result = match (Arena::get(), identity::get()) {
         (Some(arena), Some(me)) => Ok(Family { arena, me }),
-        _ => found(),
+        // Not to be asked before: another thread that founds has the arena first, and its member later.
+        (Some(_), None) => Err(Error::Forked),
+        (None, _) => found(),
     };
     FOUNDING.store(0, Ordering::Release);
     result
@@ -103,12 +102,18 @@ pub fn attach() -> Result<()> {
 /// In a child that carom forked: this process is `me` now. False if it must not go on, since its parent
 /// is dead and its place has been taken away.
 pub fn be(arena: Arena, me: MemberId) -> bool {
-    identity::set(me);
-    let lives = arena.member(me.slot).set_alive(me.generation, fork::pid());
+    let lives = be_quietly(arena, me);
     // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there
     // even if its parent died right after the fork.
     arena.header().unwatched.store(1, Ordering::Release);
     lives
+}
+
+/// The same where the parent tells the keeper: one page less that the child needs.
+#[inline(always)]
+pub fn be_quietly(arena: Arena, me: MemberId) -> bool {
+    identity::set(me);
+    arena.member(me.slot).set_alive(me.generation, fork::pid())
 }
 
 /// The descriptor that wakes the keeper.

@@ -1,13 +1,18 @@
 //! One callable type for everything that runs in another process, and one struct for everything that travels.
 
+use super::array::carom_array;
+use super::barrier::carom_barrier;
 use super::boundary::{self, write};
+use super::condition::carom_condition;
+use super::event::carom_event;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::carom_lock;
+use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family;
+use crate::family::{self, Family};
 use crate::function;
 use crate::shm::cell::{self, Cell, Reference};
 use crate::wire::Argument;
@@ -104,6 +109,9 @@ fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<
 
 fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
     let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
+    if argument.reserved != 0 {
+        return Err(Error::invalid("the reserved field of an argument is not 0"));
+    }
     let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
         let count = count.ok_or(Error::invalid("a length is absurd"))?;
         convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
@@ -169,6 +177,24 @@ pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
     Ok(unsafe { &mut *(call as *mut Call) })
 }
 
+/// The same for the usual case, in which nothing can panic.
+#[inline(always)]
+fn at_once<'a>(call: *const carom_call) -> Option<&'a mut Call> {
+    // SAFETY: as `running`.
+    call::is_first(call as usize).then(|| unsafe { &mut *(call as *mut Call) })
+}
+
+// Functions of their own: the usual case then saves no registers for them.
+#[inline(never)]
+fn read_with_care(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
+}
+
+#[inline(never)]
+fn reply_with_care(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.reply(boundary::bytes(data, len)?))
+}
+
 /// Gives a function a name by which every process of the family knows it. Needed only where address and module do not tell: for functions made
 /// at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63 printable characters.
 ///
@@ -194,7 +220,11 @@ pub extern "C" fn carom_call_count(call: *const carom_call) -> i64 {
 /// `CAROM_EMSGSIZE` for another length, `CAROM_EINVAL` if there is no such argument or it has no bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
-    boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
+    let done = at_once(call).zip(boundary::bytes_mut(data, len).ok());
+    if done.is_some_and(|(call, bytes)| call.read_at_once(index, bytes)) {
+        return 0;
+    }
+    read_with_care(call, index, data, len)
 }
 
 /// Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`, as they were passed. All
@@ -258,8 +288,8 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
     let family = family::current()?;
     let reference = Reference::from_bits(bits);
     reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let is_lock = reference.kind == cell::Kind::Lock as u8 || bits & ITS_LOCK != 0;
-    let kind = if is_lock { Kind::Lock } else { Kind::Value };
+    let kind = if bits & ITS_LOCK != 0 { Some(Kind::Lock) } else { shared_kind(reference.kind) };
+    let kind = kind.ok_or(Error::BadHandle("the argument names no object that is shared".into()))?;
     if wanted.is_some_and(|wanted| wanted != kind) {
         return Err(Error::BadHandle("the argument is a handle of another kind".into()));
     }
@@ -272,6 +302,20 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
         }
     });
     Ok(handle)
+}
+
+/// What a cell of a kind is to its user; `None` for what has no handle.
+fn shared_kind(kind: u8) -> Option<Kind> {
+    const KINDS: [(cell::Kind, Kind); 7] = [
+        (cell::Kind::Lock, Kind::Lock),
+        (cell::Kind::Value, Kind::Value),
+        (cell::Kind::Array, Kind::Array),
+        (cell::Kind::Semaphore, Kind::Semaphore),
+        (cell::Kind::Condition, Kind::Condition),
+        (cell::Kind::Event, Kind::Event),
+        (cell::Kind::Barrier, Kind::Barrier),
+    ];
+    KINDS.iter().find(|(cell, _)| *cell as u8 == kind).map(|(_, kind)| *kind)
 }
 
 fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
@@ -298,6 +342,66 @@ pub extern "C" fn carom_call_value(call: *mut carom_call, index: usize, value: *
     boundary::create(value, || handle_argument(call, index, Kind::Value))
 }
 
+/// The array that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the array is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_array(call: *mut carom_call, index: usize, array: *mut *mut carom_array) -> carom_status {
+    boundary::create(array, || handle_argument(call, index, Kind::Array))
+}
+
+/// The semaphore that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the semaphore is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_semaphore(
+    call: *mut carom_call,
+    index: usize,
+    semaphore: *mut *mut carom_semaphore,
+) -> carom_status {
+    boundary::create(semaphore, || handle_argument(call, index, Kind::Semaphore))
+}
+
+/// The condition that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the condition is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_condition(
+    call: *mut carom_call,
+    index: usize,
+    condition: *mut *mut carom_condition,
+) -> carom_status {
+    boundary::create(condition, || handle_argument(call, index, Kind::Condition))
+}
+
+/// The event that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the event is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_event(call: *mut carom_call, index: usize, event: *mut *mut carom_event) -> carom_status {
+    boundary::create(event, || handle_argument(call, index, Kind::Event))
+}
+
+/// The barrier that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the barrier is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_barrier(
+    call: *mut carom_call,
+    index: usize,
+    barrier: *mut *mut carom_barrier,
+) -> carom_status {
+    boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
+}
+
+/// A view of this process that keeps an object of somebody else's.
+pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+    let referred = view.refer(family.arena, target);
+    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
+    Ok(view)
+}
+
 /// Keeps a handle that `call` lent: it lives until its own `_free`.
 ///
 /// `CAROM_EBADHANDLE` if the handle was not lent by this call.
@@ -306,13 +410,14 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
     boundary::status(|| {
         let family = family::current()?;
         let target = reference(handle)?;
-        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-        view.refer(family.arena, target)?;
-        if !running(call)?.keep(handle as u64) {
-            view.let_go(family.arena, view.generation(), family.me.slot);
+        let call = running(call)?;
+        if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
-        handle::adopt(handle, family.arena.cell_index(view), family.me)
+        let view = view_of(family, target)?;
+        handle::adopt(handle, family.arena.cell_index(view), family.me)?;
+        call.keep(handle as u64);
+        Ok(())
     })
 }
 
@@ -322,7 +427,11 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
 /// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
-    boundary::status(|| running(call)?.reply(boundary::bytes(data, len)?))
+    let done = at_once(call).zip(boundary::bytes(data, len).ok());
+    if done.is_some_and(|(call, bytes)| call.reply_at_once(bytes)) {
+        return 0;
+    }
+    reply_with_care(call, data, len)
 }
 
 /// Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a process, which has nobody to

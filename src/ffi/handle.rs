@@ -29,6 +29,11 @@ pub enum Kind {
     Pool = 4,
     Result = 5,
     Iterator = 6,
+    Semaphore = 7,
+    Condition = 8,
+    Event = 9,
+    Barrier = 10,
+    Array = 11,
 }
 
 impl Kind {
@@ -40,6 +45,11 @@ impl Kind {
             Kind::Pool => "a pool",
             Kind::Result => "a result",
             Kind::Iterator => "an iterator",
+            Kind::Semaphore => "a semaphore",
+            Kind::Condition => "a condition",
+            Kind::Event => "an event",
+            Kind::Barrier => "a barrier",
+            Kind::Array => "an array",
         }
     }
 }
@@ -228,10 +238,11 @@ pub fn named<T>(handle: *mut T, kind: Kind) -> Result<Named> {
 
 /// What a handle of whatever kind of object of the arena names.
 pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
-    let kind = match (handle as u64 >> 32) as u8 {
-        kind if kind == Kind::Value as u8 => Kind::Value,
-        _ => Kind::Lock,
-    };
+    const SHARED: [Kind; 7] =
+        [Kind::Lock, Kind::Value, Kind::Semaphore, Kind::Condition, Kind::Event, Kind::Barrier, Kind::Array];
+    let kind = SHARED.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8);
+    // What is none of them is refused in the name of the first.
+    let kind = kind.unwrap_or(Kind::Lock);
     Ok((kind, named(handle, kind)?))
 }
 

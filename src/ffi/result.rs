@@ -215,6 +215,7 @@ pub extern "C" fn carom_result_get(
 ) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
+        boundary::bytes_mut(data, capacity)?;
         result.wait(timeout_ms)?;
         copy_reply(&result.job, data, capacity, len)
     })

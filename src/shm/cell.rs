@@ -297,7 +297,7 @@ impl Cell {
         let ending = (life & (GENERATION | KIND)) | (slot as u64) << CREATOR_SHIFT | ENDING;
         // A failure means that somebody began to refer to it, or collects it already.
         if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
-            self.end(arena, slot);
+            self.end(arena, slot, false);
         }
     }
 
@@ -338,10 +338,10 @@ impl Cell {
         })
     }
 
-    /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began.
-    fn end(&self, arena: Arena, slot: u32) {
+    /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began, with `force`.
+    fn end(&self, arena: Arena, slot: u32, force: bool) {
         let next = (self.generation() + 1) & 0xf_ffff;
-        self.lock.retire(next as u16);
+        self.lock.retire(next as u16, force);
         let has_waiters = self.has_waiters();
         if has_waiters {
             self.wait_word().broadcast(true);
@@ -382,7 +382,7 @@ impl Cell {
     pub(super) fn repair(&self, arena: Arena, dead: u32, force: bool, slot: u32) {
         let kind = self.kind();
         if kind == Kind::Ending && self.creator() == dead {
-            self.end(arena, slot);
+            self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
             self.lock.repair(dead, force);
             if self.has_waiters() {

@@ -192,7 +192,7 @@ pub struct Lane {
 
 const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
 // What a function reads and writes in place is aligned to 16.
-const _: () = assert!(offset_of!(Slot, arguments) % 16 == 0 && offset_of!(Slot, reply) % 16 == 0);
+const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 
 /// A pool's plan, and the arena it is in.
 #[derive(Clone, Copy)]

@@ -28,7 +28,7 @@ pub struct Barrier {
 impl Barrier {
     /// A new barrier for so many parties. The function at `action` (0: none) runs in the last one to arrive.
     /// `timeout_ms`: for waits that name none; negative for ever.
-    pub fn new(family: Family, parties: u64, action: usize, timeout_ms: i64) -> Result<(&'static Cell, u32)> {
+    pub fn make(family: Family, parties: u64, action: usize, timeout_ms: i64) -> Result<(&'static Cell, u32)> {
         if !(1..=MOST_PARTIES).contains(&parties) {
             return Err(Error::invalid("a barrier has 1 to 4096 parties"));
         }

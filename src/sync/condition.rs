@@ -18,7 +18,7 @@ pub struct Condition {
 
 impl Condition {
     /// A new condition over `lock`, or over a recursive lock of its own.
-    pub fn new(family: Family, lock: Option<Reference>) -> Result<(&'static Cell, u32)> {
+    pub fn make(family: Family, lock: Option<Reference>) -> Result<(&'static Cell, u32)> {
         let cell = Cell::claim(family.arena, Kind::Condition, family.me.slot)?;
         let generation = cell.generation();
         cell.flags.store(RECURSIVE, Relaxed);

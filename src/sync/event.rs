@@ -17,7 +17,7 @@ pub struct Event {
 
 impl Event {
     /// A new event, not set.
-    pub fn new(family: Family) -> Result<(&'static Cell, u32)> {
+    pub fn make(family: Family) -> Result<(&'static Cell, u32)> {
         let cell = Cell::claim(family.arena, Kind::Event, family.me.slot)?;
         Ok((cell, cell.generation()))
     }

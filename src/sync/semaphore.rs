@@ -34,7 +34,7 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// A new semaphore with `units`.
-    pub fn new(family: Family, units: u64, options: Options) -> Result<(&'static Cell, u32)> {
+    pub fn make(family: Family, units: u64, options: Options) -> Result<(&'static Cell, u32)> {
         if options.owned && units > MOST_OWNED {
             return Err(Error::invalid("a semaphore has at most 4096 owned units"));
         }
