@@ -84,14 +84,12 @@ impl Children {
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
     fn reap_finished(&self) {
-        let list = self.list();
-        // One question for all of them; where it says nothing, each is asked.
-        if list.is_empty() || list.len() > 1 && !pidfd::any_child_ended() {
+        let mut ended = self.list().clone();
+        if ended.is_empty() {
             return;
         }
-        let copy = list.clone();
-        drop(list);
-        for process in copy {
+        descriptor::keep_readable(&mut ended, |process| process.fd());
+        for process in ended {
             let _ = process.look();
         }
     }

@@ -102,17 +102,6 @@ pub fn reap(fd: RawFd) -> (Reaped, Usage) {
     }
 }
 
-/// Whether some child of this process, of ours or of the host's, may have ended and not been reaped. One
-/// call, whatever their number; false only where it is certain.
-pub fn any_child_ended() -> bool {
-    // SAFETY: a zeroed siginfo_t is valid; the call only writes it, and reaps nothing.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-        libc::waitid(libc::P_ALL, 0, &mut info, options) != 0 || info.si_pid() != 0
-    }
-}
-
 fn usage_of(usage: &libc::rusage) -> Usage {
     let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
     Usage { max_rss_bytes: usage.ru_maxrss as u64 * 1024, cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime) }
