@@ -68,7 +68,12 @@ impl Unordered {
             };
             let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
             let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
-            self.pool.with_desk(|desk| desk.submit(work))?;
+            if let Err(error) = self.pool.with_desk(|desk| desk.submit(work)) {
+                // A pool that is closed ends the input; what is under way is still handed out.
+                input.source = None;
+                input.error = Some(error);
+                break;
+            }
             input.submitted += 1;
         }
         Ok(())
@@ -84,7 +89,7 @@ impl Unordered {
             next = Some(self.pool.wait(deadline, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
-        // A pool that is closed meanwhile ends the input; what is under way is still handed out.
+        // What goes wrong with the input is told once everything before it has been handed out.
         let _ = self.feed();
         next.ok_or(Error::End)
     }

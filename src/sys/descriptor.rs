@@ -131,16 +131,11 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
     }
 }
 
-/// Keeps those of `items` whose descriptor is readable now: one call for all of them. All, if the kernel refuses.
-pub fn keep_readable<T>(items: &mut Vec<T>, fd: impl Fn(&T) -> RawFd) {
-    let one = |item: &T| libc::pollfd { fd: fd(item), events: libc::POLLIN, revents: 0 };
-    let mut polled: Vec<_> = items.iter().map(one).collect();
-    // SAFETY: `polled` is ours and has so many elements.
-    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
-    if ready >= 0 {
-        let mut polled = polled.iter();
-        items.retain(|_| polled.next().is_some_and(|item| item.revents != 0));
-    }
+/// Whether one of them is readable at this moment. One call, whatever their number.
+pub fn any_readable(fds: impl Iterator<Item = RawFd>) -> bool {
+    let mut items: Vec<_> = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: `items` has as many as it says.
+    unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, 0) != 0 }
 }
 
 /// Makes an epoll instance report `fd` as `key` while it is readable.
