@@ -162,7 +162,7 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
     await_parent(family, id);
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
-    fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+    fork::leave_after(if (0..=255).contains(&result) { result } else { 255 }, record_exit)
 }
 
 /// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps
@@ -191,6 +191,7 @@ fn sleep_until_known(family: Family, id: MemberId) {
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
+#[inline]
 fn record_exit(code: i32) {
     if let (Some(arena), Some(me)) = (Arena::get(), identity::get()) {
         arena.member(me.slot).record_exit(code);
