@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
-use crate::shm::region::Region;
+use crate::shm::region::{self, Region};
 use crate::sys::fork;
 use crate::sys::own::own;
 use crate::wire::{self, Argument};
@@ -60,10 +60,18 @@ pub struct Call {
 /// Whether `address` is a call that runs in this process now: what a handle of a call is checked against.
 #[inline(always)]
 pub fn is_running(address: usize) -> bool {
-    let calls = &own().calls;
-    address != 0
-        && (calls[0].load(Acquire) == address as u64
-            || calls[1..].iter().any(|entry| entry.load(Acquire) == address as u64))
+    is_first(address) || runs_beside(address)
+}
+
+/// Whether `address` is the first call of its process: most run one at a time.
+#[inline(always)]
+pub fn is_first(address: usize) -> bool {
+    address != 0 && own().calls[0].load(Acquire) == address as u64
+}
+
+#[inline(never)]
+fn runs_beside(address: usize) -> bool {
+    address != 0 && own().calls[1..].iter().any(|entry| entry.load(Acquire) == address as u64)
 }
 
 /// Keeps a call known as running.
@@ -75,11 +83,8 @@ impl Running<'_> {
     #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry = own()
-            .calls
-            .iter()
-            .find(free)
-            .ok_or_else(|| Error::NoMemory("too many calls run in this process at once"))?;
+        let entry =
+            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }
@@ -174,20 +179,25 @@ impl Call {
         }
     }
 
-    /// Copies an argument of exactly `bytes.len()` bytes.
+    /// The usual case of [`Call::read`]: true if this was it, and is done. Apart, because a `Result` that goes
+    /// through memory costs as much as the rest of the call.
     #[inline(always)]
-    pub fn read(&self, index: usize, bytes: &mut [u8]) -> Result<()> {
-        if let (Input::Item(item), 0) = (self.input, index)
-            && item.len() == bytes.len()
-        {
-            item.read(bytes);
-            return Ok(());
+    pub fn read_at_once(&self, index: usize, bytes: &mut [u8]) -> bool {
+        match self.input {
+            Input::Nothing => false,
+            Input::Item(item) => index == 0 && item.len() == bytes.len() && item.read(bytes),
+            Input::Encoded(encoded) => match wire::short_bytes(encoded, index) {
+                Some(source) if source.len() == bytes.len() => {
+                    region::copy(source, bytes);
+                    true
+                }
+                _ => false,
+            },
         }
-        self.read_other(index, bytes)
     }
 
-    #[inline(never)]
-    fn read_other(&self, index: usize, bytes: &mut [u8]) -> Result<()> {
+    /// Copies an argument of exactly `bytes.len()` bytes.
+    pub fn read(&self, index: usize, bytes: &mut [u8]) -> Result<()> {
         let copy = |source: &[u8], bytes: &mut [u8]| match source.len() == bytes.len() {
             true => {
                 bytes.copy_from_slice(source);
@@ -203,8 +213,21 @@ impl Call {
         }
     }
 
-    /// Replies; the last reply counts.
+    /// The usual case of [`Call::reply`]: true if this was it, and is done.
     #[inline(always)]
+    pub fn reply_at_once(&mut self, bytes: &[u8]) -> bool {
+        let done = match self.output {
+            Output::Exact(place) => bytes.len() == place.len() && place.write(bytes),
+            Output::Any { inline, field, .. } => field.load(Relaxed) == 0 && inline.write(bytes),
+            Output::Nowhere => false,
+        };
+        if done {
+            self.replied = Some(bytes.len());
+        }
+        done
+    }
+
+    /// Replies; the last reply counts.
     pub fn reply(&mut self, bytes: &[u8]) -> Result<()> {
         if let Output::Exact(place) = self.output {
             if bytes.len() != place.len() {

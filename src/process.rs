@@ -84,13 +84,15 @@ impl Children {
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
     fn reap_finished(&self) {
-        let list = self.list().clone();
-        if list.is_empty() {
+        let list = self.list();
+        // One question for all of them; where it says nothing, each is asked.
+        if list.is_empty() || list.len() > 1 && !descriptor::any_readable(list.iter().map(|child| child.fd())) {
             return;
         }
-        let fds: Vec<_> = list.iter().map(|process| process.pidfd.as_raw_fd()).collect();
-        for index in pidfd::dead_among(&fds) {
-            let _ = list[index].look();
+        let copy = list.clone();
+        drop(list);
+        for process in copy {
+            let _ = process.look();
         }
     }
 }

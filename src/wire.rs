@@ -460,6 +460,23 @@ pub fn argument(bytes: &[u8], index: usize) -> Result<Argument<'_>> {
     Reader::new(bytes)?.argument(index)
 }
 
+/// Argument `index`, if it is bytes or a string that lie in their entry. `None` says nothing: [`argument`] does.
+#[inline(always)]
+pub fn short_bytes(bytes: &[u8], index: usize) -> Option<&[u8]> {
+    let header: &[u8; HEADER] = bytes.first_chunk()?;
+    let count = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+    let known = header[..3] == [MAGIC.to_le_bytes()[0], MAGIC.to_le_bytes()[1], VERSION];
+    if !known || index >= count {
+        return None;
+    }
+    let raw: &[u8; ENTRY] = bytes.get(HEADER + index.checked_mul(ENTRY)?..)?.first_chunk()?;
+    // Kind and the four bytes that must be zero, at once.
+    let kind = u64_at(raw, 0);
+    let len = u64_at(raw, 8);
+    let short = (kind == kind::BYTES as u64 || kind == kind::STRING as u64) && len <= INLINE as u64;
+    short.then(|| &raw[VALUE..VALUE + len as usize])
+}
+
 /// Every handle of the encoding; see [`Reader::handles`].
 pub fn handles(bytes: &[u8]) -> Result<Handles<'_>> {
     Ok(Reader::new(bytes)?.handles())

@@ -178,6 +178,24 @@ pub(super) fn running<'a>(call: *const carom_call) -> Result<&'a mut Call> {
     Ok(unsafe { &mut *(call as *mut Call) })
 }
 
+/// The same for the usual case, in which nothing can panic.
+#[inline(always)]
+fn at_once<'a>(call: *const carom_call) -> Option<&'a mut Call> {
+    // SAFETY: as `running`.
+    call::is_first(call as usize).then(|| unsafe { &mut *(call as *mut Call) })
+}
+
+// Functions of their own: the usual case then saves no registers for them.
+#[inline(never)]
+fn read_with_care(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
+}
+
+#[inline(never)]
+fn reply_with_care(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
+    boundary::status(|| running(call)?.reply(boundary::bytes(data, len)?))
+}
+
 /// Gives a function a name by which every process of the family knows it. Needed only where address and module do not tell: for functions made
 /// at run time. To be called before `carom_init`, and before the pool that runs it is made. `name` is copied: 1 to 63 printable characters.
 ///
@@ -203,7 +221,11 @@ pub extern "C" fn carom_call_count(call: *const carom_call) -> i64 {
 /// `CAROM_EMSGSIZE` for another length, `CAROM_EINVAL` if there is no such argument or it has no bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
-    boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
+    let done = at_once(call).zip(boundary::bytes_mut(data, len).ok());
+    if done.is_some_and(|(call, bytes)| call.read_at_once(index, bytes)) {
+        return 0;
+    }
+    read_with_care(call, index, data, len)
 }
 
 /// Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`, as they were passed. All
@@ -398,7 +420,11 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
 /// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
-    boundary::status(|| running(call)?.reply(boundary::bytes(data, len)?))
+    let done = at_once(call).zip(boundary::bytes(data, len).ok());
+    if done.is_some_and(|(call, bytes)| call.reply_at_once(bytes)) {
+        return 0;
+    }
+    reply_with_care(call, data, len)
 }
 
 /// Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a process, which has nobody to

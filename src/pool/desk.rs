@@ -384,9 +384,6 @@ impl Desk {
     fn settle_chunk(&mut self, map: &Map, items: std::ops::Range<u64>, slot: &'static Slot, task: Task) -> u64 {
         let end = items.end;
         let failed = slot.failed_item.load(Relaxed);
-        if failed != NOTHING_FAILED {
-            map.note(&self.failed(slot, failed));
-        }
         let behind = match task.state() {
             State::Done if !map.is_abandoned() => end,
             _ if self.cancelled || map.is_abandoned() => {
@@ -399,6 +396,9 @@ impl Desk {
                 task.item() + 1
             }
         };
+        if failed != NOTHING_FAILED {
+            map.note_codes(items.start, behind, &self.failed(slot, failed));
+        }
         map.done(behind - items.start);
         behind
     }

@@ -35,6 +35,9 @@ impl Unordered {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
         pool.own()?;
+        if pool.with_desk(|desk| desk.is_closed()) {
+            return Err(Error::Closed("the pool takes no more tasks"));
+        }
         let function = pool.function(address)?;
         let limit_ns = pool.limit(&options);
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
@@ -68,10 +71,15 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let pins = Pins::of(self.pool.family(), &item)?;
             let sink = Some(self.settled.clone());
-            let work = Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink)?;
-            self.pool.with_desk(|desk| desk.submit(work))?;
+            let work = Pins::of(self.pool.family(), &item)
+                .and_then(|pins| Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink));
+            if let Err(error) = work.and_then(|work| self.pool.with_desk(|desk| desk.submit(work))) {
+                // An item that cannot be submitted ends the input, as a closed pool does; what is under way is still handed out.
+                input.source = None;
+                input.error = Some(error);
+                break;
+            }
             input.submitted += 1;
         }
         Ok(())
@@ -87,7 +95,7 @@ impl Unordered {
             next = Some(self.pool.wait(deadline, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
-        // A pool that is closed meanwhile ends the input; what is under way is still handed out.
+        // What goes wrong with the input is told once everything before it has been handed out.
         let _ = self.feed();
         next.ok_or(Error::End)
     }

@@ -49,10 +49,12 @@ struct Failures {
     first: Option<Verdict>,
     /// Items that have a status of their own: lost, out of time, cancelled.
     ranges: Vec<(u64, u64, Status)>,
+    /// Items of chunks in which a function failed: what became of each stands in the codes.
+    coded: Vec<(u64, u64)>,
 }
 
 impl Map {
-    fn new(family: Family, pool: u64, shape: Shape, items: &[u8]) -> Result<Map> {
+    fn new(family: Family, pool: u64, shape: Shape) -> Result<Map> {
         let too_many = Error::NoMemory("more items than the arena holds");
         let replies = shape.count.checked_mul(shape.reply_size).ok_or(too_many.clone())?;
         let codes = shape.count.checked_mul(4).ok_or(too_many)?;
@@ -70,11 +72,9 @@ impl Map {
             failures: Mutex::default(),
         };
         let heap = Heap::of(family.arena);
-        heap.take(items.len() as u64, &cell.block)?;
+        heap.take((shape.count * shape.item_size) as u64, &cell.block)?;
         heap.take(replies as u64, &cell.extra[0])?;
         heap.take(codes as u64, &cell.extra[1])?;
-        map.items()?.write(items);
-        map.codes()?.clear();
         Ok(map)
     }
 
@@ -135,6 +135,12 @@ impl Map {
         }
     }
 
+    /// A function failed over an item of these, which a worker has done.
+    pub fn note_codes(&self, from: u64, to: u64, verdict: &Verdict) {
+        self.note(verdict);
+        self.failures().coded.push((from, to));
+    }
+
     /// These items have this verdict.
     pub fn fail(&self, from: u64, to: u64, verdict: &Verdict) {
         self.note(verdict);
@@ -168,7 +174,10 @@ impl Map {
                 &mut own
             }
         };
-        self.read_codes(statuses)?;
+        statuses.fill(0);
+        for (from, to) in &failures.coded {
+            self.read_codes(*from as usize, &mut statuses[*from as usize..*to as usize])?;
+        }
         for (from, to, status) in &failures.ranges {
             statuses[*from as usize..*to as usize].fill(*status);
         }
@@ -183,11 +192,11 @@ impl Map {
         Ok(failures.first)
     }
 
-    fn read_codes(&self, statuses: &mut [Status]) -> Result<()> {
+    fn read_codes(&self, first: usize, statuses: &mut [Status]) -> Result<()> {
         let codes = self.codes()?;
         for (index, status) in statuses.iter_mut().enumerate() {
             let mut code = [0; 4];
-            let found = codes.part(index * 4, 4).is_some_and(|place| place.read(&mut code));
+            let found = codes.part((first + index) * 4, 4).is_some_and(|place| place.read(&mut code));
             *status = match i32::from_ne_bytes(code) {
                 0 if found => 0,
                 WRONG_ITEM => Error::MessageSize { needed: 0, capacity: 0 }.status(),
@@ -233,23 +242,31 @@ impl Pool {
             return Ok(None);
         }
         let limit = self.limit(&options);
-        let map = Arc::new(Map::new(self.family(), self.cell_index(), shape, items)?);
-        let workers = self.with_desk(|desk| desk.lanes());
-        let size = chunk_size(shape.count, workers, options.chunk);
-        let count = shape.count as u64;
-        self.with_desk(|desk| {
-            (0..count.div_ceil(size)).try_for_each(|chunk| {
-                let (from, to) = (chunk * size, ((chunk + 1) * size).min(count));
-                desk.submit(Work::chunk(map.clone(), from, to, function, limit))
-            })
-        })?;
-        let waited = self.wait(deadline, |_: &mut Desk| map.is_done().then_some(()));
+        let map = Arc::new(Map::new(self.family(), self.cell_index(), shape)?);
+        let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);
+        let submitted = self.submit_chunks(&map, items, size, |from, to| {
+            Work::chunk(map.clone(), from, to, function, limit) //
+        });
+        let waited = submitted.and_then(|()| self.wait(deadline, |_: &mut Desk| map.is_done().then_some(())));
         if let Err(error) = waited {
             map.abandoned.store(true, Release);
             self.with_desk(|desk| desk.abandon(&map));
             return Err(error);
         }
         map.deliver(out, statuses)
+    }
+
+    /// Chunk by chunk: the first is at work while the next is copied.
+    fn submit_chunks(&self, map: &Map, items: &[u8], size: u64, work: impl Fn(u64, u64) -> Work) -> Result<()> {
+        let (count, item_size) = (map.shape.count as u64, map.shape.item_size);
+        let place = map.items()?;
+        for from in (0..count).step_by(size as usize) {
+            let to = from.saturating_add(size).min(count);
+            let (start, end) = (from as usize * item_size, to as usize * item_size);
+            place.part(start, end - start).map(|place| place.write(&items[start..end]));
+            self.with_desk(|desk| desk.submit(work(from, to)))?;
+        }
+        Ok(())
     }
 }
 

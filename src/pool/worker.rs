@@ -20,6 +20,9 @@ const SPIN_NS: u64 = 20_000;
 /// Places that a task word tells apart: 20 bits of sequence for each slot.
 const PLACES: u64 = (1 << 20) * SLOTS as u64;
 
+/// The code of a task that could not be run.
+const REFUSED: i32 = 255;
+
 /// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
 /// before its first task.
 static RESOLVED: [AtomicUsize; crate::shm::arena::FUNCTIONS] = [const { AtomicUsize::new(0) }; 1024];
@@ -91,10 +94,10 @@ impl Worker {
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
             (kind, Err(message)) => {
-                if kind == TaskKind::Chunk as u32 {
-                    self.refuse_items(slot, task);
+                match kind == TaskKind::Chunk as u32 {
+                    true => self.refuse_chunk(slot, task.item(), &message),
+                    false => self.refuse(slot, &message),
                 }
-                self.refuse(slot, &message);
                 Some(task)
             }
             (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address),
@@ -178,17 +181,7 @@ impl Worker {
     }
 
     fn refuse(&self, slot: &'static Slot, message: &str) {
-        self.note(slot, slot.word.load().item(), 255, message.as_bytes());
-    }
-
-    /// None of the items of a chunk can be run.
-    fn refuse_items(&self, slot: &'static Slot, first: Task) {
-        let chunk = slot.chunk();
-        let codes = chunk.count.checked_mul(4).and_then(|len| Region::of(self.plan.arena, chunk.codes, len));
-        let places = (first.item()..chunk.end).filter_map(|index| codes?.part(index as usize * 4, 4));
-        places.for_each(|place| {
-            place.write(&255i32.to_ne_bytes());
-        });
+        self.note(slot, slot.word.load().item(), REFUSED, message.as_bytes());
     }
 
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
@@ -199,54 +192,74 @@ impl Worker {
         let items = all(chunk.items, chunk.item_size);
         let replies = if chunk.replies == 0 { Some(Region::EMPTY) } else { all(chunk.replies, chunk.reply_size) };
         let (Some(items), Some(replies), Some(codes)) = (items, replies, all(chunk.codes, 4)) else {
-            self.refuse(slot, "the items are not where they should be");
+            self.refuse_chunk(slot, first.item(), "the items are not where they should be");
             return Some(first);
         };
         let exact = slot.limit_ns.load(Relaxed) != 0;
         let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
-        let work = Items { items, replies, codes, chunk, exact, address };
+        let work = Items { first: first.item(), items, replies, codes, chunk, exact, address };
         call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
     }
 
-    #[inline(always)]
+    // A function of its own, and small: what it needs then stays in registers.
+    #[inline(never)]
     fn run_items(&self, slot: &'static Slot, first: Task, work: &Items, call: &mut Call) -> Option<Task> {
         let (item_size, reply_size) = (work.chunk.item_size as usize, work.chunk.reply_size as usize);
+        let answers = work.chunk.replies != 0;
         let mut task = first;
+        let mut input = work.items.from(task.item() as usize * item_size)?;
+        let mut output = if answers { work.replies.from(task.item() as usize * reply_size)? } else { Region::EMPTY };
         loop {
-            let index = task.item() as usize;
-            let output = match work.chunk.replies {
-                0 => Output::Nowhere,
-                _ => Output::Exact(work.replies.part(index * reply_size, reply_size)?),
-            };
-            call.renew(Input::Item(work.items.part(index * item_size, item_size)?), output);
+            let place = if answers { Output::Exact(output.part(0, reply_size)?) } else { Output::Nowhere };
+            call.renew(Input::Item(input.part(0, item_size)?), place);
             let code = call.run(work.address);
-            let missing = work.chunk.replies != 0 && call.replied().is_none();
-            if code != 0 || missing {
-                self.fail_item(slot, index, code, work.codes, call);
+            if code != 0 || answers && call.replied().is_none() {
+                self.fail_item(slot, task.item() as usize, code, work, call);
             }
             if task.item() + 1 >= slot.chunk_end() {
                 return Some(task);
             }
             task = if work.exact { slot.word.advance_exact(task).ok()? } else { slot.word.advance(task) };
+            input = input.from(item_size)?;
+            if answers {
+                output = output.from(reply_size)?;
+            }
         }
     }
 
     #[cold]
-    fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, codes: Region, call: &Call) {
+    fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, work: &Items, call: &Call) {
         let noted = match code {
             0 => WRONG_ITEM,
             WRONG_ITEM => 1,
             code => code,
         };
-        if let Some(place) = codes.part(index * 4, 4) {
+        let is_first = slot.failed_item.load(Relaxed) == NOTHING_FAILED;
+        if is_first {
+            // The host looks at the codes of a chunk only if an item of it failed: until then they are
+            // whatever they were, and their memory is not touched.
+            work.own_codes().into_iter().for_each(Region::clear);
+        }
+        if let Some(place) = work.codes.part(index * 4, 4) {
             place.write(&noted.to_ne_bytes());
         }
-        if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
+        if is_first {
             self.note_failure(slot, index as u64, call);
             if code == 0 {
                 slot.code.store(WRONG_REPLY, Release);
             }
         }
+    }
+
+    /// No item of the chunk can be run.
+    #[cold]
+    fn refuse_chunk(&self, slot: &'static Slot, first: u64, message: &str) {
+        let chunk = slot.chunk();
+        for index in first..chunk.end {
+            let place = chunk.codes.checked_add(index * 4).and_then(|at| Region::of(self.plan.arena, at, 4));
+            place.map(|place| place.write(&REFUSED.to_ne_bytes()));
+        }
+        self.refuse(slot, message);
     }
 }
 
@@ -258,12 +271,21 @@ fn is_due(place: u64, from: u64) -> bool {
 
 /// What a chunk works on, checked.
 struct Items {
+    first: u64,
     items: Region,
     replies: Region,
     codes: Region,
     chunk: Chunk,
     exact: bool,
     address: usize,
+}
+
+impl Items {
+    /// The codes of this chunk's items; no other worker writes them.
+    fn own_codes(&self) -> Option<Region> {
+        let len = self.chunk.end.saturating_sub(self.first) as usize;
+        self.codes.part(self.first as usize * 4, len * 4)
+    }
 }
 
 #[cfg(test)]
