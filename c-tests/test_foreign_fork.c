@@ -487,6 +487,46 @@ static void a_task_forks(void) {
     carom_lock_free(lock);
 }
 
+/* A task forks, and its child returns from the function as well: that is no second worker, and no second answer. */
+static int32_t returns_twice(carom_call *call) {
+    int64_t seven = 7;
+    pid_t pid = fork();
+    if (pid == 0) return 21;
+    CHECK_EQ(wait_for(pid), 21);
+    CHECK_OK(carom_call_reply(call, &seven, sizeof seven));
+    return 0;
+}
+
+static int32_t returns_twice_attached(carom_call *call) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(carom_attach());
+        return 22;
+    }
+    CHECK_EQ(wait_for(pid), 22);
+    return carom_call_count(call) == 1 ? 0 : 1;
+}
+
+static void a_task_returns_twice(void) {
+    int64_t reply = 0, items[8] = {0}, replies[8];
+    carom_pool_options options = {.size = sizeof options, .workers = 2};
+    carom_argument argument = CAROM_INTEGER(1);
+    CHECK_OK(carom_pool_new(&options, &pool));
+    for (int i = 0; i < 20; i++) {
+        reply = 0;
+        CHECK_OK(carom_pool_apply(pool, returns_twice, NULL, 0, NULL, &reply, sizeof reply, NULL, PATIENCE_MS));
+        CHECK_EQ(reply, 7);
+        CHECK_OK(carom_pool_apply(pool, returns_twice_attached, &argument, 1, NULL, NULL, 0, NULL, PATIENCE_MS));
+    }
+    CHECK_OK(carom_pool_map(pool, returns_twice, items, 8, 8, NULL, replies, 8, PATIENCE_MS));
+    for (int i = 0; i < 8; i++) CHECK_EQ(replies[i], 7);
+    CHECK_OK(carom_pool_close(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+    /* And in a process of its own. */
+    CHECK_EQ(outcome_of(returns_twice_attached, &argument, 1), 0);
+}
+
 static void *starts_and_locks(void *stop) {
     while (!atomic_load((_Atomic int *)stop)) {
         CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
@@ -537,6 +577,7 @@ int main(void) {
     RUN(no_keeper_yet);
     RUN(before_any_call);
     RUN(a_task_forks);
+    RUN(a_task_returns_twice);
     RUN(among_busy_threads);
     return 0;
 }
