@@ -650,8 +650,8 @@ ROW(carom_array_new) {
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 7, 2, NULL, NULL, out), CAROM_EMSGSIZE);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, 0, 2, NULL, NULL, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, SIZE_MAX, 2, NULL, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX / 8, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_ENOMEM);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX / 8, NULL, NULL, out), CAROM_ENOMEM);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, (size_t)1 << 42, NULL, NULL, out), CAROM_ENOMEM);
     EACH_BAD_SIZE(carom_shared_options, options, status, 0,
                   REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 2, items, options, out), status));
@@ -723,7 +723,6 @@ static void bad_semaphores(carom_status (*new)(int64_t, const carom_semaphore_op
     REFUSED_HANDLE(carom_semaphore, out, new(1, &options, out), CAROM_E2BIG);
     REFUSED_HANDLE(carom_semaphore, out, new(-1, NULL, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_semaphore, out, new(INT64_MIN, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MAX, NULL, out), CAROM_EINVAL);
     options = (carom_semaphore_options){.size = sizeof options, .owned = 1};
     REFUSED_HANDLE(carom_semaphore, out, new(4097, &options, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_semaphore, out, new(INT64_MAX, &options, out), CAROM_EINVAL);
@@ -746,6 +745,11 @@ ROW(carom_semaphore_release) {
     REFUSED(carom_semaphore_release(owned), CAROM_EPERM);
     carom_semaphore_free(bounded);
     carom_semaphore_free(owned);
+    carom_semaphore *full = NULL;
+    CHECK_OK(carom_semaphore_new(INT64_MAX, NULL, &full));
+    REFUSED(carom_semaphore_release(full), CAROM_EPERM);
+    CHECK_EQ(carom_semaphore_value(full), INT64_MAX);
+    carom_semaphore_free(full);
 }
 ROW(carom_semaphore_value) { EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_value(h), CAROM_EBADHANDLE)); }
 ROW(carom_semaphore_free) { EACH_BAD(carom_semaphore, SEMAPHORE, h, carom_semaphore_free(h)); }

@@ -71,11 +71,11 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let pins = Pins::of(self.pool.family(), &item)?;
             let sink = Some(self.settled.clone());
-            let work = Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink)?;
-            if let Err(error) = self.pool.with_desk(|desk| desk.submit(work)) {
-                // A pool that is closed ends the input; what is under way is still handed out.
+            let work = Pins::of(self.pool.family(), &item)
+                .and_then(|pins| Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink));
+            if let Err(error) = work.and_then(|work| self.pool.with_desk(|desk| desk.submit(work))) {
+                // An item that cannot be submitted ends the input, as a closed pool does; what is under way is still handed out.
                 input.source = None;
                 input.error = Some(error);
                 break;
