@@ -224,7 +224,12 @@ impl Desk {
 
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
-        self.bays.clear();
+        // What is final, but was not collected yet, has its outcome.
+        self.pump();
+        for work in std::mem::take(&mut self.bays).into_iter().flat_map(|bay| bay.work).flatten() {
+            let job = work.cancel(&Error::Cancelled);
+            self.tell_done(job);
+        }
         self.left = true;
     }
 
