@@ -8,6 +8,7 @@ use super::event::{self, Event};
 use super::job::{Job, Verdict};
 use super::map::Map;
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use crate::shm::heap::Heap;
 use crate::shm::lane::{State, Task};
 use crate::shm::plan::{INLINE, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
@@ -32,6 +33,8 @@ pub enum What {
         arguments: Arguments,
         /// Where the job goes when it is settled.
         sink: Option<Sink>,
+        /// Keeps what the arguments name until it is settled.
+        pins: Option<Box<Pins>>,
     },
     /// Items of a map, `next..end`.
     Chunk {
@@ -70,8 +73,14 @@ pub struct Work {
 
 impl Work {
     /// One task.
-    pub fn single(job: Arc<Job>, function: u32, arguments: &[u8], limit_ns: u64) -> Result<Work> {
-        Work::with_sink(job, function, arguments, limit_ns, None)
+    pub fn single(
+        job: Arc<Job>,
+        function: u32,
+        arguments: &[u8],
+        pins: Option<Box<Pins>>,
+        limit_ns: u64,
+    ) -> Result<Work> {
+        Work::with_sink(job, function, arguments, pins, limit_ns, None)
     }
 
     /// One task whose job goes to `sink` when it is settled.
@@ -79,6 +88,7 @@ impl Work {
         job: Arc<Job>,
         function: u32,
         arguments: &[u8],
+        pins: Option<Box<Pins>>,
         limit_ns: u64,
         sink: Option<Sink>,
     ) -> Result<Work> {
@@ -92,7 +102,7 @@ impl Work {
             long.extend_from_slice(arguments);
             Arguments::Long(long.into())
         };
-        Ok(Work { what: What::Single { job, arguments, sink }, function, limit_ns })
+        Ok(Work { what: What::Single { job, arguments, sink, pins }, function, limit_ns })
     }
 
     /// Items of a map.

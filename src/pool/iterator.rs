@@ -5,6 +5,7 @@ use super::desk::{Sink, Work};
 use super::job::Job;
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::SLOTS;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +35,9 @@ impl Unordered {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
         pool.own()?;
+        if pool.with_desk(|desk| desk.is_closed()) {
+            return Err(Error::Closed("the pool takes no more tasks"));
+        }
         let function = pool.function(address)?;
         let limit_ns = pool.limit(&options);
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
@@ -67,7 +71,9 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
+            let pins = Pins::of(self.pool.family(), &item)?;
+            let sink = Some(self.settled.clone());
+            let work = Work::with_sink(job, self.function, &item, pins, self.limit_ns, sink)?;
             if let Err(error) = self.pool.with_desk(|desk| desk.submit(work)) {
                 // A pool that is closed ends the input; what is under way is still handed out.
                 input.source = None;

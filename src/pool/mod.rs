@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::pin::Pins;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
 use crate::shm::member::{Inherits, MemberId};
@@ -148,7 +149,8 @@ impl Pool {
         let function = self.function(address)?;
         let limit = self.limit(&options);
         let job = Arc::new(Job::new(self.next_id(), 0, options.context));
-        let work = Work::single(job.clone(), function, arguments, limit)?;
+        let pins = Pins::of(self.family(), arguments)?;
+        let work = Work::single(job.clone(), function, arguments, pins, limit)?;
         self.desk().submit(work)?;
         Ok(job)
     }
