@@ -1,8 +1,9 @@
 //! Results as they come, of items that are submitted as there is room for them.
 #![forbid(unsafe_code)]
 
-use super::desk::{Sink, Work};
+use super::desk::Goal;
 use super::job::Job;
+use super::work::{Sink, Work};
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
@@ -66,9 +67,9 @@ impl Unordered {
                     break;
                 }
             };
-            let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
-            self.pool.with_desk(|desk| desk.submit(work))?;
+            let job = Arc::new(Job::new(self.pool.clone(), input.submitted, self.options.context));
+            let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()));
+            self.pool.submit(work, &item)?;
             input.submitted += 1;
         }
         drop(input);
@@ -83,7 +84,7 @@ impl Unordered {
         if next.is_none() {
             self.feed()?;
             self.check_end()?;
-            next = Some(self.pool.wait(deadline, |_| take())?);
+            next = Some(self.pool.wait(deadline, Goal::Any, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
         // A pool that is closed meanwhile ends the input; what is under way is still handed out.
