@@ -130,6 +130,24 @@ static void waits_for_all(void) {
     for (int i = 0; i < 4; i++) CHECK_EQ(ended(processes[i]), 17);
 }
 
+/* Whoever was reaped by somebody else is no living child, although others live. */
+static void children_of_a_host_that_reaps(void) {
+    carom_process *lives = NULL, *ends = NULL;
+    signal(SIGCHLD, SIG_IGN);
+    CHECK_OK(carom_process_start(waits, NULL, 0, NULL, &lives));
+    for (int i = 0; i < 3; i++) {
+        carom_argument argument = CAROM_INTEGER(i);
+        CHECK_OK(carom_process_start(returns, &argument, 1, NULL, &ends));
+        readable(carom_process_fd(ends));
+        carom_process_free(ends);
+        int fds = fd_count();
+        CHECK_EQ(carom_process_children(NULL, 0), 1);
+        CHECK_EQ(fd_count(), fds - 1);
+    }
+    flag_add(&shared->go, 1);
+    CHECK_EQ(ended(lives), 17);
+}
+
 /* The host's own children are the host's. */
 static void has_children_of_its_own(void) {
     pid_t own = fork();
@@ -352,6 +370,7 @@ int main(void) {
     RUN(reaps_in_a_handler);
     RUN(has_a_thief);
     RUN(waits_for_all);
+    RUN(children_of_a_host_that_reaps);
     RUN(has_children_of_its_own);
     RUN(signals_stay);
     RUN(no_thread_is_started);

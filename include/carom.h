@@ -99,8 +99,23 @@ typedef struct carom_process carom_process;
 /** A lock. Opaque. */
 typedef struct carom_lock carom_lock;
 
+/** A semaphore. Opaque. */
+typedef struct carom_semaphore carom_semaphore;
+
+/** A condition. Opaque. */
+typedef struct carom_condition carom_condition;
+
+/** An event. Opaque. */
+typedef struct carom_event carom_event;
+
+/** A barrier. Opaque. */
+typedef struct carom_barrier carom_barrier;
+
 /** A shared value. Opaque. */
 typedef struct carom_value carom_value;
+
+/** A shared array. Opaque. */
+typedef struct carom_array carom_array;
 
 /** What becomes of one task. Opaque. */
 typedef struct carom_result carom_result;
@@ -294,6 +309,41 @@ carom_status carom_call_lock(carom_call *call, size_t index, carom_lock **lock);
  * `CAROM_EBADHANDLE` for another kind, or if the value is gone.
  */
 carom_status carom_call_value(carom_call *call, size_t index, carom_value **value);
+
+/**
+ * The array that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the array is gone.
+ */
+carom_status carom_call_array(carom_call *call, size_t index, carom_array **array);
+
+/**
+ * The semaphore that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the semaphore is gone.
+ */
+carom_status carom_call_semaphore(carom_call *call, size_t index, carom_semaphore **semaphore);
+
+/**
+ * The condition that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the condition is gone.
+ */
+carom_status carom_call_condition(carom_call *call, size_t index, carom_condition **condition);
+
+/**
+ * The event that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the event is gone.
+ */
+carom_status carom_call_event(carom_call *call, size_t index, carom_event **event);
+
+/**
+ * The barrier that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the barrier is gone.
+ */
+carom_status carom_call_barrier(carom_call *call, size_t index, carom_barrier **barrier);
 
 /**
  * Keeps a handle that `call` lent: it lives until its own `_free`.
@@ -512,6 +562,221 @@ int32_t carom_lock_locked(carom_lock *lock);
 void carom_lock_free(carom_lock *lock);
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * Units that are taken and given back. Owned ones come back when the process that took them dies.
+ */
+
+/** Options of a semaphore. */
+typedef struct carom_semaphore_options {
+    /** sizeof(carom_semaphore_options) */
+    size_t size;
+    /**
+     * Not 0: units belong to the process that took them, come back when it dies, and are given back by it alone; at
+     * most 4096. 0: units of the dead are gone.
+     */
+    uint32_t owned;
+    /** 0. */
+    uint32_t reserved;
+} carom_semaphore_options;
+
+/**
+ * Makes a semaphore with `value` units, 0 or more. Options may be NULL.
+ *
+ * Never blocks. `CAROM_EINVAL` for fewer than 0 units, or more than 4096 owned ones; `CAROM_ENOMEM`.
+ */
+carom_status carom_semaphore_new(int64_t value, const carom_semaphore_options *options, carom_semaphore **semaphore);
+
+/**
+ * Makes a semaphore that never has more than `value` units.
+ *
+ * As `carom_semaphore_new`.
+ */
+carom_status carom_bounded_semaphore_new(int64_t value, const carom_semaphore_options *options,
+                                         carom_semaphore **semaphore);
+
+/**
+ * Takes a unit, waiting up to `timeout_ms` for one; 0 tries once.
+ *
+ * `CAROM_ETIMEDOUT`, `CAROM_EBADHANDLE`.
+ */
+carom_status carom_semaphore_acquire(carom_semaphore *semaphore, int64_t timeout_ms);
+
+/**
+ * Gives a unit back; a plain semaphore may be given more than were taken.
+ *
+ * Never blocks. `CAROM_EPERM` if a bounded one has all its units, or this process owns none of an owned one.
+ */
+carom_status carom_semaphore_release(carom_semaphore *semaphore);
+
+/** Units left at this moment, or `CAROM_EBADHANDLE`. */
+int64_t carom_semaphore_value(carom_semaphore *semaphore);
+
+/** Ends this handle, as `carom_lock_free`. */
+void carom_semaphore_free(carom_semaphore *semaphore);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Waiting, without a lock, for news about what the lock guards.
+ */
+
+/**
+ * Says whether the wait is over: not 0 if it is. Called with the lock held, on the thread that waits; it must not
+ * unwind.
+ */
+typedef int32_t (*carom_predicate)(void *ctx);
+
+/**
+ * Makes a condition over `lock`, plain or recursive, which lives as long as the condition; NULL: over a recursive lock
+ * of its own.
+ *
+ * Never blocks. `CAROM_ENOMEM`, `CAROM_EBADHANDLE`.
+ */
+carom_status carom_condition_new(carom_lock *lock, carom_condition **condition);
+
+/** Acquires the condition's lock, as `carom_lock_acquire`. */
+carom_status carom_condition_acquire(carom_condition *condition, int64_t timeout_ms);
+
+/** Acquires the condition's lock and takes a dead holder's mark away, as `carom_lock_recover`. */
+carom_status carom_condition_recover(carom_condition *condition, int64_t timeout_ms);
+
+/** Releases the condition's lock, as `carom_lock_release`. */
+carom_status carom_condition_release(carom_condition *condition);
+
+/**
+ * Releases the lock, all its levels, waits up to `timeout_ms` for a notification, and acquires it again, however long
+ * that takes. The lock is held after it, whatever it returns, except `CAROM_EPERM` and `CAROM_EBADHANDLE`. May return
+ * `CAROM_OK` without a notification: look at what you wait for.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_EOWNERDEAD` if a process died holding the lock: it is recovered, and held; `CAROM_EPERM` if
+ * the caller does not hold it.
+ */
+carom_status carom_condition_wait(carom_condition *condition, int64_t timeout_ms);
+
+/**
+ * Waits, as `carom_condition_wait`, until `predicate` says so. It is asked first, and after each notification.
+ *
+ * `CAROM_OK` if it said so; else as `carom_condition_wait`.
+ */
+carom_status carom_condition_wait_for(carom_condition *condition, carom_predicate predicate, void *ctx,
+                                      int64_t timeout_ms);
+
+/**
+ * Wakes up to `count` of those who wait. The caller holds the lock.
+ *
+ * Never blocks. `CAROM_EPERM` if the caller does not hold the lock, `CAROM_EINVAL` for a negative count.
+ */
+carom_status carom_condition_notify(carom_condition *condition, int64_t count);
+
+/**
+ * Wakes all who wait. The caller holds the lock.
+ *
+ * As `carom_condition_notify`.
+ */
+carom_status carom_condition_notify_all(carom_condition *condition);
+
+/** Ends this handle, as `carom_lock_free`. */
+void carom_condition_free(carom_condition *condition);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * A flag that many wait for.
+ */
+
+/**
+ * Makes an event, not set.
+ *
+ * Never blocks. `CAROM_ENOMEM`.
+ */
+carom_status carom_event_new(carom_event **event);
+
+/**
+ * Sets the event: whoever waits goes on, also if it is cleared at once; whoever comes does not wait.
+ *
+ * Never blocks. Async-signal-safe.
+ */
+carom_status carom_event_set(carom_event *event);
+
+/**
+ * Clears the event.
+ *
+ * Never blocks.
+ */
+carom_status carom_event_clear(carom_event *event);
+
+/**
+ * 1 if the event is set, 0 if not.
+ *
+ * Never blocks.
+ */
+int32_t carom_event_is_set(carom_event *event);
+
+/**
+ * Waits up to `timeout_ms` until the event is set.
+ *
+ * `CAROM_ETIMEDOUT`, `CAROM_EBADHANDLE`.
+ */
+carom_status carom_event_wait(carom_event *event, int64_t timeout_ms);
+
+/** Ends this handle, as `carom_lock_free`. */
+void carom_event_free(carom_event *event);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * So many parties wait until all are there. A party that dies there breaks the barrier.
+ */
+
+#define CAROM_DEFAULT -3                /* A timeout: the barrier's own. */
+
+/** Options of a barrier. */
+typedef struct carom_barrier_options {
+    /** sizeof(carom_barrier_options) */
+    size_t size;
+    /** Runs in the last party to arrive, before anybody goes on; the barrier breaks if it fails. NULL: nothing does. */
+    carom_function action;
+    /** The time-out of waits with `CAROM_DEFAULT`. 0 and `CAROM_NONE`: they wait for ever. */
+    int64_t timeout_ms;
+} carom_barrier_options;
+
+/**
+ * Makes a barrier for 1 to 4096 parties. Options may be NULL.
+ *
+ * Never blocks. `CAROM_EINVAL` for another number of parties, `CAROM_EFUNCTION` for an action in no module,
+ * `CAROM_ENOMEM`.
+ */
+carom_status carom_barrier_new(int64_t parties, const carom_barrier_options *options, carom_barrier **barrier);
+
+/**
+ * Arrives, and waits up to `timeout_ms` (or `CAROM_DEFAULT`) until all parties are there.
+ *
+ * The index of the arrival, 0 for the first, or a status: `CAROM_ETIMEDOUT` (the barrier is broken then),
+ * `CAROM_EBROKEN` (a party died here, or ran out of time, or the barrier was reset or aborted), `CAROM_ETASKFAILED` in
+ * the party whose run of the action failed.
+ */
+int64_t carom_barrier_wait(carom_barrier *barrier, int64_t timeout_ms);
+
+/**
+ * Empties the barrier; who waits gets `CAROM_EBROKEN`. A broken barrier is whole again.
+ *
+ * Never blocks.
+ */
+carom_status carom_barrier_reset(carom_barrier *barrier);
+
+/**
+ * Breaks the barrier until it is reset; who waits, and who comes, gets `CAROM_EBROKEN`.
+ *
+ * Never blocks.
+ */
+carom_status carom_barrier_abort(carom_barrier *barrier);
+
+/** How many parties the barrier takes. */
+int64_t carom_barrier_parties(carom_barrier *barrier);
+
+/** How many parties wait at this moment. */
+int64_t carom_barrier_waiting(carom_barrier *barrier);
+
+/** 1 if the barrier is broken, 0 if not. */
+int32_t carom_barrier_broken(carom_barrier *barrier);
+
+/** Ends this handle, as `carom_lock_free`. */
+void carom_barrier_free(carom_barrier *barrier);
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
  */
 
@@ -583,11 +848,123 @@ carom_status carom_value_unlock(carom_value *value);
 carom_status carom_value_get_lock(carom_value *value, carom_lock **lock);
 
 /**
+ * Copies the value to `data`, which has exactly its size, with its lock held if it has one (waiting up to `timeout_ms`
+ * for it).
+ *
+ * `CAROM_EMSGSIZE` for another size; else as `carom_value_lock`.
+ */
+carom_status carom_value_get(carom_value *value, void *data, size_t len, int64_t timeout_ms);
+
+/** Copies `data`, which has exactly the value's size, to the value, as `carom_value_get` reads it. */
+carom_status carom_value_set(carom_value *value, const void *data, size_t len, int64_t timeout_ms);
+
+/**
+ * Reads an integer value atomically, without its lock.
+ *
+ * Never blocks. `CAROM_EINVAL` for a type that is no integer.
+ */
+carom_status carom_value_load(carom_value *value, int64_t *number);
+
+/**
+ * Writes an integer value atomically, without its lock; what does not fit is cut off.
+ *
+ * As `carom_value_load`.
+ */
+carom_status carom_value_store(carom_value *value, int64_t number);
+
+/**
+ * Adds to an integer value atomically, without its lock, wrapping around; `*before` is what was there (`before` may be
+ * NULL).
+ *
+ * As `carom_value_load`.
+ */
+carom_status carom_value_add(carom_value *value, int64_t delta, int64_t *before);
+
+/**
+ * Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there:
+ * it was written if that is `expected`.
+ *
+ * As `carom_value_load`.
+ */
+carom_status carom_value_swap(carom_value *value, int64_t expected, int64_t number, int64_t *before);
+
+/**
+ * A new value with the same type and bytes as this one has now, and no lock.
+ *
+ * `CAROM_ENOMEM`; else as `carom_value_get` with `timeout_ms`.
+ */
+carom_status carom_value_copy(carom_value *value, carom_value **copy, int64_t timeout_ms);
+
+/**
+ * Gives a value that was made without a lock one: `lock`, or a recursive one of its own for NULL. The same value, for
+ * every process.
+ *
+ * Never blocks. `CAROM_EEXIST` if it has a lock.
+ */
+carom_status carom_value_synchronize(carom_value *value, carom_lock *lock);
+
+/**
  * Ends this handle. The value goes when no process needs it any more. NULL is nothing.
  *
  * Never blocks; may run in a finalizer, and in a forked child, where it ends that process's view only.
  */
 void carom_value_free(carom_value *value);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Many items of one type that a family shares, guarded as a value is.
+ */
+
+/**
+ * Makes an array of `count` items of a type, or of `item_size` raw bytes each (for a type its size, or 0). `initial`,
+ * of `count` items, is copied; NULL means zeros. Options may be NULL. Costs no descriptor.
+ *
+ * Never blocks. As `carom_value_new`.
+ */
+carom_status carom_array_new(uint32_t type_, size_t item_size, size_t count, const void *initial,
+                             const carom_shared_options *options, carom_array **array);
+
+/** Where the items lie in this process; valid while the process has a handle of the array. NULL for a bad handle. */
+void *carom_array_data(carom_array *array);
+
+/** How many items, or `CAROM_EBADHANDLE`. */
+int64_t carom_array_count(carom_array *array);
+
+/** Type of the items, as the array was made with, or `CAROM_EBADHANDLE`. */
+int32_t carom_array_type(carom_array *array);
+
+/**
+ * Copies `count` items from index `first` on to `data`, with the array's lock held if it has one (waiting up to
+ * `timeout_ms` for it).
+ *
+ * `CAROM_EINVAL` beyond the end, `CAROM_EMSGSIZE` if `capacity` bytes are too few; else as `carom_value_lock`.
+ */
+carom_status carom_array_get(carom_array *array, size_t first, size_t count, void *data, size_t capacity,
+                             int64_t timeout_ms);
+
+/**
+ * Copies `len` bytes of whole items from `data` to the array, from index `first` on, as `carom_array_get` reads them.
+ *
+ * `CAROM_EINVAL` beyond the end, or if `len` is no number of whole items; else as `carom_value_lock`.
+ */
+carom_status carom_array_set(carom_array *array, size_t first, const void *data, size_t len, int64_t timeout_ms);
+
+/** Acquires the array's lock, as `carom_value_lock`. */
+carom_status carom_array_lock(carom_array *array, int64_t timeout_ms);
+
+/** Acquires the array's lock and takes a dead holder's mark away, as `carom_lock_recover`. */
+carom_status carom_array_recover(carom_array *array, int64_t timeout_ms);
+
+/** Releases the array's lock, as `carom_lock_release`. */
+carom_status carom_array_unlock(carom_array *array);
+
+/** The lock that guards the array, as `carom_value_get_lock`. */
+carom_status carom_array_get_lock(carom_array *array, carom_lock **lock);
+
+/** Gives an array that was made without a lock one, as `carom_value_synchronize`. */
+carom_status carom_array_synchronize(carom_array *array, carom_lock *lock);
+
+/** Ends this handle, as `carom_value_free`. */
+void carom_array_free(carom_array *array);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Results: what became of a task, while it is under way and after.

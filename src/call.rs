@@ -19,6 +19,8 @@ pub enum Input {
     Encoded(&'static [u8]),
     /// One argument of bytes: an item of an array.
     Item(Region),
+    /// No arguments.
+    Nothing,
 }
 
 /// Where a reply goes.
@@ -78,10 +80,14 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
+    #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry =
-            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
+        let entry = own()
+            .calls
+            .iter()
+            .find(free)
+            .ok_or_else(|| Error::NoMemory("too many calls run in this process at once"))?;
         Ok(Running { entry })
     }
 }
@@ -123,11 +129,14 @@ impl Call {
         self.borrowed.push((what, give_back));
     }
 
-    /// `what` is no longer borrowed; false if it was not.
-    pub fn keep(&mut self, what: u64) -> bool {
-        let before = self.borrowed.len();
+    /// Whether `what` is borrowed.
+    pub fn lends(&self, what: u64) -> bool {
+        self.borrowed.iter().any(|(borrowed, _)| *borrowed == what)
+    }
+
+    /// `what` is no longer borrowed.
+    pub fn keep(&mut self, what: u64) {
         self.borrowed.retain(|(borrowed, _)| *borrowed != what);
-        self.borrowed.len() < before
     }
 
     #[inline(always)]
@@ -138,6 +147,7 @@ impl Call {
     }
 
     /// Runs `steps`, in which [`Call::run`] may be used; the call is known as running meanwhile.
+    #[inline(always)]
     pub fn enter<T>(&mut self, steps: impl FnOnce(&mut Call) -> T) -> Result<T> {
         let running = Running::enter(self as *const Call as u64)?;
         let result = steps(self);
@@ -159,6 +169,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::count(bytes),
             Input::Item(_) => Ok(1),
+            Input::Nothing => Ok(0),
         }
     }
 
@@ -167,7 +178,7 @@ impl Call {
         match self.input {
             Input::Encoded(bytes) => wire::argument(bytes, index),
             Input::Item(item) if index == 0 => Ok(Argument::Bytes(item.frozen())),
-            Input::Item(_) => Err(Error::invalid("there is no such argument")),
+            Input::Item(_) | Input::Nothing => Err(Error::invalid("there is no such argument")),
         }
     }
 
@@ -184,6 +195,7 @@ impl Call {
                 }
                 _ => false,
             },
+            Input::Nothing => false,
         }
     }
 
@@ -264,7 +276,8 @@ impl Call {
             (None, Output::Nowhere) => len,
             (None, _) => return Err(Error::NotPermitted("nothing is reserved for the reply")),
         };
-        if len > room {
+        let exact = matches!(self.output, Output::Exact(place) if place.len() != len);
+        if len > room || exact {
             return Err(Error::MessageSize { needed: len, capacity: room });
         }
         self.replied = Some(len);

@@ -70,6 +70,9 @@ pub enum Error {
     /// Nothing more will come.
     #[error("no more results")]
     End,
+    /// A callback of the host ended its input with this status of ours.
+    #[error("the source of the items ended with status {0}")]
+    Source(Status),
     /// A function that no process could find again.
     #[error("{0}")]
     Function(Cow<'static, str>),
@@ -156,6 +159,7 @@ impl Error {
             Error::TaskFailed(_) => -5003,
             Error::Broken(_) => -5004,
             Error::Closed(_) => -5005,
+            Error::Source(status) => *status,
             Error::End => -5007,
             Error::Function(_) => -5008,
             Error::BadHandle(_) => -5009,
@@ -175,6 +179,15 @@ impl Error {
     /// The kernel refused `call`; its errno is that of this thread, now.
     pub fn last_os(call: &'static str) -> Error {
         Error::Os { call, errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+    }
+
+    /// What a callback of the host said, if it is a status.
+    pub fn of_source(status: i64) -> Option<Error> {
+        match i32::try_from(status).ok()? {
+            errno @ -4095..0 => Some(Error::Os { call: "the source of the items", errno: -errno }),
+            own if own < -5000 && STATUSES.iter().any(|named| named.1 == own) => Some(Error::Source(own)),
+            _ => None,
+        }
     }
 
     /// Shorthand for an argument that makes no sense.
@@ -209,6 +222,7 @@ mod tests {
             Error::Closed("x"),
             Error::Broken("x".into()),
             Error::End,
+            Error::Source(-5005),
             Error::Function("x".into()),
             Error::WorkerLost("x".into()),
             Error::TimeLimit,

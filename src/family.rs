@@ -7,6 +7,8 @@ use crate::keeper;
 use crate::shm::arena::Arena;
 use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
+use crate::shm::memory::Deadline;
+use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -43,9 +45,6 @@ pub fn is_forked() -> bool {
 
 #[cold]
 fn begin() -> Result<Family> {
-    if is_forked() {
-        return Err(Error::Forked);
-    }
     let pid = fork::pid();
     loop {
         match FOUNDING.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
@@ -61,7 +60,9 @@ fn begin() -> Result<Family> {
     }
     let result = match (Arena::get(), identity::get()) {
         (Some(arena), Some(me)) => Ok(Family { arena, me }),
-        _ => found(),
+        // Not to be asked before: another thread that founds has the arena first, and its member later.
+        (Some(_), None) => Err(Error::Forked),
+        (None, _) => found(),
     };
     FOUNDING.store(0, Ordering::Release);
     result
@@ -101,12 +102,18 @@ pub fn attach() -> Result<()> {
 /// In a child that carom forked: this process is `me` now. False if it must not go on, since its parent
 /// is dead and its place has been taken away.
 pub fn be(arena: Arena, me: MemberId) -> bool {
-    identity::set(me);
-    let lives = arena.member(me.slot).set_alive(me.generation, fork::pid());
+    let lives = be_quietly(arena, me);
     // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there
     // even if its parent died right after the fork.
     arena.header().unwatched.store(1, Ordering::Release);
     lives
+}
+
+/// The same where the parent tells the keeper: one page less that the child needs.
+#[inline(always)]
+pub fn be_quietly(arena: Arena, me: MemberId) -> bool {
+    identity::set(me);
+    arena.member(me.slot).set_alive(me.generation, fork::pid())
 }
 
 /// The descriptor that wakes the keeper.
@@ -127,33 +134,45 @@ pub fn ring() {
 /// by the kernel, to which the word is announced as pending.
 pub struct Sentry {
     family: Family,
+    deadline: Deadline,
     armed: bool,
 }
 
+/// How long a sleeper waits before it tries again to start a keeper, for want of processes or memory.
+const RETRY_NS: u64 = 10_000_000;
+
 impl Sentry {
-    /// A guard for one blocking call.
-    pub fn new(family: Family) -> Sentry {
-        Sentry { family, armed: false }
+    /// A guard for one blocking call that ends at `deadline`.
+    pub fn new(family: Family, deadline: Deadline) -> Sentry {
+        Sentry { family, deadline, armed: false }
     }
 
-    /// To be asked before each sleep: the word whose change must end it, and its value. `None` while
-    /// nobody else is in the family.
+    /// To be asked before each sleep: the word whose change must end it, and its value. `None` if no keeper
+    /// could be started and the deadline has passed: then the sleep ends at once.
     pub fn alarm(&mut self) -> Option<(&'static AtomicU32, u32)> {
         let header = self.family.arena.header();
         let word = &header.keeper.word;
         if header.member_high.load(Ordering::Acquire) < 2 {
             return Some((word, word.load(Ordering::Acquire)));
         }
-        if !self.armed {
-            robust::pending_set(word);
-            self.armed = true;
-        }
+        // Each time: a critical section of the library, since the last sleep, has announced its own word.
+        robust::pending_set(word);
+        self.armed = true;
         let seen = loop {
             if let Some(seen) = header.keeper.living_word() {
                 break seen;
             }
-            // Without one this sleep could not end by a death; the next look will try again.
-            keeper::start(self.family).ok()?;
+            if keeper::start(self.family).is_ok() {
+                continue;
+            }
+            // Without a keeper the sleep could not end by a death: a nap, and another try.
+            let now = now_ns();
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                return None;
+            }
+            let nap = now + RETRY_NS;
+            let until = self.deadline.map_or(nap, |deadline| deadline.min(nap));
+            futex::wait(word, word.load(Ordering::Acquire), None, Some(until));
         };
         if header.unwatched.load(Ordering::Acquire) != 0 {
             ring();

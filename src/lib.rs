@@ -15,6 +15,7 @@ pub mod log;
 pub mod pool;
 pub mod process;
 pub mod shm;
+pub mod sync;
 pub mod sys;
 pub mod value;
 pub mod wire;

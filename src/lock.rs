@@ -126,7 +126,7 @@ impl Lock {
     #[cold]
     fn acquire_slowly(self, family: Family, recover: bool, deadline: Deadline) -> Result<()> {
         let recover = recover || self.cell.flags.load(Relaxed) & IGNORE_OWNER_DEATH != 0;
-        let mut sentry = Sentry::new(family);
+        let mut sentry = Sentry::new(family, deadline);
         loop {
             let word = &self.cell.lock;
             match word.acquire(self.word_generation(), family.me.slot, recover, deadline, || sentry.alarm()) {
@@ -167,6 +167,36 @@ impl Lock {
             Some(0) => Err(Error::NotPermitted("the lock is not held by anybody")),
             Some(_) => Err(Error::NotPermitted("a recursive lock is released by the thread that holds it")),
         }
+    }
+
+    /// Whether the caller holds it: the calling process, and for a recursive lock the calling thread.
+    pub fn is_held(self, me: MemberId) -> bool {
+        if self.is_recursive() {
+            self.is_mine(me)
+        } else {
+            self.cell.lock.owner(self.word_generation()) == Some(me.slot)
+        }
+    }
+
+    /// Releases a lock that the caller holds, with all its levels; how many they were.
+    pub fn release_levels(self, family: Family) -> Result<u32> {
+        let levels = if self.is_recursive() { self.cell.depth.swap(1, Relaxed) } else { 1 };
+        self.release(family).map(|()| levels)
+    }
+
+    /// Acquires it again with as many levels. It is held afterwards, if it is still there: a dead owner's lock is
+    /// recovered, and then the answer is [`Error::OwnerDead`].
+    pub fn acquire_levels(self, family: Family, levels: u32) -> Result<()> {
+        let acquired = self.acquire(family, None);
+        if acquired == Err(Error::OwnerDead) {
+            self.recover(family, None)?;
+        } else if acquired.is_err() {
+            return acquired;
+        }
+        if self.is_recursive() {
+            self.cell.depth.store(levels, Relaxed);
+        }
+        acquired
     }
 
     /// Whether somebody holds it, at this moment.

@@ -7,6 +7,8 @@ use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
 use crate::log;
+use crate::shm::arena::Arena;
+use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
@@ -42,7 +44,7 @@ pub struct Process {
     starter: MemberId,
     id: MemberId,
     pid: u32,
-    name: CString,
+    name: Box<CStr>,
     daemon: bool,
     pidfd: OwnedFd,
     /// Set once, when it has been reaped.
@@ -73,10 +75,11 @@ impl Children {
     }
 
     /// The name of the next one: the given one, or a numbered one. All are counted.
-    fn name_next(&self, given: Option<String>) -> Result<CString> {
+    fn name_next(&self, given: Option<String>) -> Result<Box<CStr>> {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let name = given.unwrap_or_else(|| format!("Process-{number}"));
-        CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))
+        let name = CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))?;
+        Ok(name.into_boxed_c_str())
     }
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
@@ -107,28 +110,26 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let member = arena.member(id.slot);
     member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
-    // Room for the pidfd, made sure of before there is a process that it would be too late to refuse.
-    let room = descriptor::spare(family::doorbell()).inspect_err(|_| member.give_up(id.generation))?;
     fork::flush_streams();
     let pid = match birth::fork_child() {
         Err(error) => {
             member.give_up(id.generation);
             return Err(error);
         }
-        Ok(fork::Side::Child) => {
-            drop(room);
-            run_child(family, id, address, arguments, name)
-        }
+        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name),
         Ok(fork::Side::Parent(pid)) => pid,
     };
-    drop(room);
     let opened = pidfd::open(pid);
     if let Ok(pidfd) = &opened {
         member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
+        futex::wake(futex::low_half(&member.pidfd_inode), 1);
     }
     member.set_alive(id.generation, pid);
+    // Once more after that store: a keeper that looked in between saw nobody to watch. Should this process die
+    // before it, the keeper looks at everybody for its sake.
+    arena.header().unwatched.store(1, Ordering::Release);
     let pidfd = opened.inspect_err(|_| {
-        // Another thread took the room meanwhile: an unwatched child must not run.
+        // The child still waits for it, see `await_parent`: nothing of the user's has run.
         fork::kill_and_reap(pid);
         repair::repair(arena, id, family.me.slot, false);
     })?;
@@ -143,32 +144,44 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         reaping: Mutex::new(()),
     });
     children.list().push(process.clone());
-    log::debug(format_args!("started {:?} with pid {pid}", process.name()));
+    log::debug(format_args!("started {} with pid {pid}", process.name_text()));
     Ok(process)
 }
 
 /// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
-/// page by page, as soon as one of them writes to it.
-fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: CString) -> ! {
-    if !family::be(family.arena, id) {
+/// page by page, as soon as one of them writes to it. Of code, too, every 64 KiB are a page fault: so all that
+/// a child runs before and after the user's function is inlined here.
+#[inline(always)]
+fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: Box<CStr>) -> ! {
+    if !family::be_quietly(family.arena, id) {
         fork::leave_at_once(1);
     }
-    await_parent(family, id);
     fork::purge_streams();
     fork::default_signals(&[]);
-    descriptor::streams_from_null(&[0]);
+    descriptor::stdin_from_null();
     fork::catch_exit(record_exit);
-    own::set_name(Box::leak(name.into_boxed_c_str()));
+    own::set_name(Box::leak(name));
+    await_parent(family, id);
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave(if (0..=255).contains(&result) { result } else { 255 })
 }
 
-/// In a child: it must not end before its parent has a descriptor for it. Where the host reaps every child at
-/// once there would be nothing left to open, and nobody could tell how it ended. Hardly ever waits: the
-/// parent opens it first thing after the fork.
+/// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps
+/// every child at once there would be nothing left to open, and nobody could tell how it ended; where there is
+/// no room for a descriptor the start must fail as if there had been none. Hardly ever waits: the parent opens
+/// it first thing after the fork. `LOOK_NS`: only against a parent that died before its wake.
+#[inline(always)]
 fn await_parent(family: Family, id: MemberId) {
-    const LOOK_NS: u64 = 200_000;
+    if family.arena.member(id.slot).pidfd_inode.load(Ordering::Acquire) == 0 {
+        sleep_until_known(family, id);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sleep_until_known(family: Family, id: MemberId) {
+    const LOOK_NS: u64 = 10_000_000;
     let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
     let known = &family.arena.member(id.slot).pidfd_inode;
     while known.load(Ordering::Acquire) == 0 {
@@ -181,8 +194,8 @@ fn await_parent(family: Family, id: MemberId) {
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
 fn record_exit(code: i32) {
-    if let Ok(family) = family::current() {
-        family.arena.member(family.me.slot).record_exit(code);
+    if let (Some(arena), Some(me)) = (Arena::get(), identity::get()) {
+        arena.member(me.slot).record_exit(code);
     }
 }
 
@@ -223,7 +236,7 @@ impl Process {
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);
-        log::debug(format_args!("{:?} with pid {} ended: {ending:?}", self.name(), self.pid));
+        log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), self.pid));
         Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
     }
@@ -265,6 +278,10 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn name_text(&self) -> &str {
+        self.name.to_str().unwrap_or_default()
     }
 
     /// Its name.

@@ -7,8 +7,9 @@ use crate::lock::{Lock, RECURSIVE};
 use crate::shm::arena::Arena;
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::heap::Heap;
-use crate::shm::region::Region;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use crate::shm::memory::Deadline;
+use crate::shm::region::{Operation, Region};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 /// The value has no lock.
 const NO_LOCK: u32 = 4;
@@ -35,7 +36,20 @@ pub enum Guard {
     None,
 }
 
-/// A shared value; whether it is still the same object is checked by every operation.
+/// What the bytes of a value or an array are.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Billiard's letter, 0 for raw bytes.
+    pub type_code: u32,
+    /// Bytes of an item.
+    pub item_size: usize,
+    /// Items; 1 for a value.
+    pub count: usize,
+    /// Of the first item.
+    pub alignment: usize,
+}
+
+/// A shared value, or an array of them; whether it is still the same object is checked by every operation.
 #[derive(Clone, Copy)]
 pub struct Value {
     cell: &'static Cell,
@@ -43,58 +57,83 @@ pub struct Value {
 }
 
 impl Value {
-    /// A new value of `len` bytes aligned to `alignment`, zero or as `initial` says.
-    pub fn new(
-        family: Family,
-        type_code: u32,
-        len: usize,
-        alignment: usize,
-        initial: Option<&[u8]>,
-        guard: Guard,
-    ) -> Result<Value> {
-        let cell = Cell::claim(family.arena, Kind::Value, family.me.slot)?;
+    /// A new value or array ([`Kind`]), zero or as `initial` says.
+    pub fn new(family: Family, kind: Kind, shape: Shape, initial: Option<&[u8]>, guard: Guard) -> Result<Value> {
+        let cell = Cell::claim(family.arena, kind, family.me.slot)?;
         let value = Value { cell, generation: cell.generation() };
-        let made = value.fill(family, type_code, len, alignment, initial, guard);
+        let made = value.fill(family, shape, initial, guard);
         if made.is_err() {
             cell.let_go(family.arena, value.generation, family.me.slot);
         }
         made.map(|()| value)
     }
 
-    fn fill(
-        self,
-        family: Family,
-        type_code: u32,
-        len: usize,
-        alignment: usize,
-        initial: Option<&[u8]>,
-        guard: Guard,
-    ) -> Result<()> {
+    fn fill(self, family: Family, shape: Shape, initial: Option<&[u8]>, guard: Guard) -> Result<()> {
+        const TOO_LARGE: Error = Error::NoMemory("a value larger than the arena");
         let cell = self.cell;
-        cell.type_code.store(type_code, Relaxed);
+        let len = shape.item_size.checked_mul(shape.count).ok_or(TOO_LARGE)?;
+        cell.type_code.store(shape.type_code, Relaxed);
+        cell.extra[2].store(shape.item_size as u64, Relaxed);
         cell.len.store(len as u64, Relaxed);
         match guard {
             Guard::Own => cell.flags.store(RECURSIVE, Relaxed),
             Guard::None => cell.flags.store(NO_LOCK, Relaxed),
             Guard::Given(lock) => cell.refer(family.arena, lock)?,
         }
-        if len > size_of_val(&cell.inline) || alignment > 8 {
-            let room = len.checked_add(alignment).ok_or(Error::NoMemory("a value larger than the arena"))?;
+        if len > size_of_val(&cell.inline) || shape.alignment > 8 {
+            let room = len.checked_add(shape.alignment).ok_or(TOO_LARGE)?;
             Heap::of(family.arena).take(room as u64, &cell.block)?;
-            cell.extra[3].store(alignment as u64, Relaxed);
+            cell.extra[3].store(shape.alignment as u64, Relaxed);
         }
         let data = self.data(family.arena)?;
         match initial {
-            Some(initial) if initial.len() != len => Err(Error::MessageSize { needed: len, capacity: initial.len() }),
-            Some(initial) => {
-                data.write(initial);
-                Ok(())
+            Some(initial) if initial.len() != len => {
+                return Err(Error::MessageSize { needed: len, capacity: initial.len() });
             }
-            None => {
-                data.clear();
-                Ok(())
-            }
+            Some(initial) => drop(data.write(initial)),
+            None => data.clear(),
         }
+        Ok(())
+    }
+
+    /// Guards a value that has no lock, by one of its own or a given one.
+    pub fn synchronize(self, family: Family, lock: Option<Reference>) -> Result<()> {
+        let guarded = || Error::Exists("the object has a lock already");
+        if self.cell.flags.load(Acquire) & NO_LOCK == 0 {
+            return Err(guarded());
+        }
+        if let Some(lock) = lock {
+            self.cell.refer(family.arena, lock)?;
+        }
+        self.cell.flags.compare_exchange(NO_LOCK, RECURSIVE, AcqRel, Acquire).map(|_| ()).map_err(|_| guarded())
+    }
+
+    /// Runs `work` with the value's lock held, if it has one.
+    pub fn locked<T>(self, family: Family, deadline: Deadline, work: impl FnOnce(Region) -> Result<T>) -> Result<T> {
+        if self.cell.flags.load(Acquire) & NO_LOCK != 0 {
+            return work(self.data(family.arena)?);
+        }
+        let lock = self.lock(family.arena)?;
+        lock.acquire(family, deadline)?;
+        let done = self.data(family.arena).and_then(work);
+        lock.release(family)?;
+        done
+    }
+
+    /// One atomic operation on an integer value; what was there before.
+    pub fn atomic(self, arena: Arena, operation: Operation) -> Result<i64> {
+        let not_integer = Error::invalid("atomic operations are for integers");
+        let signed = match char::from_u32(self.type_code()) {
+            Some('b' | 'h' | 'i' | 'l' | 'q') => true,
+            Some('B' | 'H' | 'I' | 'L' | 'Q' | '?' | 'c') => false,
+            _ => return Err(not_integer),
+        };
+        self.data(arena)?.atomic(operation, signed).ok_or(not_integer)
+    }
+
+    /// Bytes of an item.
+    pub fn item_size(self) -> u64 {
+        self.cell.extra[2].load(Relaxed)
     }
 
     /// The value of a cell that is there.

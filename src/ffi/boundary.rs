@@ -156,6 +156,18 @@ pub fn items<'a, T>(data: *const T, count: usize) -> Result<&'a [T]> {
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
+/// The places of an output array. NULL is fine where there are none.
+pub fn items_mut<'a, T>(data: *mut T, count: usize) -> Result<&'a mut [T]> {
+    if count == 0 {
+        return Ok(&mut []);
+    }
+    if data.is_null() || !data.is_aligned() || count > isize::MAX as usize / size_of::<T>() {
+        return Err(Error::invalid("an array is NULL, or its count absurd"));
+    }
+    // SAFETY: as `bytes_mut`; T is a pointer or an integer, valid whatever its bytes are.
+    Ok(unsafe { std::slice::from_raw_parts_mut(data, count) })
+}
+
 /// A text of the caller's; `None` for NULL.
 pub fn text<'a>(text: *const c_char) -> Result<Option<&'a str>> {
     if text.is_null() {
@@ -164,4 +176,13 @@ pub fn text<'a>(text: *const c_char) -> Result<Option<&'a str>> {
     // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map(Some).map_err(|_| Error::invalid("a text is not UTF-8"))
+}
+
+/// A text of the caller's, whatever its bytes are, for people to read; "" for NULL.
+pub fn lossy_text<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
+    if text.is_null() {
+        return "".into();
+    }
+    // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
 }

@@ -1,13 +1,18 @@
 //! One callable type for everything that runs in another process, and one struct for everything that travels.
 
+use super::array::carom_array;
+use super::barrier::carom_barrier;
 use super::boundary::{self, write};
+use super::condition::carom_condition;
+use super::event::carom_event;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::carom_lock;
+use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family;
+use crate::family::{self, Family};
 use crate::function;
 use crate::shm::cell::{self, Cell, Reference};
 use crate::wire::{self, Argument};
@@ -128,6 +133,9 @@ fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<
 
 fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
     let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
+    if argument.reserved != 0 {
+        return Err(Error::invalid("the reserved field of an argument is not 0"));
+    }
     let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
         let count = count.ok_or(Error::invalid("a length is absurd"))?;
         convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
@@ -304,8 +312,8 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
     let family = family::current()?;
     let reference = Reference::from_bits(bits);
     reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let is_lock = reference.kind == cell::Kind::Lock as u8 || bits & ITS_LOCK != 0;
-    let kind = if is_lock { Kind::Lock } else { Kind::Value };
+    let kind = if bits & ITS_LOCK != 0 { Some(Kind::Lock) } else { shared_kind(reference.kind) };
+    let kind = kind.ok_or(Error::BadHandle("the argument names no object that is shared".into()))?;
     if wanted.is_some_and(|wanted| wanted != kind) {
         return Err(Error::BadHandle("the argument is a handle of another kind".into()));
     }
@@ -318,6 +326,20 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
         }
     });
     Ok(handle)
+}
+
+/// What a cell of a kind is to its user; `None` for what has no handle.
+fn shared_kind(kind: u8) -> Option<Kind> {
+    const KINDS: [(cell::Kind, Kind); 7] = [
+        (cell::Kind::Lock, Kind::Lock),
+        (cell::Kind::Value, Kind::Value),
+        (cell::Kind::Array, Kind::Array),
+        (cell::Kind::Semaphore, Kind::Semaphore),
+        (cell::Kind::Condition, Kind::Condition),
+        (cell::Kind::Event, Kind::Event),
+        (cell::Kind::Barrier, Kind::Barrier),
+    ];
+    KINDS.iter().find(|(cell, _)| *cell as u8 == kind).map(|(_, kind)| *kind)
 }
 
 fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
@@ -344,6 +366,66 @@ pub extern "C" fn carom_call_value(call: *mut carom_call, index: usize, value: *
     boundary::create(value, || handle_argument(call, index, Kind::Value))
 }
 
+/// The array that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the array is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_array(call: *mut carom_call, index: usize, array: *mut *mut carom_array) -> carom_status {
+    boundary::create(array, || handle_argument(call, index, Kind::Array))
+}
+
+/// The semaphore that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the semaphore is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_semaphore(
+    call: *mut carom_call,
+    index: usize,
+    semaphore: *mut *mut carom_semaphore,
+) -> carom_status {
+    boundary::create(semaphore, || handle_argument(call, index, Kind::Semaphore))
+}
+
+/// The condition that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the condition is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_condition(
+    call: *mut carom_call,
+    index: usize,
+    condition: *mut *mut carom_condition,
+) -> carom_status {
+    boundary::create(condition, || handle_argument(call, index, Kind::Condition))
+}
+
+/// The event that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the event is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_event(call: *mut carom_call, index: usize, event: *mut *mut carom_event) -> carom_status {
+    boundary::create(event, || handle_argument(call, index, Kind::Event))
+}
+
+/// The barrier that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the barrier is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_barrier(
+    call: *mut carom_call,
+    index: usize,
+    barrier: *mut *mut carom_barrier,
+) -> carom_status {
+    boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
+}
+
+/// A view of this process that keeps an object of somebody else's.
+pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
+    let referred = view.refer(family.arena, target);
+    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
+    Ok(view)
+}
+
 /// Keeps a handle that `call` lent: it lives until its own `_free`.
 ///
 /// `CAROM_EBADHANDLE` if the handle was not lent by this call.
@@ -352,13 +434,14 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
     boundary::status(|| {
         let family = family::current()?;
         let target = reference(handle)?;
-        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-        view.refer(family.arena, target)?;
-        if !running(call)?.keep(handle as u64) {
-            view.let_go(family.arena, view.generation(), family.me.slot);
+        let call = running(call)?;
+        if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
-        handle::adopt(handle, family.arena.cell_index(view), family.me)
+        let view = view_of(family, target)?;
+        handle::adopt(handle, family.arena.cell_index(view), family.me)?;
+        call.keep(handle as u64);
+        Ok(())
     })
 }
 
@@ -401,8 +484,8 @@ pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_fail(call: *mut carom_call, code: i32, message: *const c_char) -> i32 {
     let said = boundary::status(|| {
-        let message = boundary::text(message)?.unwrap_or_default();
-        running(call)?.fail(code, message);
+        let message = boundary::lossy_text(message);
+        running(call)?.fail(code, &message);
         Ok(())
     });
     let _ = said;

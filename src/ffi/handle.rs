@@ -30,6 +30,11 @@ pub enum Kind {
     Pool = 4,
     Result = 5,
     Iterator = 6,
+    Semaphore = 7,
+    Condition = 8,
+    Event = 9,
+    Barrier = 10,
+    Array = 11,
 }
 
 impl Kind {
@@ -41,6 +46,11 @@ impl Kind {
             Kind::Pool => "a pool",
             Kind::Result => "a result",
             Kind::Iterator => "an iterator",
+            Kind::Semaphore => "a semaphore",
+            Kind::Condition => "a condition",
+            Kind::Event => "an event",
+            Kind::Barrier => "a barrier",
+            Kind::Array => "an array",
         }
     }
 }
@@ -60,18 +70,21 @@ struct Entry {
 }
 
 impl Entry {
-    const UNUSED: Entry = Entry {
-        tag: AtomicU64::new(0),
-        cell: AtomicPtr::new(std::ptr::null_mut()),
-        payload: AtomicU64::new(0),
-        owner: AtomicU64::new(0),
-    };
+    /// An entry that was never used.
+    const fn unused() -> Entry {
+        Entry {
+            tag: AtomicU64::new(0),
+            cell: AtomicPtr::new(std::ptr::null_mut()),
+            payload: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
+        }
+    }
 }
 
 const CHUNK: usize = 4096;
 const CHUNKS: usize = 4096;
 /// The first chunk lies in the library itself: one load less on the way to most objects.
-static FIRST: [Entry; CHUNK] = [Entry::UNUSED; CHUNK];
+static FIRST: [Entry; CHUNK] = [const { Entry::unused() }; CHUNK];
 /// The others, each made when it is needed; place 0 stays NULL.
 static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS];
 /// Entries ever used; index 0 stays unused.
@@ -131,7 +144,7 @@ fn pop() -> Result<u64> {
     let index = HIGH.fetch_add(1, Relaxed);
     let chunk = TABLE.get(index as usize / CHUNK).ok_or(Error::NoMemory("this process has too many handles"))?;
     if index as usize >= CHUNK && chunk.load(Acquire).is_null() {
-        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::UNUSED).collect::<Vec<_>>().try_into() {
+        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::unused()).collect::<Vec<_>>().try_into() {
             Ok(fresh) => fresh,
             Err(_) => return Err(Error::NoMemory("no memory for handles")),
         };
@@ -226,10 +239,11 @@ pub fn named<T>(handle: *mut T, kind: Kind) -> Result<Named> {
 
 /// What a handle of whatever kind of object of the arena names.
 pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
-    let kind = match (handle as u64 >> 32) as u8 {
-        kind if kind == Kind::Value as u8 => Kind::Value,
-        _ => Kind::Lock,
-    };
+    const SHARED: [Kind; 7] =
+        [Kind::Lock, Kind::Value, Kind::Semaphore, Kind::Condition, Kind::Event, Kind::Barrier, Kind::Array];
+    let kind = SHARED.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8);
+    // What is none of them is refused in the name of the first.
+    let kind = kind.unwrap_or(Kind::Lock);
     Ok((kind, named(handle, kind)?))
 }
 

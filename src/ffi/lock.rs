@@ -52,6 +52,7 @@ fn lock_of(lock: *mut carom_lock) -> Result<(Family, Lock)> {
 fn new(options: *const carom_lock_options, flags: u32, lock: *mut *mut carom_lock) -> carom_status {
     boundary::create(lock, || {
         let options = options::read(options)?;
+        options::unused(options.reserved)?;
         let ignore = if options.ignore_owner_death != 0 { IGNORE_OWNER_DEATH } else { 0 };
         let family = family::current()?;
         let made = Lock::new(family, flags | ignore)?;

@@ -3,6 +3,7 @@
 
 mod boundary;
 mod handle;
+mod object;
 mod options;
 
 // The order of the header's sections; blank lines keep rustfmt from sorting them.
@@ -14,7 +15,17 @@ pub mod process;
 
 pub mod lock;
 
+pub mod semaphore;
+
+pub mod condition;
+
+pub mod event;
+
+pub mod barrier;
+
 pub mod value;
+
+pub mod array;
 
 pub mod result;
 

@@ -54,6 +54,11 @@ pub fn write<T: Sized_>(out: *mut T, mut value: T) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what a caller put into a field that has no meaning yet: one day it will have one.
+pub fn unused(field: u32) -> Result<()> {
+    if field == 0 { Ok(()) } else { Err(Error::TooBig) }
+}
+
 /// Whether [`write`] would work.
 pub fn check<T: Sized_>(out: *const T) -> Result<()> {
     if out.is_null() {

@@ -162,6 +162,8 @@ impl Object for Unordered {
     const KIND: Kind = Kind::Iterator;
 }
 
+const EVENTS: u32 = CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN | CAROM_POOL_DONE;
+
 fn pool_of(pool: *mut carom_pool) -> Result<Use<Hold>> {
     family::current()?;
     handle::object(pool)
@@ -177,6 +179,10 @@ fn limit_ns(limit_ms: i64) -> Result<u64> {
 
 fn task_options(options: *const carom_task_options) -> Result<(carom_task_options, TaskOptions)> {
     let options = options::read(options)?;
+    // Before anything runs: too late is when there is something to show.
+    if !options.verdict.is_null() {
+        options::check(options.verdict)?;
+    }
     let limit_ns = if options.time_limit_ms == 0 { None } else { Some(limit_ns(options.time_limit_ms)?) };
     Ok((options, TaskOptions { limit_ns, chunk: options.chunk_size, context: options.ctx as usize }))
 }
@@ -196,6 +202,9 @@ pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut 
             -2 | -1 => return Err(Error::Unsupported("a pool has its own workers in this version")),
             workers => u32::try_from(workers).map_err(|_| Error::invalid("a pool cannot have so few workers"))?,
         };
+        if options.events & !EVENTS != 0 {
+            return Err(Error::invalid("there are no such events"));
+        }
         let limit_ns = limit_ns(options.time_limit_ms)?;
         let hold = Hold::new(Options { workers, limit_ns, events: options.events })?;
         let me = hold.pool.family().me;
@@ -356,6 +365,9 @@ fn array_source(items: &carom_items) -> Result<Source> {
 
 fn list_source(items: &carom_items) -> Result<Source> {
     let per_item = items.per_item;
+    if per_item == 0 {
+        return Err(Error::invalid("lists of arguments without arguments"));
+    }
     let absurd = || Error::invalid("the number of arguments is absurd");
     let all = boundary::items(items.arguments, items.count.checked_mul(per_item).ok_or_else(absurd)?)?;
     let lists = (0..items.count).map(|index| encode(all[index * per_item..].as_ptr(), per_item));
@@ -381,10 +393,10 @@ fn callback_source(items: &carom_items) -> Source {
         match unsafe { source(context.0, arguments.as_mut_ptr(), MOST_ARGUMENTS) } {
             0 => Ok(None),
             count @ 1..=64 => encode(arguments.as_ptr(), count as usize).map(Some),
-            status if (-4095..0).contains(&status) => {
-                Err(Error::Os { call: "the source of the items", errno: -status as i32 })
+            status => {
+                let nonsense = || Error::invalid("the source of the items returned nonsense");
+                Err(Error::of_source(status).unwrap_or_else(nonsense))
             }
-            _ => Err(Error::invalid("the source of the items returned nonsense")),
         }
     })
 }
@@ -495,5 +507,9 @@ pub extern "C" fn carom_pool_join(pool: *mut carom_pool, timeout_ms: i64) -> car
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_free(pool: *mut carom_pool) {
+    // Not only by its last user: those who wait in it must hear of it.
+    if let Ok(pool) = pool_of(pool) {
+        pool.pool.end();
+    }
     handle::free_object::<Hold, _>(pool, family::current().ok().map(|family| family.me));
 }

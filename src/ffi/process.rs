@@ -69,6 +69,7 @@ pub extern "C" fn carom_process_start(
 ) -> carom_status {
     boundary::create(process, || {
         let options = options::read(options)?;
+        options::unused(options.reserved)?;
         let name = boundary::text(options.name)?.map(str::to_string);
         let encoded = encode(arguments, count)?;
         let options = Options { name, daemon: options.daemon != 0 };
@@ -197,9 +198,19 @@ pub extern "C" fn carom_process_parent(pid: *mut i32, alive: *mut i32) -> carom_
 pub extern "C" fn carom_process_children(processes: *mut *mut carom_process, capacity: usize) -> i64 {
     boundary::answer(|| {
         let children = process::active()?;
-        for (index, child) in children.iter().take(capacity).enumerate() {
-            write(processes.wrapping_add(index), make(child.clone())?)?;
+        let shown = children.iter().take(capacity);
+        let places = boundary::items_mut(processes, shown.len())?;
+        let mut made = Vec::new();
+        for child in shown {
+            match make(child.clone()) {
+                Ok(process) => made.push(process),
+                Err(error) => {
+                    made.into_iter().for_each(|process| carom_process_free(process));
+                    return Err(error);
+                }
+            }
         }
+        places.copy_from_slice(&made);
         Ok(children.len() as i64)
     })
 }

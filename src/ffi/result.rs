@@ -88,7 +88,7 @@ impl Object for Job {
 }
 
 pub(super) fn make(job: Arc<Job>) -> Result<*mut carom_result> {
-    let me = job.pool.family().me;
+    let me = family::current()?.me;
     handle::of_shared(job, me)
 }
 
@@ -162,7 +162,7 @@ pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) 
 pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        Ok(result.pool.is_settled(&result) as i32)
+        Ok(result.is_settled_now() as i32)
     })
 }
 
@@ -173,7 +173,7 @@ pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
 pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        result.pool.is_settled(&result);
+        result.is_settled_now();
         result.settled()?;
         Ok(result.failure().is_none() as i32)
     })
@@ -193,6 +193,7 @@ pub extern "C" fn carom_result_get(
 ) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
+        boundary::bytes_mut(data, capacity)?;
         result.wait(deadline_after_ms(timeout_ms))?;
         copy_reply(&result, data, capacity, len)
     })
@@ -221,7 +222,7 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
 pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut carom_verdict) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
-        result.pool.is_settled(&result);
+        result.is_settled_now();
         result.settled()?;
         options::write(verdict, shown(&result.verdict(), result.id, result.message().as_ptr()))
     })

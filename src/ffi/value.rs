@@ -1,17 +1,20 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
+use super::call::view_of;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
+use super::object;
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::Lock;
-use crate::shm::cell::{self, Cell};
+use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
 use crate::shm::member::MemberId;
-use crate::value::{Guard, Value, size_of_type};
+use crate::shm::region::Operation;
+use crate::value::{Guard, Shape, Value, size_of_type};
 use std::ffi::c_void;
 
 /// A shared value. Opaque.
@@ -76,13 +79,9 @@ fn own_lock(value: *mut carom_value) -> Option<(Lock, MemberId)> {
     Some((Value::of(cell, generation).own_lock()?, identity::get()?))
 }
 
-#[inline(always)]
 fn value_of(value: *mut carom_value) -> Result<(Family, Value)> {
-    let named = handle::named(value, Kind::Value)?;
-    let family = family::current()?;
-    let cell = family.arena.cell(named.index).filter(|cell| cell.generation() == named.generation);
-    let cell = cell.ok_or(Error::BadHandle("the value is gone".into()))?;
-    Ok((family, Value::of(cell, named.generation)))
+    let (family, cell, generation) = object::of(value, Kind::Value)?;
+    Ok((family, Value::of(cell, generation)))
 }
 
 /// Makes a value of a type (`CAROM_I64`, or a letter), or of `len` raw bytes. `initial` is copied; NULL means zeros. `len` must be the type's size (0 is
@@ -103,18 +102,23 @@ pub extern "C" fn carom_value_new(
         let len = length(type_, len)?;
         let initial = if initial.is_null() { None } else { Some(boundary::bytes(initial, len)?) };
         let natural = if type_ == CAROM_RAW { 16 } else { len };
-        let alignment = if options.alignment == 0 { natural } else { options.alignment as usize };
-        if !alignment.is_power_of_two() || alignment > 4096 {
-            return Err(Error::invalid("an alignment is a power of two up to 4096"));
-        }
+        let alignment = alignment(&options, natural)?;
         let family = family::current()?;
-        let made = Value::new(family, type_, len, alignment, initial, guard(&options)?)?;
-        let index = family.arena.cell_index(made.cell());
-        handle::of_cell(Kind::Value, Named { index, generation: made.generation(), view: 0 }, Some(family.me))
+        let shape = Shape { type_code: type_, item_size: len, count: 1, alignment };
+        let made = Value::new(family, cell::Kind::Value, shape, initial, guard(&options)?)?;
+        object::keep(family, Kind::Value, (made.cell(), made.generation()))
     })
 }
 
-fn length(type_: u32, len: usize) -> Result<usize> {
+pub(super) fn alignment(options: &carom_shared_options, natural: usize) -> Result<usize> {
+    let alignment = if options.alignment == 0 { natural } else { options.alignment as usize };
+    if !alignment.is_power_of_two() || alignment > 4096 {
+        return Err(Error::invalid("an alignment is a power of two up to 4096"));
+    }
+    Ok(alignment)
+}
+
+pub(super) fn length(type_: u32, len: usize) -> Result<usize> {
     match size_of_type(type_) {
         None if type_ != CAROM_RAW => Err(Error::invalid("there is no such type")),
         None if len == 0 || len > isize::MAX as usize => Err(Error::invalid("raw bytes need a length")),
@@ -124,14 +128,11 @@ fn length(type_: u32, len: usize) -> Result<usize> {
     }
 }
 
-fn guard(options: &carom_shared_options) -> Result<Guard> {
+pub(super) fn guard(options: &carom_shared_options) -> Result<Guard> {
     match (options.lock.is_null(), options.no_lock != 0) {
         (true, false) => Ok(Guard::Own),
         (true, true) => Ok(Guard::None),
-        (false, false) => {
-            handle::named(options.lock, Kind::Lock)?;
-            Ok(Guard::Given(super::call::reference(options.lock.cast())?))
-        }
+        (false, false) => Ok(given(options.lock)?.map_or(Guard::Own, Guard::Given)),
         (false, true) => Err(Error::invalid("a value has a given lock or none, not both")),
     }
 }
@@ -211,13 +212,143 @@ extern "C" fn release(value: *mut carom_value) -> carom_status {
 pub extern "C" fn carom_value_get_lock(value: *mut carom_value, lock: *mut *mut carom_lock) -> carom_status {
     boundary::create(lock, || {
         let (family, value) = value_of(value)?;
-        let guard = value.lock(family.arena)?;
-        let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-        view.refer(family.arena, guard.reference(family.arena))?;
-        let view = family.arena.cell_index(view);
-        let index = family.arena.cell_index(guard.cell());
-        handle::of_cell(Kind::Lock, Named { index, generation: guard.generation(), view }, Some(family.me))
+        view_of_lock(family, value)
     })
+}
+
+/// A handle of the lock that guards a value or array, kept by a view.
+pub(super) fn view_of_lock(family: Family, value: Value) -> Result<*mut carom_lock> {
+    let guard = value.lock(family.arena)?;
+    let view = family.arena.cell_index(view_of(family, guard.reference(family.arena))?);
+    let index = family.arena.cell_index(guard.cell());
+    handle::of_cell(Kind::Lock, Named { index, generation: guard.generation(), view }, Some(family.me))
+}
+
+/// Copies the value to `data`, which has exactly its size, with its lock held if it has one (waiting up to `timeout_ms` for it).
+///
+/// `CAROM_EMSGSIZE` for another size; else as `carom_value_lock`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_get(
+    value: *mut carom_value,
+    data: *mut c_void,
+    len: usize,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        let bytes = boundary::bytes_mut(data, len)?;
+        value.locked(family, lock_deadline(timeout_ms), |place| {
+            let fits = place.len() == len && place.read(bytes);
+            if fits { Ok(()) } else { Err(Error::MessageSize { needed: place.len(), capacity: len }) }
+        })
+    })
+}
+
+/// Copies `data`, which has exactly the value's size, to the value, as `carom_value_get` reads it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_set(
+    value: *mut carom_value,
+    data: *const c_void,
+    len: usize,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        let bytes = boundary::bytes(data, len)?;
+        value.locked(family, lock_deadline(timeout_ms), |place| {
+            let fits = place.len() == len && place.write(bytes);
+            if fits { Ok(()) } else { Err(Error::MessageSize { needed: place.len(), capacity: len }) }
+        })
+    })
+}
+
+fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        let found = value.atomic(family.arena, operation)?;
+        boundary::write_optional(before, found);
+        Ok(())
+    })
+}
+
+/// Reads an integer value atomically, without its lock.
+///
+/// Never blocks. `CAROM_EINVAL` for a type that is no integer.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) -> carom_status {
+    atomic(value, Operation::Load, number)
+}
+
+/// Writes an integer value atomically, without its lock; what does not fit is cut off.
+///
+/// As `carom_value_load`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_store(value: *mut carom_value, number: i64) -> carom_status {
+    atomic(value, Operation::Store(number), std::ptr::null_mut())
+}
+
+/// Adds to an integer value atomically, without its lock, wrapping around; `*before` is what was there (`before` may be NULL).
+///
+/// As `carom_value_load`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_add(value: *mut carom_value, delta: i64, before: *mut i64) -> carom_status {
+    atomic(value, Operation::Add(delta), before)
+}
+
+/// Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there: it was written if that is `expected`.
+///
+/// As `carom_value_load`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_swap(
+    value: *mut carom_value,
+    expected: i64,
+    number: i64,
+    before: *mut i64,
+) -> carom_status {
+    atomic(value, Operation::Swap { expected, new: number }, before)
+}
+
+/// A new value with the same type and bytes as this one has now, and no lock.
+///
+/// `CAROM_ENOMEM`; else as `carom_value_get` with `timeout_ms`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_copy(
+    value: *mut carom_value,
+    copy: *mut *mut carom_value,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::create(copy, || {
+        let (family, value) = value_of(value)?;
+        let bytes = value.locked(family, lock_deadline(timeout_ms), |place| {
+            let mut bytes = vec![0; place.len()];
+            place.read(&mut bytes);
+            Ok(bytes)
+        })?;
+        let alignment = bytes.len().clamp(1, 16).next_power_of_two();
+        let shape = Shape { type_code: value.type_code(), item_size: bytes.len(), count: 1, alignment };
+        let made = Value::new(family, cell::Kind::Value, shape, Some(&bytes), Guard::None)?;
+        object::keep(family, Kind::Value, (made.cell(), made.generation()))
+    })
+}
+
+/// Gives a value that was made without a lock one: `lock`, or a recursive one of its own for NULL. The same value, for every process.
+///
+/// Never blocks. `CAROM_EEXIST` if it has a lock.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_value_synchronize(value: *mut carom_value, lock: *mut carom_lock) -> carom_status {
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        value.synchronize(family, given(lock)?)
+    })
+}
+
+/// A lock that was passed for an object to be guarded by.
+pub(super) fn given(lock: *mut carom_lock) -> Result<Option<Reference>> {
+    if lock.is_null() {
+        return Ok(None);
+    }
+    handle::named(lock, Kind::Lock)?;
+    super::call::reference(lock.cast()).map(Some)
 }
 
 /// Ends this handle. The value goes when no process needs it any more. NULL is nothing.

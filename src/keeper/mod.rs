@@ -120,6 +120,8 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
     let mut keep = [family::doorbell(); 3];
     keep[1..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
+    // What could not be flushed, or came since, is the host's to write.
+    fork::purge_streams();
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-keeper");
     fork::lead_group();
@@ -144,7 +146,7 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
 fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
     let poll = Poll::new()?;
     duty.begin(me, &poll)?;
-    let mut watch = Watch::new(me);
+    let mut watch = Watch::new(me, &poll);
     let mut retired = false;
     loop {
         if !watch.has_duty() && take_word(me) {
@@ -159,12 +161,14 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
             watch.watch_holder(&poll);
         }
         let again = duty.look();
-        if duty.is_over() && !retired {
-            retire(me);
-            retired = true;
-        }
-        if duty.is_over() && watch.has_duty() && watch.is_alone() {
-            return Ok(());
+        if duty.is_over() {
+            if !retired {
+                retire(me);
+                retired = true;
+            }
+            if !watch.has_duty() || watch.is_alone() {
+                return Ok(());
+            }
         }
         let mut keys = [0; 64];
         let count = poll.wait(&mut keys, again.map(|instant| instant.saturating_sub(now_ns())));

@@ -7,9 +7,9 @@ use crate::log;
 use crate::shm::arena::MEMBERS;
 use crate::shm::member::{MemberId, Role, State};
 use crate::shm::repair::{self, Repaired};
-use crate::sys::descriptor::Poll;
+use crate::sys::descriptor::{self, Poll};
 use crate::sys::pidfd;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicI32, AtomicU32};
 
@@ -21,6 +21,7 @@ static GENERATIONS: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS
 /// The members as the keeper knows them.
 pub struct Watch {
     me: Family,
+    poll: RawFd,
     duty: bool,
     /// A death was seen: look at every member, for its children must end.
     stale: bool,
@@ -28,11 +29,11 @@ pub struct Watch {
 
 impl Watch {
     /// Watches nobody yet.
-    pub fn new(me: Family) -> Watch {
+    pub fn new(me: Family, poll: &Poll) -> Watch {
         for fd in &FDS {
             fd.store(-1, Relaxed);
         }
-        Watch { me, duty: false, stale: false }
+        Watch { me, poll: poll.raw(), duty: false, stale: false }
     }
 
     /// Whether this keeper repairs.
@@ -110,11 +111,20 @@ impl Watch {
 
     fn unwatch(&self, slot: u32) {
         let fd = FDS[slot as usize].swap(-1, Relaxed);
-        close(fd);
+        if fd >= 0 {
+            descriptor::remove(self.poll, fd);
+            descriptor::close(fd);
+        }
     }
 
     /// The pidfd of a member is readable.
     pub fn died(&mut self, slot: u32) {
+        // Only the descriptor is proof. The news may be of a member that had this slot before: its descriptor is
+        // closed, but reports on for as long as a worker that was just forked has a copy.
+        let fd = FDS[slot as usize].load(Relaxed);
+        if fd < 0 || !pidfd::is_dead(fd) {
+            return;
+        }
         let generation = GENERATIONS[slot as usize].load(Relaxed);
         self.unwatch(slot);
         if self.duty {
@@ -155,11 +165,5 @@ impl Watch {
             let quiet = matches!(member.state(), State::Free | State::Gone);
             quiet || member.has_role(Role::Keeper)
         })
-    }
-}
-
-fn close(fd: i32) {
-    if fd >= 0 {
-        crate::sys::descriptor::close(fd);
     }
 }

@@ -4,6 +4,7 @@
 //! held for moments; only slots are shared.
 #![forbid(unsafe_code)]
 
+use super::bay::Bay;
 use super::event::{self, Event};
 use super::job::{Job, Verdict};
 use super::map::Map;
@@ -11,12 +12,14 @@ use super::work::{What, Work, hand_over, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::{State, Task};
-use crate::shm::plan::{INLINE, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::plan::{Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, WRONG_REPLY};
 use crate::shm::region::Region;
+use crate::sys::descriptor;
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{Ordering::SeqCst, fence};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::fence;
 
 /// Whoever submits looks this often at what came back: seldom enough to find several at once.
 const LOOK_EVERY: u64 = 16;
@@ -32,14 +35,6 @@ pub enum Goal<'a> {
     All,
 }
 
-/// A lane as the host sees it: places `head..tail` hold its work.
-struct Bay {
-    lane: &'static Lane,
-    head: u64,
-    tail: u64,
-    work: Vec<Option<Work>>,
-}
-
 /// The desk.
 pub struct Desk {
     plan: PlanRef,
@@ -53,12 +48,16 @@ pub struct Desk {
     left: bool,
     out: usize,
     submitted: u64,
+    /// Wakes the template.
+    doorbell: RawFd,
+    /// A shorter time limit than any before is under way, and the template does not know yet.
+    sooner: bool,
 }
 
 impl Desk {
     /// An empty desk.
-    pub fn new(plan: PlanRef, wanted: u32) -> Desk {
-        let bay = |lane: &'static Lane| Bay { lane, head: 0, tail: 0, work: (0..SLOTS).map(|_| None).collect() };
+    pub fn new(plan: PlanRef, wanted: u32, doorbell: RawFd) -> Desk {
+        let bay = |lane: &'static Lane| Bay::new(lane);
         Desk {
             plan,
             bays: plan.lanes().iter().map(bay).collect(),
@@ -71,6 +70,8 @@ impl Desk {
             left: false,
             out: 0,
             submitted: 0,
+            doorbell,
+            sooner: false,
         }
     }
 
@@ -79,6 +80,7 @@ impl Desk {
         if self.closed {
             return Err(Error::Closed("the pool takes no more tasks"));
         }
+        self.note_limit(work.limit_ns);
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
         if self.waiting.is_empty() {
@@ -87,9 +89,13 @@ impl Desk {
                 (settled, place) = (true, self.emptiest());
             }
             if let Some(index) = place {
+                let limited = work.limit_ns != 0;
                 match self.bays[index].assign(self.plan, work, Some(arguments)) {
                     Ok(()) => {
                         self.assigned(index);
+                        if limited {
+                            self.wake_clock();
+                        }
                         return Ok(settled);
                     }
                     // The arena is full, which `fill` minds.
@@ -106,6 +112,27 @@ impl Desk {
     fn assigned(&mut self, index: usize) {
         self.next_bay = if index + 1 < self.bays.len() { index + 1 } else { 0 };
         self.out += 1;
+    }
+
+    /// The template must look at its clock as often as the shortest limit asks for.
+    fn note_limit(&mut self, limit_ns: u64) {
+        let plan = self.plan.plan();
+        let least = plan.least_limit_ns.load(Relaxed);
+        if limit_ns != 0 && (least == 0 || limit_ns < least) {
+            plan.least_limit_ns.store(limit_ns, Release);
+            self.sooner = true;
+        }
+    }
+
+    /// A task with a limit is in a lane: the template must not sleep without a timer.
+    fn wake_clock(&mut self) {
+        let plan = self.plan.plan();
+        fence(SeqCst);
+        let dozes = plan.dozing.load(Relaxed) != 0 && plan.dozing.swap(0, AcqRel) != 0;
+        if dozes || self.sooner {
+            self.sooner = false;
+            descriptor::ring(self.doorbell);
+        }
     }
 
     /// Takes no more.
@@ -126,8 +153,6 @@ impl Desk {
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
         self.bays.clear();
-        // Jobs keep the pool; nobody asks for these any more.
-        self.events.clear();
         self.left = true;
     }
 
@@ -197,6 +222,7 @@ impl Desk {
     fn emptiest(&self) -> Option<usize> {
         let used = |index: usize| self.bays[index].tail - self.bays[index].head;
         let mut best = self.next_bay;
+        self.bays.get(best)?;
         let mut least = used(best);
         for index in (best + 1..self.bays.len()).chain(0..best) {
             if least == 0 {
@@ -211,17 +237,26 @@ impl Desk {
 
     /// Puts waiting work into the emptiest lanes.
     fn fill(&mut self) {
+        if self.fill_lanes() {
+            self.wake_clock();
+        }
+    }
+
+    /// Whether any of the work has a time limit.
+    fn fill_lanes(&mut self) -> bool {
+        let mut limited = false;
         while let Some(work) = self.waiting.pop_front() {
             let Some(index) = self.emptiest() else {
                 self.waiting.push_front(work);
-                return;
+                return limited;
             };
+            limited |= work.limit_ns != 0;
             if let Err(refused) = self.bays[index].assign(self.plan, work, None) {
                 let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
                 if self.out > 0 {
                     self.waiting.push_front(work);
-                    return;
+                    return limited;
                 }
                 let job = work.cancel(&error);
                 self.tell_done(job);
@@ -229,6 +264,7 @@ impl Desk {
             }
             self.assigned(index);
         }
+        limited
     }
 
     /// Collects the oldest task of a lane if it is final.
@@ -316,7 +352,13 @@ impl Desk {
     fn failed(&self, slot: &'static Slot, item: u64) -> Verdict {
         let mut verdict = Verdict::of(Ok(()), item);
         verdict.pid = slot.pid.load(Relaxed);
-        verdict.code = slot.code.load(Acquire) as i32;
+        let code = slot.code.load(Acquire);
+        if code == WRONG_REPLY {
+            verdict.status = Err(Error::MessageSize { needed: 0, capacity: 0 });
+            verdict.message = "the reply is missing, or of another size".into();
+            return verdict;
+        }
+        verdict.code = code as i32;
         verdict.message = String::from_utf8_lossy(reply_of(self.plan, slot)).into_owned();
         verdict.status = Err(failure(verdict.code, &verdict.message));
         verdict
@@ -432,8 +474,8 @@ impl Desk {
             let job = work.cancel(&Error::Cancelled);
             self.tell_done(job);
         }
-        for index in 0..self.bays.len() {
-            let bay = &mut self.bays[index];
+        let mut jobs = Vec::new();
+        for bay in &mut self.bays {
             for place in bay.head..bay.tail {
                 let slot = bay.slot(place);
                 let task = slot.word.load();
@@ -445,114 +487,12 @@ impl Desk {
                 }
                 // Its worker may still write to the slot: the slot stays, the job is settled now.
                 let work = bay.work[(place % SLOTS as u64) as usize].take();
-                if let Some(work) = work {
-                    work.cancel(&Error::Cancelled);
-                }
+                jobs.extend(work.and_then(|work| work.cancel(&Error::Cancelled)));
             }
         }
         self.ring_sleepers();
+        jobs.into_iter().for_each(|job| self.tell_done(Some(job)));
     }
-}
-
-impl Bay {
-    fn slot(&self, place: u64) -> &'static Slot {
-        &self.lane.slots[(place % SLOTS as u64) as usize]
-    }
-
-    fn places(&self) -> std::ops::Range<u64> {
-        self.head..self.tail
-    }
-
-    fn work_at(&self, place: u64) -> Option<&Work> {
-        self.work[(place % SLOTS as u64) as usize].as_ref()
-    }
-
-    /// The last place whose task is still to be done here.
-    fn last(&self) -> u64 {
-        let revoked = |place: &u64| self.slot(*place).word.load().state() == State::Revoked;
-        self.places().rev().find(|place| !revoked(place)).unwrap_or(self.head)
-    }
-
-    /// The last task of the lane that nobody has begun, if it is not the next one. Its place stays used: the
-    /// worker skips it, and the host collects nothing there.
-    fn take_back(&mut self, plan: PlanRef) -> Option<Work> {
-        for place in (self.head + 1..self.tail).rev() {
-            let slot = self.slot(place);
-            let task = slot.word.load();
-            if task.state() != State::Assigned {
-                continue;
-            }
-            let single = self.work_at(place).is_some_and(|work| matches!(work.what, What::Single { .. }));
-            let arguments = if single { kept(arguments_of(plan, slot)).ok()? } else { Box::default() };
-            if slot.word.revoke(task).is_ok() {
-                let _ = Heap::of(plan.arena).give(&slot.arguments_block);
-                let mut work = self.work[(place % SLOTS as u64) as usize].take()?;
-                work.is_off();
-                work.arguments = arguments;
-                return Some(work);
-            }
-        }
-        None
-    }
-
-    /// Writes a task into the next place; its arguments are its own where no others are given. On failure the
-    /// work comes back.
-    #[inline]
-    fn assign(
-        &mut self,
-        plan: PlanRef,
-        mut work: Work,
-        arguments: Option<&[u8]>,
-    ) -> std::result::Result<(), Box<(Work, Error)>> {
-        let slot = self.slot(self.tail);
-        let first = match &work.what {
-            What::Single { .. } => {
-                if let Err(error) = put_arguments(plan, slot, arguments.unwrap_or(&work.arguments)) {
-                    return Err(Box::new((work, error)));
-                }
-                0
-            }
-            What::Chunk { map, next, end } => {
-                map.begin_chunk();
-                slot.set_chunk(map.chunk(*end));
-                slot.kind.set(TaskKind::Chunk as u32);
-                *next
-            }
-        };
-        work.arguments = Box::default();
-        slot.function.set(work.function);
-        slot.limit_ns.set(work.limit_ns);
-        slot.word.assign(first);
-        self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
-        self.tail += 1;
-        self.lane.bell.ring();
-        Ok(())
-    }
-}
-
-fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
-    let len = slot.arguments_len.load(Relaxed);
-    let place = if slot.kind.load(Relaxed) == TaskKind::Inline as u32 {
-        slot.arguments().part(0, len as usize)
-    } else {
-        Region::of(plan.arena, slot.arguments_block.load(Relaxed), len)
-    };
-    place.map_or(&[], Region::frozen)
-}
-
-fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8]) -> Result<()> {
-    let kind = if bytes.len() <= INLINE {
-        slot.arguments().write(bytes);
-        TaskKind::Inline
-    } else {
-        let offset = Heap::of(plan.arena).take(bytes.len() as u64, &slot.arguments_block)?;
-        let place = Region::of(plan.arena, offset, bytes.len() as u64);
-        place.ok_or(Error::Panic("a block outside the arena".into()))?.write(bytes);
-        TaskKind::Block
-    };
-    slot.arguments_len.set(bytes.len() as u64);
-    slot.kind.set(kind as u32);
-    Ok(())
 }
 
 fn reply_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
@@ -564,7 +504,6 @@ fn reply_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
 
 fn failure(code: i32, message: &str) -> Error {
     match (code, message) {
-        (WRONG_REPLY, _) => Error::MessageSize { needed: 0, capacity: 0 },
         (code, "") => Error::TaskFailed(format!("the function returned {code}").into()),
         (_, message) => Error::TaskFailed(message.to_string().into()),
     }

@@ -67,13 +67,11 @@ impl Unordered {
                     break;
                 }
             };
-            let job = Arc::new(Job::new(self.pool.clone(), input.submitted, self.options.context));
+            let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
             let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()));
             self.pool.submit(work, &item)?;
             input.submitted += 1;
         }
-        drop(input);
-        self.pool.note_limit(self.limit_ns);
         Ok(())
     }
 

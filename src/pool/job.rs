@@ -10,7 +10,7 @@ use crate::sys::clock::now_ns;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Names a job for ever: printable, and unique beyond this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,8 +89,8 @@ pub struct Job {
     pub context: usize,
     /// When it was submitted.
     pub submitted_ns: u64,
-    /// The pool that it was given to.
-    pub pool: Arc<Pool>,
+    /// The pool that it was given to; gone once that is freed, and then the job is settled.
+    pool: Weak<Pool>,
     /// Written last.
     state: AtomicU32,
     pid: AtomicU32,
@@ -103,13 +103,13 @@ pub struct Job {
 
 impl Job {
     /// A job that nobody has begun.
-    pub fn new(pool: Arc<Pool>, item: u64, context: usize) -> Job {
+    pub fn new(pool: &Arc<Pool>, item: u64, context: usize) -> Job {
         Job {
             id: pool.next_id(),
             item,
             context,
             submitted_ns: now_ns(),
-            pool,
+            pool: Arc::downgrade(pool),
             state: AtomicU32::new(OPEN),
             pid: AtomicU32::new(0),
             queued_ns: AtomicU64::new(0),
@@ -184,7 +184,15 @@ impl Job {
         if self.is_settled() {
             return Ok(());
         }
-        self.pool.wait(deadline, Goal::Job(self), |_| self.is_settled().then_some(()))
+        match self.pool.upgrade() {
+            Some(pool) => pool.wait(deadline, Goal::Job(self), |_| self.is_settled().then_some(())),
+            None => self.settled(),
+        }
+    }
+
+    /// Whether its outcome is known, after a look at what came back.
+    pub fn is_settled_now(&self) -> bool {
+        self.is_settled() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(self))
     }
 
     /// It succeeded. To be called by whoever holds the desk; only the first outcome counts.

@@ -10,7 +10,7 @@ use crate::family::Family;
 use crate::shm::cell::{Cell, Kind, SETTLED};
 use crate::shm::heap::Heap;
 use crate::shm::memory::Deadline;
-use crate::shm::plan::{Chunk, WRONG_REPLY};
+use crate::shm::plan::{Chunk, WRONG_ITEM};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -200,7 +200,7 @@ impl Map {
             let found = codes.part((first + index) * 4, 4).is_some_and(|place| place.read(&mut code));
             *status = match i32::from_ne_bytes(code) {
                 0 if found => 0,
-                WRONG_REPLY => Error::MessageSize { needed: 0, capacity: 0 }.status(),
+                WRONG_ITEM => Error::MessageSize { needed: 0, capacity: 0 }.status(),
                 _ => Error::TaskFailed("".into()).status(),
             };
         }
@@ -248,7 +248,6 @@ impl Pool {
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
             Work::chunk(map.clone(), from, to, function, limit) //
         });
-        self.note_limit(limit);
         let waited =
             submitted.and_then(|()| self.wait(deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));
         if let Err(error) = waited {

@@ -12,6 +12,7 @@
 //! - [`job`]: a task as the host knows it, and its verdict; [`map`] and [`iterator`]: many at once.
 #![forbid(unsafe_code)]
 
+mod bay;
 pub mod desk;
 pub mod event;
 pub mod iterator;
@@ -31,7 +32,8 @@ use crate::shm::member::{Inherits, MemberId};
 use crate::shm::memory::{Deadline, Wake};
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
 use crate::sys::clock::{self, now_ns};
-use crate::sys::{descriptor, fork, limits};
+use crate::sys::descriptor::Poll;
+use crate::sys::{descriptor, fork, futex, limits, pidfd};
 use desk::{Desk, Goal};
 use event::Event;
 use job::{Job, JobId};
@@ -77,16 +79,41 @@ pub struct Pool {
     jobs: AtomicU64,
     high: u64,
     desk: Mutex<Desk>,
-    reviving: Mutex<()>,
+    spawned: Mutex<Spawned>,
+    watch: Mutex<Option<Watch>>,
     /// The host has let go: the plan is not looked at again.
     freed: AtomicBool,
 }
+
+/// The last attempt to make a template.
+#[derive(Default)]
+struct Spawned {
+    at_ns: u64,
+    /// Which template there was before.
+    after: u64,
+}
+
+/// What [`Pool::fd`] gives: readable for news, and when the template dies, which can tell of nothing then.
+struct Watch {
+    poll: Poll,
+    /// The template, and which one it is.
+    template: Option<(OwnedFd, u64)>,
+}
+
+/// A template that has not taken its place for so long is made again; a surplus one finds the place taken, and
+/// leaves.
+const START_NS: u64 = 1_000_000_000;
+
+/// Bits of a liveness word that name its holder.
+const HOLDER: u32 = 0x3fff_ffff;
 
 /// How long the host looks for news before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
 
 impl Pool {
     fn spawn_template(&self) -> Result<MemberId> {
+        let after = self.plan.plan().template_id.load(Acquire);
+        *self.spawned.lock().unwrap_or_else(PoisonError::into_inner) = Spawned { at_ns: now_ns(), after };
         let index = self.family.arena.cell_index(self.cell);
         let duty = Template::new(self.plan, index, self.doorbell.as_raw_fd(), self.notify.as_raw_fd());
         keeper::spawn(self.family, Inherits::Everything, index, duty)
@@ -118,31 +145,13 @@ impl Pool {
         options.limit_ns.unwrap_or(self.limit_ns)
     }
 
-    /// A task with a limit is there: the template must look at its clock in time.
-    fn note_limit(&self, limit_ns: u64) {
-        if limit_ns == 0 {
-            return;
-        }
-        let plan = self.plan.plan();
-        let least = plan.least_limit_ns.load(Relaxed);
-        let sooner = least == 0 || limit_ns < least;
-        if sooner {
-            plan.least_limit_ns.store(limit_ns, Release);
-        }
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-        if plan.dozing.load(Relaxed) != 0 && plan.dozing.swap(0, AcqRel) != 0 || sooner {
-            descriptor::ring(self.doorbell.as_raw_fd());
-        }
-    }
-
     /// Submits a task; its job tells what becomes of it.
     pub fn apply_async(self: &Arc<Pool>, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
         self.own()?;
         let function = self.function(address)?;
         let limit = self.limit(&options);
-        let job = Arc::new(Job::new(self.clone(), 0, options.context));
+        let job = Arc::new(Job::new(self, 0, options.context));
         self.submit(Work::single(job.clone(), function, limit, None), arguments)?;
-        self.note_limit(limit);
         Ok(job)
     }
 
@@ -168,7 +177,11 @@ impl Pool {
 
     /// Whether a job is settled, after a look at what came back.
     pub fn is_settled(&self, job: &Job) -> bool {
-        job.is_settled() || self.own().is_ok() && self.look(&mut |_| job.is_settled().then_some(())).is_some()
+        if job.is_settled() {
+            return true;
+        }
+        let _ = self.own().and_then(|()| self.mind_template());
+        self.own().is_ok() && self.look(&mut |_| job.is_settled().then_some(())).is_some()
     }
 
     /// Waits until `done` has an answer, moving the pool on from this thread.
@@ -226,14 +239,16 @@ impl Pool {
         let ticket = plan.news.prepare();
         self.desk().plan_rings(goal, alone);
         let answer = self.look(done);
-        if answer.is_none() {
+        let mut minded = Ok(());
+        if answer.is_none() && !self.freed.load(Acquire) {
             let word = &plan.template.word;
             let seen = word.load(Acquire);
-            let dead = |seen: u32| seen & 0x4000_0000 != 0 && seen & 0x3fff_ffff == 0;
-            if self.plan.phase() < Phase::Ended && dead(seen) {
-                self.revive()?;
-            } else {
-                let _: Wake = plan.news.sleep(ticket, Some((word, seen)), deadline);
+            minded = self.mind_template();
+            // While a template is on its way, look after it.
+            let until = if seen & HOLDER == 0 { Some(now_ns() + START_NS) } else { None };
+            let until = deadline.into_iter().chain(until).min();
+            if minded.is_ok() {
+                let _: Wake = plan.news.sleep(ticket, Some((word, seen)), until);
                 // The kernel wakes only one of those who sleep on a dead template's word, and this thread
                 // may leave before it revives it: out of time, or with an answer.
                 if word.load(Acquire) != seen {
@@ -242,27 +257,42 @@ impl Pool {
             }
         }
         self.waiters.fetch_sub(1, AcqRel);
-        Ok(answer)
+        minded.map(|()| answer)
     }
 
-    /// The template died: its workers die with it, and a new one takes their lanes over. Forked by whoever
-    /// finds out, for want of another.
-    fn revive(&self) -> Result<()> {
-        let Ok(_guard) = self.reviving.try_lock() else {
-            std::thread::yield_now();
-            return Ok(());
-        };
-        let word = &self.plan.plan().template.word;
-        let seen = word.load(Acquire);
-        if seen & 0x3fff_ffff != 0 {
+    /// If the template died, or never came to its place: its workers die with it, and a new one takes their
+    /// lanes over. Forked by whoever finds out, for want of another.
+    fn mind_template(&self) -> Result<()> {
+        let plan = self.plan.plan();
+        let vacant = || !self.freed.load(Acquire) && plan.template.word.load(Acquire) & HOLDER == 0;
+        if !vacant() || self.plan.phase() == Phase::Ended {
             return Ok(());
         }
-        self.spawn_template()?;
-        let deadline = now_ns() + 1_000_000_000;
-        while word.load(Acquire) == seen && now_ns() < deadline {
-            crate::sys::futex::wait(word, seen, None, Some(deadline));
+        let due = self.spawned.try_lock().is_ok_and(|spawned| {
+            let on_its_way = spawned.after == plan.template_id.load(Acquire);
+            vacant() && (!on_its_way || now_ns() > spawned.at_ns + START_NS)
+        });
+        if due { self.spawn_template().map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Makes the descriptor readable by the death of the template that there is now.
+    fn watch_template(&self) {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(watch) = &mut *watch else { return };
+        let plan = self.plan.plan();
+        let (id, lives) = (plan.template_id.load(Acquire), plan.template.word.load(Acquire) & HOLDER != 0);
+        if let Some((handle, watched)) = &watch.template
+            && (*watched != id || !lives)
+        {
+            descriptor::remove(watch.poll.raw(), handle.as_raw_fd());
+            watch.template = None;
         }
-        Ok(())
+        if watch.template.is_none() && lives {
+            let pid = self.family.arena.member(id as u32).pid.load(Acquire);
+            // Dead already, or no descriptor left: the next call tries again.
+            watch.template =
+                pidfd::open(pid).and_then(|handle| watch.poll.add(handle.as_raw_fd(), 1).map(|()| (handle, id))).ok();
+        }
     }
 
     /// From now on the next news makes the descriptor readable.
@@ -274,8 +304,23 @@ impl Pool {
     /// Readable when there may be something to dispatch.
     pub fn fd(&self) -> Result<RawFd> {
         self.own()?;
+        let word = &self.plan.plan().template.word;
+        // Before its template has begun there is nothing to watch.
+        if word.load(Acquire) == 0 {
+            futex::wait(word, 0, None, Some(now_ns() + START_NS));
+        }
+        let raw = {
+            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+            if watch.is_none() {
+                let poll = Poll::new()?;
+                poll.add(self.notify.as_raw_fd(), 0)?;
+                *watch = Some(Watch { poll, template: None });
+            }
+            watch.as_ref().map_or(-1, |watch| watch.poll.raw())
+        };
+        self.watch_template();
         self.arm();
-        Ok(self.notify.as_raw_fd())
+        Ok(raw)
     }
 
     /// Moves the pool on without waiting; how many jobs are settled and not yet told of by an event.
@@ -283,13 +328,38 @@ impl Pool {
         self.own()?;
         descriptor::hush(self.notify.as_raw_fd());
         self.arm();
+        let _ = self.mind_template();
+        self.watch_template();
         self.look(&mut |desk| Some(desk.events_waiting())).ok_or(Error::TimedOut)
     }
 
     /// The next event, in the order in which they became known.
     pub fn next_event(&self, deadline: Deadline) -> Result<Event> {
+        self.own()?;
         descriptor::hush(self.notify.as_raw_fd());
+        let _ = self.mind_template();
+        self.watch_template();
         self.wait(deadline, Goal::Any, |desk| desk.next_event())
+    }
+
+    /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.
+    pub fn end(&self) {
+        // A copy in a forked child ends nothing.
+        if self.own().is_err() || self.freed.swap(true, AcqRel) {
+            return;
+        }
+        if self.plan.phase() != Phase::Ended {
+            self.plan.advance(Phase::Stopping);
+            descriptor::ring(self.doorbell.as_raw_fd());
+        }
+        {
+            let mut desk = self.desk();
+            desk.close();
+            desk.cancel_all();
+            // The host looks at the plan no more, except for those of its threads that are inside.
+            desk.leave();
+        }
+        self.plan.plan().news.ring_all();
     }
 
     /// Takes no more tasks; those it has are finished.
@@ -375,13 +445,14 @@ impl Hold {
             cell,
             plan,
             limit_ns: options.limit_ns,
-            doorbell,
-            notify,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,
-            desk: Mutex::new(Desk::new(plan, options.events)),
-            reviving: Mutex::new(()),
+            desk: Mutex::new(Desk::new(plan, options.events, doorbell.as_raw_fd())),
+            doorbell,
+            notify,
+            spawned: Mutex::default(),
+            watch: Mutex::default(),
             freed: AtomicBool::new(false),
         };
         let hold = Hold { pool: Arc::new(pool) };
@@ -393,21 +464,17 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let pool = &self.pool;
-        // A copy in a forked child ends nothing.
-        if pool.own().is_err() {
-            return;
+        self.pool.end();
+    }
+}
+
+impl Drop for Pool {
+    /// No thread of the host is inside any more. The plan stays until the last worker is dead; see
+    /// `Cell::is_worked_on`.
+    fn drop(&mut self) {
+        if self.own().is_ok() {
+            self.cell.let_go(self.family.arena, self.cell.generation(), self.family.me.slot);
         }
-        if pool.plan.phase() != Phase::Ended {
-            pool.plan.advance(Phase::Stopping);
-            descriptor::ring(pool.doorbell.as_raw_fd());
-        }
-        pool.desk().close();
-        pool.desk().cancel_all();
-        // The plan stays until the last worker is dead; see `Cell::is_worked_on`. The host looks at it no more.
-        pool.desk().leave();
-        pool.freed.store(true, Release);
-        pool.cell.let_go(pool.family.arena, pool.cell.generation(), pool.family.me.slot);
     }
 }
 

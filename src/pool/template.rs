@@ -41,7 +41,9 @@ struct Post {
     /// Its member slot and generation.
     slot: AtomicU32,
     generation: AtomicU32,
-    /// Task word of a chunk when it was last looked at, and when it was first seen so.
+    /// Place and word of a chunk when it was last looked at, and when it was first seen so. The word alone would
+    /// not do: chunks in different slots may have the same.
+    seen_place: AtomicU64,
     seen: AtomicU64,
     seen_ns: AtomicU64,
     /// Not before this instant is the next worker forked.
@@ -54,6 +56,7 @@ static POSTS: [Post; MAX_LANES as usize] = [const {
         pidfd: AtomicI32::new(-1),
         slot: AtomicU32::new(0),
         generation: AtomicU32::new(0),
+        seen_place: AtomicU64::new(0),
         seen: AtomicU64::new(0),
         seen_ns: AtomicU64::new(0),
         not_before_ns: AtomicU64::new(0),
@@ -71,12 +74,14 @@ pub struct Template {
     poll: RawFd,
     host: RawFd,
     living: usize,
+    /// The pool has ended: its plan may be another pool's by now, and is not looked at again.
+    over: bool,
 }
 
 impl Template {
     /// The template of the pool whose cell is at index `pool`.
     pub fn new(plan: PlanRef, pool: u64, doorbell: RawFd, notify: RawFd) -> Template {
-        Template { plan, pool, doorbell, notify, me: None, poll: -1, host: -1, living: 0 }
+        Template { plan, pool, doorbell, notify, me: None, poll: -1, host: -1, living: 0, over: false }
     }
 
     fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
@@ -103,6 +108,10 @@ impl Template {
             if let Ok(handle) = pidfd::open(member.pid.load(Acquire)) {
                 let inode = member.pidfd_inode.load(Acquire);
                 if inode == 0 || inode == pidfd::inode(handle.as_raw_fd()) {
+                    // What its tasks forked is in its group.
+                    if member.has_role(Role::Worker) {
+                        pidfd::signal_group(member.pid.load(Acquire), 9);
+                    }
                     pidfd::signal(handle.as_raw_fd(), 9)?;
                     let _ = descriptor::poll_readable(handle.as_raw_fd(), None);
                 }
@@ -149,12 +158,20 @@ impl Template {
             Ok(Side::Child) => self.work(me, id, index),
             Ok(Side::Parent(pid)) => pid,
         };
-        let handle = pidfd::open(pid)?;
+        let watched = pidfd::open(pid).and_then(|handle| {
+            descriptor::add_readable(self.poll, handle.as_raw_fd(), LANE + index as u64)?;
+            Ok(handle)
+        });
+        let handle = watched.inspect_err(|_| {
+            // Nobody would hear of its death.
+            pidfd::signal_group(pid, 9);
+            fork::kill_and_reap(pid);
+            repair::repair(arena, id, me.me.slot, false);
+        })?;
         member.pidfd_inode.store(pidfd::inode(handle.as_raw_fd()), Release);
         member.set_alive(id.generation, pid);
         arena.header().unwatched.store(1, Release);
         lane.pid.store(pid, Release);
-        descriptor::add_readable(self.poll, handle.as_raw_fd(), LANE + index as u64)?;
         post.pidfd.store(handle.into_raw_fd(), Relaxed);
         post.slot.store(id.slot, Relaxed);
         post.generation.store(id.generation, Relaxed);
@@ -196,6 +213,7 @@ impl Template {
             Reaped::Unknown => UNKNOWN_EXIT,
         };
         post.pidfd.store(-1, Relaxed);
+        descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
         let reason = settle(lane, pid, exit, usage);
@@ -321,7 +339,8 @@ fn has_work(lane: &Lane) -> bool {
 }
 
 fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
-    let (slot, _) = at_place(lane.place.load(Relaxed), SLOTS);
+    let place = lane.place.load(Relaxed);
+    let (slot, _) = at_place(place, SLOTS);
     let slot = &lane.slots[slot as usize];
     let task = slot.word.load();
     let handle = post.pidfd.load(Relaxed);
@@ -334,7 +353,7 @@ fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
         return None;
     }
     let since = if slot.kind.load(Relaxed) == TaskKind::Chunk as u32 {
-        since_sample(post, task, now)
+        since_sample(post, place, task, now)
     } else {
         slot.started_ns.load(Relaxed)
     };
@@ -350,8 +369,9 @@ fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
     None
 }
 
-fn since_sample(post: &Post, task: lane::Task, now: u64) -> u64 {
-    if post.seen.swap(task.bits(), Relaxed) != task.bits() {
+fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
+    let same = post.seen_place.swap(place, Relaxed) == place;
+    if post.seen.swap(task.bits(), Relaxed) != task.bits() || !same {
         post.seen_ns.store(now, Relaxed);
     }
     post.seen_ns.load(Relaxed)
@@ -415,6 +435,8 @@ impl Duty for Template {
         if !self.watch_host(me, poll)? {
             self.plan.advance(Phase::Stopping);
         }
+        // An event loop watches this template from now on.
+        self.tell();
         Ok(())
     }
 
@@ -422,23 +444,32 @@ impl Duty for Template {
         match key {
             BELL => descriptor::hush(self.doorbell),
             HOST => {
-                self.plan.advance(Phase::Stopping);
+                if !self.over {
+                    self.plan.advance(Phase::Stopping);
+                }
+                descriptor::remove(self.poll, self.host);
                 descriptor::close(self.host);
                 self.host = -1;
             }
+            _ if self.over => {}
             lane => self.bury((lane - LANE) as usize),
         }
     }
 
     fn look(&mut self) -> Option<u64> {
+        if self.over {
+            return None;
+        }
         let phase = self.plan.phase();
         if phase == Phase::Stopping {
             self.kill_all();
         }
         if phase != Phase::Working {
-            if self.living == 0 && phase != Phase::Ended {
+            if self.living == 0 {
                 self.plan.advance(Phase::Ended);
                 self.tell();
+                self.over = true;
+                return None;
             }
             return self.enforce(now_ns());
         }
@@ -451,6 +482,6 @@ impl Duty for Template {
     }
 
     fn is_over(&self) -> bool {
-        self.plan.phase() == Phase::Ended
+        self.over
     }
 }

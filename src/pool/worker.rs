@@ -7,7 +7,9 @@ use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
-use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::plan::{
+    Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
+};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sys::clock::{self, now_ns};
@@ -21,6 +23,8 @@ const SPIN_NS: u64 = 20_000;
 
 /// The code of a task that could not be run.
 const REFUSED: i32 = 255;
+/// Places that a task word tells apart: 20 bits of sequence for each slot.
+const PLACES: u64 = (1 << 20) * SLOTS as u64;
 
 /// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
 /// before its first task.
@@ -92,7 +96,7 @@ impl Worker {
     /// Runs the task of a slot. `since`: when the last one ended, if it did just now; when this one did.
     fn execute(&self, slot: &'static Slot, place: u64, seen: Task, since: Option<u64>, call: &mut Call) -> Option<u64> {
         self.lane.place.store(place, Relaxed);
-        slot.pid.store(self.pid, Relaxed);
+        slot.pid.set(self.pid);
         slot.started_ns.store(since.unwrap_or_else(now_ns), Relaxed);
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
@@ -103,10 +107,10 @@ impl Worker {
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
             (kind, Err(message)) => {
-                match kind == TaskKind::Chunk as u32 {
-                    true => self.refuse_chunk(slot, task.item(), &message),
-                    false => self.refuse(slot, &message),
+                if kind == TaskKind::Chunk as u32 {
+                    self.refuse_items(slot, task);
                 }
+                self.refuse(slot, &message);
                 Some(task)
             }
             (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address, call),
@@ -134,7 +138,7 @@ impl Worker {
     fn tell(&self, place: u64) {
         let plan = self.plan.plan();
         Real::fence();
-        if self.lane.ring_from.load(Relaxed) <= place {
+        if is_due(place, self.lane.ring_from.load(Relaxed)) {
             plan.news.ring_fenced();
         }
         if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
@@ -168,7 +172,9 @@ impl Worker {
         };
         let Some(bytes) = bytes else { return self.refuse(slot, "the arguments are not where they should be") };
         call.renew(Input::Encoded(bytes.frozen()), self.output(slot));
-        let code = call.enter(|call| call.run(address)).unwrap_or(WRONG_REPLY);
+        let Ok(code) = call.enter(|call| call.run(address)) else {
+            return self.refuse(slot, "too many calls run in this process at once");
+        };
         match (code, call.replied()) {
             (0, replied) => slot.reply_len.store(replied.unwrap_or(0) as u64, Relaxed),
             _ => self.note_failure(slot, 0, call),
@@ -185,12 +191,22 @@ impl Worker {
         let mut report = Call::new(Input::Item(Region::EMPTY), self.output(slot));
         let len = if report.reply(message).is_ok() { message.len() } else { 0 };
         slot.reply_len.store(len as u64, Relaxed);
-        slot.code.store(code as u32, Relaxed);
+        slot.code.store(code as u32 as u64, Relaxed);
         slot.failed_item.store(item, Relaxed);
     }
 
     fn refuse(&self, slot: &'static Slot, message: &str) {
         self.note(slot, slot.word.load().item(), REFUSED, message.as_bytes());
+    }
+
+    /// None of the items of a chunk can be run.
+    fn refuse_items(&self, slot: &'static Slot, first: Task) {
+        let chunk = slot.chunk();
+        let codes = chunk.count.checked_mul(4).and_then(|len| Region::of(self.plan.arena, chunk.codes, len));
+        let places = (first.item()..chunk.end).filter_map(|index| codes?.part(index as usize * 4, 4));
+        places.for_each(|place| {
+            place.write(&REFUSED.to_ne_bytes());
+        });
     }
 
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
@@ -201,7 +217,8 @@ impl Worker {
         let items = all(chunk.items, chunk.item_size);
         let replies = if chunk.replies == 0 { Some(Region::EMPTY) } else { all(chunk.replies, chunk.reply_size) };
         let (Some(items), Some(replies), Some(codes)) = (items, replies, all(chunk.codes, 4)) else {
-            self.refuse_chunk(slot, first.item(), "the items are not where they should be");
+            self.refuse_items(slot, first);
+            self.refuse(slot, "the items are not where they should be");
             return Some(first);
         };
         let exact = slot.limit_ns.load(Relaxed) != 0;
@@ -238,7 +255,11 @@ impl Worker {
 
     #[cold]
     fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, work: &Items, call: &Call) {
-        let noted = if code == 0 { WRONG_REPLY } else { code };
+        let noted = match code {
+            0 => WRONG_ITEM,
+            WRONG_ITEM => 1,
+            code => code,
+        };
         let is_first = slot.failed_item.load(Relaxed) == NOTHING_FAILED;
         if is_first {
             // The host looks at the codes of a chunk only if an item of it failed: until then they are
@@ -250,20 +271,17 @@ impl Worker {
         }
         if is_first {
             self.note_failure(slot, index as u64, call);
-            slot.code.store(noted as u32, Release);
+            if code == 0 {
+                slot.code.store(WRONG_REPLY, Release);
+            }
         }
     }
+}
 
-    /// No item of the chunk can be run.
-    #[cold]
-    fn refuse_chunk(&self, slot: &'static Slot, first: u64, message: &str) {
-        let chunk = slot.chunk();
-        for index in first..chunk.end {
-            let place = chunk.codes.checked_add(index * 4).and_then(|at| Region::of(self.plan.arena, at, 4));
-            place.map(|place| place.write(&REFUSED.to_ne_bytes()));
-        }
-        self.refuse(slot, message);
-    }
+/// Whether `place` is `from` or comes after it. Places of a worker that took a lane over begin at what the slots
+/// tell, which counts [`PLACES`] of them; the host counts on.
+fn is_due(place: u64, from: u64) -> bool {
+    place.wrapping_sub(from) % PLACES < PLACES / 2
 }
 
 /// What a chunk works on, checked.
@@ -282,5 +300,18 @@ impl Items {
     fn own_codes(&self) -> Option<Region> {
         let len = self.chunk.end.saturating_sub(self.first) as usize;
         self.codes.part(self.first as usize * 4, len * 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PLACES, is_due};
+
+    #[test]
+    fn places_are_compared_across_their_wrap() {
+        assert!(is_due(5, 5) && is_due(6, 5) && !is_due(4, 5));
+        // The host has counted on; a replacement has begun again.
+        assert!(is_due(7, PLACES + 7) && is_due(8, 3 * PLACES + 7) && !is_due(6, PLACES + 7));
+        assert!(is_due(1, PLACES - 1) && !is_due(PLACES - 1, PLACES + 1));
     }
 }

@@ -24,6 +24,7 @@ use super::lock_word::LockWord;
 use super::member::State;
 use super::plan::PlanRef;
 use super::real::Real;
+use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -57,6 +58,16 @@ pub enum Kind {
     Pool = 4,
     /// Memory of a bulk operation of a pool; `type_code` is the index of the pool's cell.
     Bulk = 5,
+    /// A semaphore.
+    Semaphore = 6,
+    /// A condition.
+    Condition = 7,
+    /// An event.
+    Event = 8,
+    /// A barrier.
+    Barrier = 9,
+    /// An array.
+    Array = 10,
     /// Being taken apart.
     Ending = 128,
 }
@@ -70,7 +81,12 @@ impl Kind {
             2 => Kind::Value,
             3 => Kind::View,
             4 => Kind::Pool,
-            _ => Kind::Bulk,
+            5 => Kind::Bulk,
+            6 => Kind::Semaphore,
+            7 => Kind::Condition,
+            8 => Kind::Event,
+            9 => Kind::Barrier,
+            _ => Kind::Array,
         }
     }
 }
@@ -193,6 +209,25 @@ impl Cell {
         true
     }
 
+    /// Whether the second inline word is one to wait at.
+    fn has_waiters(&self) -> bool {
+        let kind = Kind::of(self.life.load(Acquire) & !ENDING);
+        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier)
+    }
+
+    /// Where the waiters of a semaphore, condition, event or barrier are. The second inline word.
+    #[inline(always)]
+    pub fn wait_word(&self) -> &WaitWord<Real> {
+        WaitWord::of(&self.inline[1])
+    }
+
+    /// Wakes whoever may wait at the cell, whatever its words say.
+    pub(super) fn wake_waiters(&self) {
+        if self.has_waiters() {
+            self.wait_word().broadcast(true);
+        }
+    }
+
     /// What the cell is now.
     #[inline(always)]
     pub fn kind(&self) -> Kind {
@@ -262,7 +297,7 @@ impl Cell {
         let ending = (life & (GENERATION | KIND)) | (slot as u64) << CREATOR_SHIFT | ENDING;
         // A failure means that somebody began to refer to it, or collects it already.
         if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
-            self.end(arena, slot);
+            self.end(arena, slot, false);
         }
     }
 
@@ -303,10 +338,14 @@ impl Cell {
         })
     }
 
-    /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began.
-    fn end(&self, arena: Arena, slot: u32) {
+    /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began, with `force`.
+    fn end(&self, arena: Arena, slot: u32, force: bool) {
         let next = (self.generation() + 1) & 0xf_ffff;
-        self.lock.retire(next as u16);
+        self.lock.retire(next as u16, force);
+        let has_waiters = self.has_waiters();
+        if has_waiters {
+            self.wait_word().broadcast(true);
+        }
         if self.life.load(Relaxed) & KIND == Kind::Pool as u64 | ENDING
             && let Ok(plan) = PlanRef::open(arena, self.block.load(Relaxed))
         {
@@ -320,7 +359,9 @@ impl Cell {
             }
         }
         let target = self.refers_to.swap(0, AcqRel);
-        for word in self.inline.iter().chain(&self.extra).chain([&self.len, &self.block]) {
+        // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
+        let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };
+        for word in inline.iter().chain(&self.extra).chain([&self.len, &self.block]) {
             word.store(0, Relaxed);
         }
         for word in [&self.owner_thread, &self.depth, &self.flags, &self.type_code] {
@@ -341,9 +382,13 @@ impl Cell {
     pub(super) fn repair(&self, arena: Arena, dead: u32, force: bool, slot: u32) {
         let kind = self.kind();
         if kind == Kind::Ending && self.creator() == dead {
-            self.end(arena, slot);
+            self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
             self.lock.repair(dead, force);
+            if self.has_waiters() {
+                super::sync::repair(arena, self, kind, dead);
+                self.wait_word().broadcast(force);
+            }
             self.let_go(arena, self.generation(), dead);
             if self.creator() == 0 {
                 self.collect(arena, slot);

@@ -207,8 +207,10 @@ impl<M: Memory> LockWord<M> {
     }
 
     /// The object ends: from here on the word belongs to `generation`, free, and every sleeper finds
-    /// its own object gone. Written only by whoever frees the cell. May be repeated.
-    pub fn retire(&self, generation: u16) {
+    /// its own object gone. Written only by whoever frees the cell. May be repeated, with `force` by whoever
+    /// does it for another who may have died between the store and the wake. Without, nobody is woken where
+    /// nobody is counted: whoever sleeps in this epoch is, and whoever comes later finds another generation.
+    pub fn retire(&self, generation: u16, force: bool) {
         let mut seen = self.word.load(Relaxed);
         loop {
             let fresh = next_epoch(seen & EPOCH) | ((generation as u64) << 48 & GENERATION);
@@ -217,7 +219,9 @@ impl<M: Memory> LockWord<M> {
                 Err(now) => seen = now,
             }
         }
-        M::wake64(&self.word, u32::MAX);
+        if force || seen & COUNT > 0 {
+            M::wake64(&self.word, u32::MAX);
+        }
     }
 }
 

@@ -179,6 +179,7 @@ impl Member {
         self.role.load(Acquire) == role as u32
     }
 
+    #[inline(always)]
     fn change(&self, generation: u32, from: &[State], to: impl Fn(u64) -> u64) -> Option<u64> {
         let mut fate = self.fate.load(Acquire);
         loop {
@@ -194,6 +195,7 @@ impl Member {
 
     /// The process exists; said by its parent and by itself. False if its slot was taken away, since
     /// its parent died: then it must not go on.
+    #[inline(always)]
     pub fn set_alive(&self, generation: u32, pid: u32) -> bool {
         self.pid.store(pid, Release);
         let alive = |fate: u64| (fate & !STATE) | State::Alive as u64;

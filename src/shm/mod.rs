@@ -15,3 +15,5 @@ pub mod plan;
 pub mod real;
 pub mod region;
 pub mod repair;
+pub mod sync;
+pub mod wait_word;

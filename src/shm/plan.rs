@@ -14,6 +14,7 @@ use super::lane::{Bell, TaskWord};
 use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
+use std::mem::offset_of;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -130,10 +131,8 @@ pub struct Slot {
     pub reply_len: AtomicU64,
     /// What failed: [`NOTHING_FAILED`] or an item, the first. Worker.
     pub failed_item: AtomicU64,
-    /// What the function returned, of a chunk's first failed item. Worker.
-    pub code: AtomicU32,
-    /// Who ran it. Worker.
-    pub pid: AtomicU32,
+    /// What the function returned, of a chunk's first failed item; or [`WRONG_REPLY`]. Worker.
+    pub code: AtomicU64,
     /// Block of the reply or message. Worker, and the host once it is final.
     pub reply_block: AtomicU64,
     /// Short reply or message. Worker.
@@ -142,7 +141,8 @@ pub struct Slot {
     pub max_rss: AtomicU64,
     /// How the worker ended, as in [`EventRecord`]. Template.
     pub exit: AtomicU32,
-    pad3: u32,
+    /// Who ran it. Worker.
+    pub pid: AtomicU32,
 }
 
 /// A word that mostly has the value already that it is to have.
@@ -167,8 +167,10 @@ set!(AtomicU32, u32; AtomicU64, u64);
 
 /// No item failed.
 pub const NOTHING_FAILED: u64 = u64::MAX;
-/// A code that no function returned: the reply was missing, or of the wrong size.
-pub const WRONG_REPLY: i32 = i32::MIN;
+/// A code that no function can return: the reply was missing, or of the wrong size.
+pub const WRONG_REPLY: u64 = 1 << 32;
+/// The same among the codes of a map's items, which need not tell one failure of a function from another.
+pub const WRONG_ITEM: i32 = i32::MIN;
 
 /// What a chunk works on, in [`Slot::arguments`]; all offsets in the arena.
 #[derive(Debug, Clone, Copy)]
@@ -213,6 +215,8 @@ pub struct Lane {
 }
 
 const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
+// What a function reads and writes in place is aligned to 16.
+const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 
 /// A pool's plan, and the arena it is in.
 #[derive(Clone, Copy)]

@@ -26,6 +26,24 @@ unsafe fn move_bytes(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
+/// One atomic operation on an integer.
+#[derive(Debug, Clone, Copy)]
+pub enum Operation {
+    /// Reads it.
+    Load,
+    /// Writes it.
+    Store(i64),
+    /// Adds to it, wrapping around.
+    Add(i64),
+    /// Writes `new` if it is `expected`.
+    Swap {
+        /// What must be there.
+        expected: i64,
+        /// What is there then.
+        new: i64,
+    },
+}
+
 /// Bytes of the arena; the range was checked when the region was made, and the arena is never unmapped.
 #[derive(Clone, Copy)]
 pub struct Region {
@@ -119,5 +137,42 @@ impl Region {
     pub fn frozen(self) -> &'static [u8] {
         // SAFETY: inside the mapping, which lives for ever; not written, by the contract above.
         unsafe { std::slice::from_raw_parts(self.address, self.len) }
+    }
+
+    /// Its bytes as one integer, changed atomically; what was there before, as a `signed` or unsigned number. `None` if
+    /// they are no integer, or not aligned.
+    pub fn atomic(self, operation: Operation, signed: bool) -> Option<i64> {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+        use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+        if self.address.align_offset(self.len.max(1)) != 0 {
+            return None;
+        }
+        macro_rules! on {
+            ($atomic:ident, $unsigned:ident, $signed:ident) => {{
+                // SAFETY: the region is inside the mapping, which lives for ever, has the integer's size, and is
+                // aligned to it (checked above); any bytes are a valid integer.
+                let word = unsafe { &*self.address.cast::<$atomic>() };
+                let before = match operation {
+                    Operation::Load => word.load(Acquire),
+                    Operation::Store(value) => {
+                        word.store(value as $unsigned, Release);
+                        value as $unsigned
+                    }
+                    Operation::Add(delta) => word.fetch_add(delta as $unsigned, AcqRel),
+                    Operation::Swap { expected, new } => {
+                        let swapped = word.compare_exchange(expected as $unsigned, new as $unsigned, AcqRel, Acquire);
+                        swapped.unwrap_or_else(|there| there)
+                    }
+                };
+                if signed { before as $signed as i64 } else { before as i64 }
+            }};
+        }
+        Some(match self.len {
+            1 => on!(AtomicU8, u8, i8),
+            2 => on!(AtomicU16, u16, i16),
+            4 => on!(AtomicU32, u32, i32),
+            8 => on!(AtomicU64, u64, i64),
+            _ => return None,
+        })
     }
 }

@@ -73,5 +73,6 @@ pub fn wake_everybody(arena: Arena) {
     let high = arena.header().cell_high.load(Acquire);
     for cell in (1..high).filter_map(|index| arena.cell(index)) {
         cell.lock.repair(NOBODY, true);
+        cell.wake_waiters();
     }
 }

@@ -47,6 +47,13 @@ impl<M: Memory> WaitWord<M> {
         WaitWord { word }
     }
 
+    /// A word of memory as a place to wait; whatever bits it has are valid.
+    #[inline(always)]
+    pub fn of(word: &M::W64) -> &Self {
+        // SAFETY: `WaitWord` is a transparent wrapper of this type, and any bits are valid for both.
+        unsafe { &*(word as *const M::W64).cast::<Self>() }
+    }
+
     /// Counts the caller. After this it looks at its condition; what it does not find then will notify.
     pub fn prepare(&self) -> Ticket {
         let mut seen = self.word.load(Relaxed);

@@ -9,6 +9,7 @@ pub const IGNORED: &[i32] = &[libc::SIGINT];
 
 /// Forks. In the child nothing but carom's own code runs until the user's function, and that code
 /// takes no lock that another thread of the parent may have held.
+#[inline(always)]
 pub fn fork_child() -> Result<Side> {
     elf::before_fork();
     // SAFETY: every caller is a bootstrap of a child (`process::run_child`, `keeper::run`, the template's

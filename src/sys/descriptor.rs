@@ -1,5 +1,6 @@
 //! Descriptors: event counters, epoll, closing what is not ours.
 
+use super::raw;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -28,12 +29,6 @@ pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
     }
     // SAFETY: `moved` is new and owned by nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
-}
-
-/// A descriptor that only takes up room: another of whatever `fd` is.
-pub fn spare(fd: RawFd) -> Result<OwnedFd> {
-    // SAFETY: plain call; returns a new descriptor or -1.
-    above_stdio(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) }, "fcntl(F_DUPFD_CLOEXEC)")
 }
 
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
@@ -78,21 +73,43 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
-pub fn streams_from_null(streams: &[RawFd]) {
-    // On the stack, and by way of one function: see `fork::default_signals`.
+/// In a child: makes standard input read nothing, unless it does so already.
+#[inline(always)]
+pub fn stdin_from_null() {
+    // On the stack, since a page of constants costs a child a fault.
     let path = *b"/dev/null\0";
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: plain calls; the kernel writes a whole stat if it says so; `null` is ours.
+    unsafe {
+        let known = raw::syscall(libc::SYS_fstat, 0, stat.as_mut_ptr() as usize, 0, 0) == 0;
+        if known && stat.assume_init_ref().st_rdev == libc::makedev(1, 3) {
+            return;
+        }
+        let flags = (libc::O_RDWR | libc::O_CLOEXEC) as usize;
+        let null = raw::syscall(libc::SYS_openat, libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, 0);
+        if null > 0 {
+            raw::syscall(libc::SYS_dup3, null as usize, 0, 0, 0);
+            raw::syscall(libc::SYS_close, null as usize, 0, 0, 0);
+        } else if null == 0 {
+            // It was closed, and is what was opened. What is executed later has it too.
+            raw::syscall(libc::SYS_fcntl, 0, libc::F_SETFD as usize, 0, 0);
+        }
+    }
+}
+
+/// Makes standard streams read nothing and swallow everything. What is executed later has them too.
+#[cold]
+pub fn streams_from_null(streams: &[RawFd]) {
     // SAFETY: plain calls; `null` is ours, and closed unless it became one of the streams itself.
     unsafe {
-        let flags = libc::O_RDWR | libc::O_CLOEXEC;
-        let null = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) as RawFd;
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
         for stream in streams.iter().filter(|stream| null >= 0 && **stream != null) {
-            libc::syscall(libc::SYS_dup3, null, *stream, 0);
+            libc::dup2(null, *stream);
         }
         if streams.contains(&null) {
             libc::fcntl(null, libc::F_SETFD, 0);
         } else if null >= 0 {
-            libc::syscall(libc::SYS_close, null);
+            libc::close(null);
         }
     }
 }
@@ -122,6 +139,12 @@ pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
         0 => Ok(()),
         _ => Err(Error::last_os("epoll_ctl")),
     }
+}
+
+/// Makes an epoll instance forget `fd`. Closing it would not do while a forked child has a copy.
+pub fn remove(poll: RawFd, fd: RawFd) {
+    // SAFETY: plain call.
+    unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut()) };
 }
 
 /// An epoll instance.

@@ -1,6 +1,7 @@
 //! Forking, and how a forked child begins and ends.
 
 use super::own::own;
+use super::raw;
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering;
 
@@ -29,6 +30,7 @@ pub enum Side {
 /// # Safety
 /// If the caller's process has threads, the child calls nothing that may wait for a lock of theirs
 /// before the user's function, and ends by [`leave`].
+#[inline(always)]
 pub unsafe fn fork() -> Result<Side> {
     // SAFETY: by the contract of this function.
     match unsafe { libc::fork() } {
@@ -38,15 +40,67 @@ pub unsafe fn fork() -> Result<Side> {
     }
 }
 
+/// The beginning of glibc's FILE, which its public header has had since 1998. A call of `__fpending` would cost
+/// a forked child the page fault of its code.
+#[cfg(target_env = "gnu")]
+#[repr(C)]
+struct Stream {
+    flags: libc::c_int,
+    read: [*mut libc::c_char; 3],
+    write_base: *mut libc::c_char,
+    write_ptr: *mut libc::c_char,
+    others: [usize; 18],
+    /// Above 0: wide characters, which are pending elsewhere.
+    mode: libc::c_int,
+}
+
+/// Whether there is something to be written out. A look that needs no lock: of a stream that another thread
+/// writes to at this moment either answer is right.
+///
+/// # Safety
+/// `file` is an open stream.
+#[inline(always)]
+unsafe fn is_pending(file: *mut libc::FILE) -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        let stream = file.cast::<Stream>();
+        // SAFETY: by contract, and `Stream` is how such a stream begins; volatile, since others may write it.
+        let (mode, base, next) = unsafe {
+            let base = (&raw const (*stream).write_base).read_volatile();
+            ((&raw const (*stream).mode).read_volatile(), base, (&raw const (*stream).write_ptr).read_volatile())
+        };
+        if mode <= 0 {
+            return next != base;
+        }
+    }
+    // SAFETY: by contract.
+    unsafe { __fpending(file) != 0 }
+}
+
+/// Whether more may have been read of the file than of the stream.
+///
+/// # Safety
+/// `file` is an open stream that nobody else uses.
+#[inline]
+unsafe fn is_read_ahead(file: *mut libc::FILE) -> bool {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: as in `is_pending`.
+        let stream = unsafe { &*file.cast::<Stream>() };
+        stream.mode > 0 || stream.read[0] != stream.read[1]
+    }
+    #[cfg(not(target_env = "gnu"))]
+    true
+}
+
 /// Writes out stdout and stderr, so that a child does not write the same bytes again; a stream whose
 /// lock another thread holds is left alone (that thread may sleep in it).
 #[inline]
 pub fn flush_streams() {
-    // SAFETY: glibc's own streams. A look at what is pending needs no lock: a stream that another thread
-    // writes to at this moment may be taken for either.
+    // SAFETY: glibc's own streams.
     unsafe {
         for file in [stdout, stderr] {
-            if !file.is_null() && __fpending(file) != 0 {
+            if !file.is_null() && is_pending(file) {
                 flush(file);
             }
         }
@@ -66,50 +120,46 @@ unsafe fn flush(file: *mut libc::FILE) {
     }
 }
 
-/// In a child, before it wrote anything: forgets what a stream holds, because it could not be written out
-/// before the fork, or another thread wrote it since, and what was read ahead; it is the parent's to write
-/// and to read.
-#[inline]
+/// In a child, before it read or wrote anything: forgets what was read ahead, and what a stream holds because
+/// it could not be written out before the fork, or another thread wrote it since. It is the parent's to
+/// write and to read.
+#[inline(always)]
 pub fn purge_streams() {
     // SAFETY: glibc's own streams, whose locks it resets in the child; the child has one thread.
     unsafe {
-        for (file, read) in [(stdin, true), (stdout, false), (stderr, false)] {
-            if !file.is_null() && (read || __fpending(file) != 0) {
+        for (file, reads) in [(stdin, true), (stdout, false), (stderr, false)] {
+            if !file.is_null() && (is_pending(file) || reads && is_read_ahead(file)) {
                 __fpurge(file);
             }
         }
     }
 }
 
-/// struct sigaction as the kernel has it.
+/// struct sigaction as the kernel has it. (The one of aarch64 has no restorer in use; 8 bytes more do not
+/// matter where all are zero.)
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct Action {
     handler: usize,
     flags: libc::c_ulong,
-    #[cfg(target_arch = "x86_64")]
     restorer: usize,
     mask: u64,
 }
 
 /// In a child: default dispositions for every signal but those to ignore, and an empty mask.
+#[inline(always)]
 pub fn default_signals(ignore: &[i32]) {
-    // All by way of one function of the C library: each page of code costs a child a fault. SIGKILL and
-    // SIGSTOP have no other disposition, 32 and 33 are the C library's own, whose handlers it leaves alone.
-    let others = (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal));
-    for signal in others {
-        let wanted = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
-        // SAFETY: all zero is a valid `Action` (SIG_DFL); the calls change this process only, and the kernel
-        // reads no more than an `Action`, whose mask has 8 bytes.
-        unsafe {
-            let mut action: Action = std::mem::zeroed();
-            action.handler = wanted;
-            libc::syscall(libc::SYS_rt_sigaction, signal, &action, std::ptr::null_mut::<Action>(), 8);
-        }
+    // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
+    for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal)) {
+        let handler = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
+        let action = Action { handler, flags: 0, restorer: 0, mask: 0 };
+        let action = &raw const action as usize;
+        // SAFETY: changes the disposition of this process only, to one without code. The kernel reads one
+        // `Action`, whose mask has 8 bytes.
+        unsafe { raw::syscall(libc::SYS_rt_sigaction, signal as usize, action, 0, 8) };
     }
     let none = 0u64;
-    // SAFETY: as above; `none` is an empty set.
-    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &none, std::ptr::null_mut::<u64>(), 8) };
+    // SAFETY: changes the mask of this thread only; the kernel reads the 8 bytes of an empty set.
+    unsafe { raw::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const none as usize, 0, 8) };
 }
 
 /// In a child: from now on a call of exit() by the user's code ends the process as [`leave`] does, and

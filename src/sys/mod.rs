@@ -12,5 +12,6 @@ pub mod memory_file;
 pub mod once;
 pub mod own;
 pub mod pidfd;
+pub mod raw;
 pub mod robust;
 pub mod sink;

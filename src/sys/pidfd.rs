@@ -1,6 +1,7 @@
 //! Processes by descriptor: no number of a dead process is ever mistaken for a living one.
 
 use super::descriptor::above_stdio;
+use super::raw;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -44,7 +45,9 @@ pub fn inode(fd: RawFd) -> u64 {
     // SAFETY: a zeroed stat is a valid one; the call only writes it.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        if libc::fstat(fd, &mut stat) == 0 { stat.st_ino } else { 0 }
+        // Not by the C library, which makes a look-up of an empty path of it.
+        let known = raw::syscall(libc::SYS_fstat, fd as usize, &raw mut stat as usize, 0, 0) == 0;
+        if known { stat.st_ino } else { 0 }
     }
 }
 

@@ -29,11 +29,10 @@ fn effort() -> f64 {
 
 const DEFAULT_SECONDS: f64 = 25.0;
 
-/// Explores what `make` makes; the limits are those of the default effort.
-fn explored<S: Scenario>(limits: Limits, make: impl FnOnce() -> S) -> (Report, Duration) {
+/// Explores what `make` makes; the limits are those of effort 1.
+fn explored<S: Scenario>(limits: Limits, effort: f64, make: impl FnOnce() -> S) -> (Report, Duration) {
     with(|machine| machine.clear());
     let scenario: &'static S = Box::leak(Box::new(make()));
-    let effort = effort();
     let runs = (limits.runs as f64 * effort) as u64;
     let random = limits.random.mul_f64(effort);
     let begun = Instant::now();
@@ -82,7 +81,7 @@ fn print_trace(name: &str, failure: &Failure) {
 
 /// Nothing may be found.
 pub fn holds<S: Scenario>(name: &str, limits: Limits, make: impl FnOnce() -> S) {
-    let (report, time) = explored(limits, make);
+    let (report, time) = explored(limits, effort(), make);
     let depth = match (report.complete, report.preemptions) {
         (true, _) => "exhaustive".into(),
         (false, Some(bound)) => format!("all up to {bound} preemptions, and more"),
@@ -111,9 +110,9 @@ pub enum Shows {
     Violation,
 }
 
-/// The bug must be found.
+/// The bug must be found, however slow the machine is: the search ends with it.
 pub fn catches<S: Scenario>(name: &str, shows: Shows, limits: Limits, make: impl FnOnce() -> S) {
-    let (report, time) = explored(limits, make);
+    let (report, time) = explored(limits, effort().max(1.0), make);
     let Some(failure) = &report.failure else {
         count(name, "NOT CAUGHT", &report, time);
         panic!("{name}: the seeded bug was not caught");

@@ -161,7 +161,7 @@ impl<M: Simulated> Scenario for UserLock<M> {
         match role {
             LOCKER => self.locker(),
             KEEPER => self.keeper(argument),
-            _ => self.lock.retire(GENERATION + 1),
+            _ => self.lock.retire(GENERATION + 1, false),
         }
     }
 

@@ -1,0 +1,73 @@
+//! A flag that many wait for.
+
+use super::boundary;
+use super::handle::Kind;
+use super::library::carom_status;
+use super::lock::{free, lock_deadline};
+use super::object;
+use crate::error::Result;
+use crate::family::{self, Family};
+use crate::sync::event::Event;
+
+/// An event. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_event {
+    _opaque: [u8; 0],
+}
+
+fn event_of(event: *mut carom_event) -> Result<(Family, Event)> {
+    let (family, cell, generation) = object::of(event, Kind::Event)?;
+    Ok((family, Event::of(cell, generation)))
+}
+
+/// Makes an event, not set.
+///
+/// Never blocks. `CAROM_ENOMEM`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_new(event: *mut *mut carom_event) -> carom_status {
+    boundary::create(event, || {
+        let family = family::current()?;
+        object::keep(family, Kind::Event, Event::make(family)?)
+    })
+}
+
+/// Sets the event: whoever waits goes on, also if it is cleared at once; whoever comes does not wait.
+///
+/// Never blocks. Async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_set(event: *mut carom_event) -> carom_status {
+    boundary::status(|| event_of(event)?.1.set())
+}
+
+/// Clears the event.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_clear(event: *mut carom_event) -> carom_status {
+    boundary::status(|| event_of(event)?.1.clear())
+}
+
+/// 1 if the event is set, 0 if not.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_is_set(event: *mut carom_event) -> i32 {
+    boundary::answer(|| Ok(event_of(event)?.1.is_set()? as i32))
+}
+
+/// Waits up to `timeout_ms` until the event is set.
+///
+/// `CAROM_ETIMEDOUT`, `CAROM_EBADHANDLE`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_wait(event: *mut carom_event, timeout_ms: i64) -> carom_status {
+    boundary::status(|| {
+        let (family, event) = event_of(event)?;
+        event.wait(family, lock_deadline(timeout_ms))
+    })
+}
+
+/// Ends this handle, as `carom_lock_free`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_event_free(event: *mut carom_event) {
+    free(event, Kind::Event);
+}
