@@ -77,9 +77,7 @@ impl Desk {
 
     /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
     pub fn submit(&mut self, mut work: Work, arguments: &[u8]) -> Result<bool> {
-        if self.closed {
-            return Err(Error::Closed("the pool takes no more tasks"));
-        }
+        self.check_open()?;
         self.note_limit(work.limit_ns);
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
@@ -138,6 +136,11 @@ impl Desk {
     /// Takes no more.
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Whether it takes tasks.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed { Err(Error::Closed("the pool takes no more tasks")) } else { Ok(()) }
     }
 
     /// Whether it takes no more.

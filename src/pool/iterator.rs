@@ -35,12 +35,13 @@ impl Unordered {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
         pool.own()?;
+        pool.with_desk(|desk| desk.check_open())?;
         let function = pool.function(address)?;
         let limit_ns = pool.limit(&options);
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
         let settled = Sink::default();
         let iterator = Unordered { pool, function, limit_ns, options, settled, input: Mutex::new(input) };
-        iterator.feed()?;
+        iterator.feed();
         Ok(iterator)
     }
 
@@ -54,7 +55,7 @@ impl Unordered {
         self.pool.with_desk(|desk| desk.lanes()) as u64 * SLOTS as u64 / 4
     }
 
-    fn feed(&self) -> Result<()> {
+    fn feed(&self) {
         let window = self.window();
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         while input.submitted - input.delivered < window {
@@ -69,10 +70,14 @@ impl Unordered {
             };
             let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
             let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()));
-            self.pool.submit(work, &item)?;
+            if let Err(error) = self.pool.submit(work, &item) {
+                // The pool was closed: that ends the input. What is under way is still handed out before.
+                input.source = None;
+                input.error = Some(error);
+                break;
+            }
             input.submitted += 1;
         }
-        Ok(())
     }
 
     /// The next settled job; [`Error::End`] after the last.
@@ -80,13 +85,12 @@ impl Unordered {
         let take = || self.settled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let mut next = take();
         if next.is_none() {
-            self.feed()?;
+            self.feed();
             self.check_end()?;
             next = Some(self.pool.wait(deadline, Goal::Any, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
-        // A pool that is closed meanwhile ends the input; what is under way is still handed out.
-        let _ = self.feed();
+        self.feed();
         next.ok_or(Error::End)
     }
 
