@@ -17,6 +17,8 @@ pub struct Bay {
     pub head: u64,
     /// The next place to be filled.
     pub tail: u64,
+    /// Something was put there that the worker may not have heard of.
+    rings: bool,
     /// What was put there.
     pub work: Vec<Option<Work>>,
 }
@@ -24,7 +26,7 @@ pub struct Bay {
 impl Bay {
     /// An empty one.
     pub fn new(lane: &'static Lane) -> Bay {
-        Bay { lane, head: 0, tail: 0, work: (0..SLOTS).map(|_| None).collect() }
+        Bay { lane, head: 0, tail: 0, rings: false, work: (0..SLOTS).map(|_| None).collect() }
     }
 
     /// The slot of a place.
@@ -70,7 +72,7 @@ impl Bay {
         None
     }
 
-    /// Writes a task into the next place; its arguments are its own where no others are given. On failure the
+    /// Writes a task into the next place, of which the worker hears by [`Bay::ring`]; its arguments are its own where no others are given. On failure the
     /// work comes back.
     #[inline]
     pub fn assign(
@@ -100,8 +102,17 @@ impl Bay {
         slot.word.assign(first);
         self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
         self.tail += 1;
-        self.lane.bell.ring();
+        self.rings = true;
         Ok(())
+    }
+
+    /// Wakes the worker if tasks came since the last time. Once for many: the fence in it waits until the last
+    /// of them is in memory.
+    #[inline]
+    pub fn ring(&mut self) {
+        if std::mem::take(&mut self.rings) {
+            self.lane.bell.ring();
+        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Desk {
                 match self.bays[index].assign(self.plan, work, Some(arguments)) {
                     Ok(()) => {
                         self.assigned(index);
+                        self.bays[index].ring();
                         if limited {
                             self.wake_clock();
                         }
@@ -240,7 +241,9 @@ impl Desk {
 
     /// Puts waiting work into the emptiest lanes.
     fn fill(&mut self) {
-        if self.fill_lanes() {
+        let limited = self.fill_lanes();
+        self.bays.iter_mut().for_each(Bay::ring);
+        if limited {
             self.wake_clock();
         }
     }
@@ -278,6 +281,8 @@ impl Desk {
         if !task.state().is_final() {
             return false;
         }
+        // Its lines come from another processor, which takes as long as all that is done here with one.
+        bay.slot(bay.head + 2).prefetch();
         let work = bay.work[(bay.head % SLOTS as u64) as usize].take();
         let heap = Heap::of(self.plan.arena);
         work.iter().for_each(Work::is_off);
