@@ -109,11 +109,21 @@ static inline int count_of(const char *name) {
     return living(name, pids, 1);
 }
 
-/* The only keeper of this session; the template of its only pool. */
-static inline pid_t template_(void) {
+/* The only keeper of this session; the template of its only pool. A pool whose template is gone gets one when the host
+ * looks after it. */
+static inline pid_t template_of(carom_pool *pool) {
     pid_t pids[8];
-    UNTIL(living(KEEPERS, pids, 8) == 1);
+    UNTIL(carom_pool_dispatch(pool, 0) >= 0 && living(KEEPERS, pids, 8) == 1);
     return pids[0];
+}
+
+/* Kills a process that is nobody's child, and waits until it is dead. */
+static inline void end(pid_t pid) {
+    int fd = pidfd_of(pid);
+    if (fd < 0) return;
+    kill(pid, SIGKILL);
+    CHECK(is_readable(fd, PATIENCE_MS));
+    close(fd);
 }
 
 static inline int fd_count(void) {

@@ -4,7 +4,7 @@
  */
 #include "support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, ARRAY, SEMAPHORE, CONDITION, EVENT, BARRIER };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;
@@ -12,6 +12,11 @@ static carom_process *process;
 static carom_pool *pool;
 static carom_result *result;
 static carom_iterator *iterator;
+static carom_array *array, *bare_array;
+static carom_semaphore *semaphore;
+static carom_condition *condition;
+static carom_event *event;
+static carom_barrier *barrier;
 
 /* Whatever somebody may take for a handle. */
 static struct {
@@ -277,6 +282,17 @@ ROW(carom_call_argument) {
 }
 ROW(carom_call_lock) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 0, out), CAROM_EBADHANDLE)); }
 ROW(carom_call_value) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_value, out, carom_call_value(call, 0, out), CAROM_EBADHANDLE)); }
+ROW(carom_call_array) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_array, out, carom_call_array(call, 0, out), CAROM_EBADHANDLE)); }
+ROW(carom_call_semaphore) {
+    EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_semaphore, out, carom_call_semaphore(call, 0, out), CAROM_EBADHANDLE));
+}
+ROW(carom_call_condition) {
+    EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_condition, out, carom_call_condition(call, 0, out), CAROM_EBADHANDLE));
+}
+ROW(carom_call_event) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_event, out, carom_call_event(call, 0, out), CAROM_EBADHANDLE)); }
+ROW(carom_call_barrier) {
+    EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_barrier, out, carom_call_barrier(call, 0, out), CAROM_EBADHANDLE));
+}
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));
@@ -293,6 +309,29 @@ ROW(carom_call_fail) {
 
 /* ----------------------------------------------------------------------------------------------- calls, from inside */
 
+/* Arguments 5 and on: one of each kind of handle. Each is of its kind only. */
+static void misuse_kinds(carom_call *call) {
+    for (size_t index = 5; index < 12; index++) {
+        const int kind = (int)index - 5;
+#define ASKED(type, place, ask)                                                                                        \
+    do {                                                                                                               \
+        type *it = (type *)(uintptr_t)0xa5a5a5a5a5a5a5a5;                                                              \
+        if (kind == place) CHECK_OK(ask(call, index, &it));                                                            \
+        else REFUSED(ask(call, index, &it), CAROM_EBADHANDLE);                                                         \
+        CHECK_EQ(it != NULL, kind == place);                                                                           \
+        REFUSED(ask(call, index, NULL), CAROM_EINVAL);                                                                 \
+    } while (0)
+        ASKED(carom_lock, 0, carom_call_lock);
+        ASKED(carom_value, 1, carom_call_value);
+        ASKED(carom_array, 2, carom_call_array);
+        ASKED(carom_semaphore, 3, carom_call_semaphore);
+        ASKED(carom_condition, 4, carom_call_condition);
+        ASKED(carom_event, 5, carom_call_event);
+        ASKED(carom_barrier, 6, carom_call_barrier);
+#undef ASKED
+    }
+}
+
 /* 0: eight bytes, 1: lock, 2: value, 3: nil, 4: a list. */
 static void misuse_call(carom_call *call) {
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 7), CAROM_EMSGSIZE);
@@ -301,10 +340,10 @@ static void misuse_call(carom_call *call) {
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, SIZE_MAX), CAROM_EINVAL);
     REFUSED(carom_call_read(call, 0, NULL, 8), CAROM_EINVAL);
     for (size_t index = 1; index < 5; index++) UNTOUCHED(int64_t, out, carom_call_read(call, index, out, 8), CAROM_EINVAL);
-    UNTOUCHED(int64_t, out, carom_call_read(call, 5, out, 8), CAROM_EINVAL);
+    UNTOUCHED(int64_t, out, carom_call_read(call, 12, out, 8), CAROM_EINVAL);
     UNTOUCHED(int64_t, out, carom_call_read(call, SIZE_MAX, out, 8), CAROM_EINVAL);
 
-    UNTOUCHED(carom_argument, out, carom_call_argument(call, 5, out), CAROM_EINVAL);
+    UNTOUCHED(carom_argument, out, carom_call_argument(call, 12, out), CAROM_EINVAL);
     UNTOUCHED(carom_argument, out, carom_call_argument(call, SIZE_MAX, out), CAROM_EINVAL);
     for (size_t index = 0; index < 5; index++) REFUSED(carom_call_argument(call, index, NULL), CAROM_EINVAL);
     carom_argument crooked[2];
@@ -313,12 +352,12 @@ static void misuse_call(carom_call *call) {
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 0, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 2, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 3, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 5, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 12, out), CAROM_EINVAL);
     REFUSED(carom_call_lock(call, 1, NULL), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 0, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 1, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 4, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 5, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 12, out), CAROM_EINVAL);
     REFUSED(carom_call_value(call, 2, NULL), CAROM_EINVAL);
 
     /* Kept is what was lent, once; what is the function's own is not. */
@@ -338,6 +377,7 @@ static void misuse_call(carom_call *call) {
     carom_lock_free(lent);
     CHECK_EQ(carom_lock_locked(lent), CAROM_EBADHANDLE);
 
+    misuse_kinds(call);
     CHECK_EQ(carom_call_fail(call, 0, NULL), 1);
     char *text = calloc(1, 100001);
     memset(text, 't', 100000);
@@ -378,11 +418,13 @@ static void calls_from_inside(void) {
     carom_argument arguments[] = {
         CAROM_BYTES(&eight, 8), CAROM_HANDLE(lock), CAROM_HANDLE(value), CAROM_NIL,
         CAROM_ARGUMENT_(CAROM_ARGUMENT_LIST, &element, 1, 0, 0, NULL),
+        CAROM_HANDLE(lock), CAROM_HANDLE(value), CAROM_HANDLE(array), CAROM_HANDLE(semaphore),
+        CAROM_HANDLE(condition), CAROM_HANDLE(event), CAROM_HANDLE(barrier),
     };
-    CHECK_EQ(outcome_of(misuses_call, arguments, 5), 18);
+    CHECK_EQ(outcome_of(misuses_call, arguments, 12), 18);
     char reply[64];
     size_t len = 0;
-    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 5, NULL, reply, sizeof reply, &len, PATIENCE_MS));
+    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 12, NULL, reply, sizeof reply, &len, PATIENCE_MS));
     CHECK_EQ(len, 15);
     CHECK(memcmp(reply, "the last counts", 15) == 0);
 }
@@ -533,6 +575,257 @@ ROW(carom_value_get_lock) {
     REFUSED(carom_value_get_lock(value, NULL), CAROM_EINVAL);
 }
 ROW(carom_value_free) { EACH_BAD(carom_value, VALUE, h, carom_value_free(h)); }
+
+/* ----------------------------------------------------------------------------------------------- values, once more */
+
+ROW(carom_value_get) {
+    int64_t data = 4711;
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_get(h, out, 8, 0), CAROM_EBADHANDLE));
+    const size_t lengths[] = {0, 7, 9, 16};
+    for (size_t i = 0; i < 4; i++) UNTOUCHED(int64_t, out, carom_value_get(value, out, lengths[i], 0), CAROM_EMSGSIZE);
+    REFUSED(carom_value_get(value, &data, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_value_get(value, NULL, 8, 0), CAROM_EINVAL);
+    CHECK_EQ(data, 4711);
+}
+ROW(carom_value_set) {
+    int64_t data = 4711;
+    EACH_BAD(carom_value, VALUE, h, REFUSED(carom_value_set(h, &data, 8, 0), CAROM_EBADHANDLE));
+    const size_t lengths[] = {0, 7, 9, 16};
+    for (size_t i = 0; i < 4; i++) REFUSED(carom_value_set(value, &data, lengths[i], 0), CAROM_EMSGSIZE);
+    REFUSED(carom_value_set(value, &data, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_value_set(value, NULL, 8, 0), CAROM_EINVAL);
+    CHECK_EQ(*(int64_t *)carom_value_data(value), 5);
+}
+
+static void no_integers(carom_value **real, carom_value **raw) {
+    CHECK_OK(carom_value_new(CAROM_F64, NULL, 0, NULL, real));
+    CHECK_OK(carom_value_new(CAROM_RAW, NULL, 8, NULL, raw));
+}
+#define EACH_NO_INTEGER(v, ...)                                                                                        \
+    do {                                                                                                               \
+        carom_value *both_[2];                                                                                         \
+        no_integers(&both_[0], &both_[1]);                                                                             \
+        for (int i_ = 0; i_ < 2; i_++) {                                                                               \
+            carom_value *v = both_[i_];                                                                                \
+            __VA_ARGS__;                                                                                               \
+            carom_value_free(v);                                                                                       \
+        }                                                                                                              \
+    } while (0)
+
+ROW(carom_value_load) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_load(h, out), CAROM_EBADHANDLE));
+    EACH_NO_INTEGER(v, UNTOUCHED(int64_t, out, carom_value_load(v, out), CAROM_EINVAL));
+    REFUSED(carom_value_load(value, NULL), CAROM_EINVAL);
+}
+ROW(carom_value_store) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED(carom_value_store(h, 1), CAROM_EBADHANDLE));
+    EACH_NO_INTEGER(v, REFUSED(carom_value_store(v, 1), CAROM_EINVAL));
+}
+ROW(carom_value_add) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_add(h, 1, out), CAROM_EBADHANDLE));
+    EACH_NO_INTEGER(v, UNTOUCHED(int64_t, out, carom_value_add(v, 1, out), CAROM_EINVAL));
+}
+ROW(carom_value_swap) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_swap(h, 1, 2, out), CAROM_EBADHANDLE));
+    EACH_NO_INTEGER(v, UNTOUCHED(int64_t, out, carom_value_swap(v, 0, 1, out), CAROM_EINVAL));
+}
+ROW(carom_value_copy) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED_HANDLE(carom_value, out, carom_value_copy(h, out, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_value_copy(value, NULL, 0), CAROM_EINVAL);
+}
+ROW(carom_value_synchronize) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED(carom_value_synchronize(h, NULL), CAROM_EBADHANDLE));
+    EACH_BAD(carom_lock, LOCK, h, if (h) REFUSED(carom_value_synchronize(bare, h), CAROM_EBADHANDLE));
+    REFUSED(carom_value_synchronize(value, NULL), CAROM_EEXIST);
+    REFUSED(carom_value_synchronize(value, lock), CAROM_EEXIST);
+    REFUSED(carom_value_lock(bare, 0), CAROM_EINVAL); /* still none */
+}
+
+/* ----------------------------------------------------------------------------------------------------------- arrays */
+
+ROW(carom_array_new) {
+    int64_t items[2] = {1, 2};
+    REFUSED(carom_array_new(CAROM_I64, 8, 2, items, NULL, NULL), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new('z', 8, 2, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 7, 2, NULL, NULL, out), CAROM_EMSGSIZE);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, 0, 2, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, SIZE_MAX, 2, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX / 8, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, (size_t)1 << 42, NULL, NULL, out), CAROM_ENOMEM);
+    EACH_BAD_SIZE(carom_shared_options, options, status, 0,
+                  REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 2, items, options, out), status));
+    EACH_BAD(carom_lock, LOCK, h, {
+        carom_shared_options options = {.size = sizeof options, .lock = h};
+        if (h) REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 2, items, &options, out), CAROM_EBADHANDLE);
+    });
+    carom_shared_options options = {.size = sizeof options, .alignment = 3};
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 2, items, &options, out), CAROM_EINVAL);
+}
+ROW(carom_array_data) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_data(h) == NULL ? CAROM_EBADHANDLE : 0, CAROM_EBADHANDLE));
+}
+ROW(carom_array_count) { EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_count(h), CAROM_EBADHANDLE)); }
+ROW(carom_array_type) { EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_type(h), CAROM_EBADHANDLE)); }
+ROW(carom_array_get) {
+    EACH_BAD(carom_array, ARRAY, h, UNTOUCHED(int64_t, out, carom_array_get(h, 0, 1, out, 8, 0), CAROM_EBADHANDLE));
+    const struct {
+        size_t first, count;
+    } beyond[] = {{0, 5}, {4, 1}, {3, 2}, {5, 0}, {SIZE_MAX, 0}, {SIZE_MAX, 1}, {1, SIZE_MAX}, {0, SIZE_MAX}, {SIZE_MAX, SIZE_MAX}};
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
+        UNTOUCHED(int64_t, out, carom_array_get(array, beyond[i].first, beyond[i].count, out, 16, 0), CAROM_EINVAL);
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 2, out, 15, 0), CAROM_EMSGSIZE);
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 1, out, 0, 0), CAROM_EMSGSIZE);
+    REFUSED(carom_array_get(array, 0, 1, NULL, 8, 0), CAROM_EINVAL);
+}
+ROW(carom_array_set) {
+    int64_t items[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_set(h, 0, items, 8, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_array_set(array, 0, items, 40, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 4, items, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, SIZE_MAX, items, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, SIZE_MAX / 8 + 1, items, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 0, items, 7, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 0, items, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 0, NULL, 8, 0), CAROM_EINVAL);
+    for (int i = 0; i < 4; i++) CHECK_EQ(((int64_t *)carom_array_data(array))[i], 0);
+}
+ROW(carom_array_lock) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_lock(h, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_array_lock(bare_array, 0), CAROM_EINVAL);
+}
+ROW(carom_array_recover) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_recover(h, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_array_recover(bare_array, 0), CAROM_EINVAL);
+}
+ROW(carom_array_unlock) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_unlock(h), CAROM_EBADHANDLE));
+    REFUSED(carom_array_unlock(bare_array), CAROM_EINVAL);
+    REFUSED(carom_array_unlock(array), CAROM_EPERM);
+}
+ROW(carom_array_get_lock) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED_HANDLE(carom_lock, out, carom_array_get_lock(h, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_lock, out, carom_array_get_lock(bare_array, out), CAROM_EINVAL);
+    REFUSED(carom_array_get_lock(array, NULL), CAROM_EINVAL);
+}
+ROW(carom_array_synchronize) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_synchronize(h, NULL), CAROM_EBADHANDLE));
+    EACH_BAD(carom_lock, LOCK, h, if (h) REFUSED(carom_array_synchronize(bare_array, h), CAROM_EBADHANDLE));
+    REFUSED(carom_array_synchronize(array, NULL), CAROM_EEXIST);
+}
+ROW(carom_array_free) { EACH_BAD(carom_array, ARRAY, h, carom_array_free(h)); }
+
+/* --------------------------------------------------------------------------------------------------- synchronization */
+
+static void bad_semaphores(carom_status (*new)(int64_t, const carom_semaphore_options *, carom_semaphore **)) {
+    EACH_BAD_SIZE(carom_semaphore_options, options, status, 0, REFUSED_HANDLE(carom_semaphore, out, new(1, options, out), status));
+    carom_semaphore_options options = {.size = sizeof options, .reserved = 1};
+    REFUSED_HANDLE(carom_semaphore, out, new(1, &options, out), CAROM_E2BIG);
+    REFUSED_HANDLE(carom_semaphore, out, new(-1, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MIN, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MAX, NULL, out), CAROM_EINVAL);
+    options = (carom_semaphore_options){.size = sizeof options, .owned = 1};
+    REFUSED_HANDLE(carom_semaphore, out, new(4097, &options, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MAX, &options, out), CAROM_EINVAL);
+    REFUSED(new(1, NULL, NULL), CAROM_EINVAL);
+}
+ROW(carom_semaphore_new) { bad_semaphores(carom_semaphore_new); }
+ROW(carom_bounded_semaphore_new) { bad_semaphores(carom_bounded_semaphore_new); }
+ROW(carom_semaphore_acquire) {
+    EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_acquire(h, CAROM_FOREVER), CAROM_EBADHANDLE));
+    REFUSED(carom_semaphore_acquire(semaphore, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_semaphore_acquire(semaphore, 1), CAROM_ETIMEDOUT);
+}
+ROW(carom_semaphore_release) {
+    EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_release(h), CAROM_EBADHANDLE));
+    carom_semaphore *bounded = NULL, *owned = NULL;
+    carom_semaphore_options options = {.size = sizeof options, .owned = 1};
+    CHECK_OK(carom_bounded_semaphore_new(1, NULL, &bounded));
+    CHECK_OK(carom_semaphore_new(1, &options, &owned));
+    REFUSED(carom_semaphore_release(bounded), CAROM_EPERM);
+    REFUSED(carom_semaphore_release(owned), CAROM_EPERM);
+    carom_semaphore_free(bounded);
+    carom_semaphore_free(owned);
+}
+ROW(carom_semaphore_value) { EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_value(h), CAROM_EBADHANDLE)); }
+ROW(carom_semaphore_free) { EACH_BAD(carom_semaphore, SEMAPHORE, h, carom_semaphore_free(h)); }
+
+static int32_t never(void *ctx) {
+    (void)ctx;
+    return 0;
+}
+
+ROW(carom_condition_new) {
+    EACH_BAD(carom_lock, LOCK, h, if (h) REFUSED_HANDLE(carom_condition, out, carom_condition_new(h, out), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_new(NULL, NULL), CAROM_EINVAL);
+    REFUSED(carom_condition_new(lock, NULL), CAROM_EINVAL);
+}
+ROW(carom_condition_acquire) { EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_acquire(h, 0), CAROM_EBADHANDLE)); }
+ROW(carom_condition_recover) { EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_recover(h, 0), CAROM_EBADHANDLE)); }
+ROW(carom_condition_release) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_release(h), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_release(condition), CAROM_EPERM);
+}
+ROW(carom_condition_wait) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_wait(condition, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_condition_wait(condition, 0), CAROM_EPERM);
+}
+ROW(carom_condition_wait_for) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_wait_for(h, never, NULL, CAROM_FOREVER), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_wait_for(condition, never, NULL, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_condition_wait_for(condition, NULL, NULL, CAROM_FOREVER), CAROM_EINVAL);
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    REFUSED(carom_condition_wait_for(condition, NULL, NULL, CAROM_FOREVER), CAROM_EINVAL);
+    REFUSED(carom_condition_wait_for(condition, never, NULL, 1), CAROM_ETIMEDOUT);
+    CHECK_OK(carom_condition_release(condition)); /* still held */
+}
+ROW(carom_condition_notify) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_notify(h, 1), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_notify(condition, 1), CAROM_EPERM);
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    REFUSED(carom_condition_notify(condition, -1), CAROM_EINVAL);
+    REFUSED(carom_condition_notify(condition, INT64_MIN), CAROM_EINVAL);
+    CHECK_OK(carom_condition_notify(condition, INT64_MAX));
+    CHECK_OK(carom_condition_notify(condition, 0));
+    CHECK_OK(carom_condition_release(condition));
+}
+ROW(carom_condition_notify_all) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_notify_all(h), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_notify_all(condition), CAROM_EPERM);
+}
+ROW(carom_condition_free) { EACH_BAD(carom_condition, CONDITION, h, carom_condition_free(h)); }
+
+ROW(carom_event_new) {
+    REFUSED(carom_event_new(NULL), CAROM_EINVAL);
+    REFUSED(carom_event_new((carom_event **)(uintptr_t)9), CAROM_EINVAL);
+}
+ROW(carom_event_set) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_set(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_clear) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_clear(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_is_set) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_is_set(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_wait) {
+    EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE));
+    REFUSED(carom_event_wait(event, 0), CAROM_ETIMEDOUT);
+}
+ROW(carom_event_free) { EACH_BAD(carom_event, EVENT, h, carom_event_free(h)); }
+
+ROW(carom_barrier_new) {
+    EACH_BAD_SIZE(carom_barrier_options, options, status, 0, REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(2, options, out), status));
+    const int64_t parties[] = {0, -1, INT64_MIN, INT64_MAX};
+    for (int i = 0; i < 4; i++) REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(parties[i], NULL, out), CAROM_EINVAL);
+    REFUSED(carom_barrier_new(2, NULL, NULL), CAROM_EINVAL);
+    for (int j = 1; j < 6; j++) { /* an action that no process could find */
+        carom_barrier_options options = {.size = sizeof options, .action = strange_functions[j]};
+        REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(2, &options, out), CAROM_EFUNCTION);
+    }
+}
+ROW(carom_barrier_wait) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_reset) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_reset(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_abort) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_abort(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_parties) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_parties(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_waiting) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_waiting(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_broken) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_broken(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_free) { EACH_BAD(carom_barrier, BARRIER, h, carom_barrier_free(h)); }
 
 /* ------------------------------------------------------------------------------------------------------------- pools */
 
@@ -695,15 +988,15 @@ ROW(carom_pool_fd) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_fd(h), CAR
 ROW(carom_pool_dispatch) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_dispatch(h, 0), CAROM_EBADHANDLE)); }
 ROW(carom_pool_next_event) {
     EACH_BAD(carom_pool, POOL, h, {
-        carom_pool_event event = {.size = sizeof event, .kind = 4711};
-        REFUSED(carom_pool_next_event(h, &event, 0), CAROM_EBADHANDLE);
-        CHECK_EQ(event.kind, 4711);
+        carom_pool_event shown = {.size = sizeof shown, .kind = 4711};
+        REFUSED(carom_pool_next_event(h, &shown, 0), CAROM_EBADHANDLE);
+        CHECK_EQ(shown.kind, 4711);
     });
     REFUSED(carom_pool_next_event(pool, NULL, 0), CAROM_EINVAL);
-    EACH_BAD_SIZE(carom_pool_event, event, status, 1, REFUSED(carom_pool_next_event(pool, event, 0), status));
-    carom_pool_event event = {.size = sizeof event, .kind = 4711};
-    REFUSED(carom_pool_next_event(pool, &event, 0), CAROM_ETIMEDOUT);
-    CHECK_EQ(event.kind, 4711);
+    EACH_BAD_SIZE(carom_pool_event, shown, status, 1, REFUSED(carom_pool_next_event(pool, shown, 0), status));
+    carom_pool_event shown = {.size = sizeof shown, .kind = 4711};
+    REFUSED(carom_pool_next_event(pool, &shown, 0), CAROM_ETIMEDOUT);
+    CHECK_EQ(shown.kind, 4711);
 }
 ROW(carom_pool_close) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_close(h), CAROM_EBADHANDLE)); }
 ROW(carom_pool_terminate) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_terminate(h), CAROM_EBADHANDLE)); }
@@ -789,7 +1082,22 @@ static void make_handles(void) {
         add(pool, POOL, round);
         add(result, RESULT, round);
         add(iterator, ITERATOR, round);
+        CHECK_OK(carom_array_new(CAROM_I64, 8, 4, NULL, NULL, &array));
+        CHECK_OK(carom_semaphore_new(0, NULL, &semaphore));
+        CHECK_OK(carom_condition_new(NULL, &condition));
+        CHECK_OK(carom_event_new(&event));
+        CHECK_OK(carom_barrier_new(2, NULL, &barrier));
+        add(array, ARRAY, round);
+        add(semaphore, SEMAPHORE, round);
+        add(condition, CONDITION, round);
+        add(event, EVENT, round);
+        add(barrier, BARRIER, round);
         if (round == 0) {
+            carom_array_free(array);
+            carom_semaphore_free(semaphore);
+            carom_condition_free(condition);
+            carom_event_free(event);
+            carom_barrier_free(barrier);
             carom_iterator_free(iterator);
             carom_result_free(result);
             CHECK_OK(carom_pool_terminate(pool));
@@ -805,6 +1113,7 @@ static void make_handles(void) {
     CHECK_OK(carom_lock_new(NULL, &held));
     CHECK_OK(carom_lock_acquire(held, 0));
     CHECK_OK(carom_value_new(CAROM_I64, &initial, 8, &no_lock, &bare));
+    CHECK_OK(carom_array_new(CAROM_I64, 8, 4, NULL, &no_lock, &bare_array));
     add(NULL, NONE, 0);
     add((void *)(uintptr_t)1, NONE, 0);
     add((void *)(uintptr_t)0xa5a5a5a5a5a5a5a5, NONE, 0);
@@ -826,6 +1135,16 @@ static void everything_still_works(void) {
     CHECK_EQ(*(int64_t *)carom_value_data(value), 5);
     CHECK_OK(carom_value_unlock(value));
     CHECK_EQ(carom_process_is_alive(process), 1);
+    CHECK_EQ(carom_array_count(array), 4);
+    CHECK_OK(carom_array_lock(array, 0));
+    CHECK_OK(carom_array_unlock(array));
+    CHECK_EQ(carom_semaphore_value(semaphore), 0);
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    CHECK_OK(carom_condition_release(condition));
+    CHECK_EQ(carom_event_is_set(event), 0);
+    CHECK_EQ(carom_barrier_parties(barrier), 2);
+    CHECK_EQ(carom_barrier_waiting(barrier), 0);
+    CHECK_EQ(carom_barrier_broken(barrier), 0);
     CHECK_EQ(outcome_of(works, NULL, 0), 0);
     CHECK_OK(carom_pool_apply(pool, replies, NULL, 0, NULL, &data, 8, NULL, PATIENCE_MS));
     CHECK_EQ(data, 8);
@@ -867,6 +1186,12 @@ static void misuse(void) {
     CHECK_EQ(ended(process), 17);
     carom_value_free(value);
     carom_value_free(bare);
+    carom_array_free(array);
+    carom_array_free(bare_array);
+    carom_semaphore_free(semaphore);
+    carom_condition_free(condition);
+    carom_event_free(event);
+    carom_barrier_free(barrier);
     carom_lock_free(held);
     carom_lock_free(lock);
 }

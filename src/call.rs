@@ -83,12 +83,10 @@ impl Running<'_> {
     #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry = own()
-            .calls
-            .iter()
-            .find(free)
-            .ok_or_else(|| Error::NoMemory("too many calls run in this process at once"))?;
-        Ok(Running { entry })
+        match own().calls.iter().find(free) {
+            Some(entry) => Ok(Running { entry }),
+            None => Err(Error::NoMemory("too many calls run in this process at once")),
+        }
     }
 }
 
@@ -187,6 +185,7 @@ impl Call {
     #[inline(always)]
     pub fn read_at_once(&self, index: usize, bytes: &mut [u8]) -> bool {
         match self.input {
+            Input::Nothing => false,
             Input::Item(item) => index == 0 && item.len() == bytes.len() && item.read(bytes),
             Input::Encoded(encoded) => match wire::short_bytes(encoded, index) {
                 Some(source) if source.len() == bytes.len() => {
@@ -195,7 +194,6 @@ impl Call {
                 }
                 _ => false,
             },
-            Input::Nothing => false,
         }
     }
 

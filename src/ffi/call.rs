@@ -12,9 +12,10 @@ use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family::{self, Family};
+use crate::family;
 use crate::function;
-use crate::shm::cell::{self, Cell, Reference};
+use crate::pin::view_of;
+use crate::shm::cell::{self, Reference};
 use crate::wire::{self, Argument};
 use std::ffi::{c_char, c_void};
 
@@ -416,14 +417,6 @@ pub extern "C" fn carom_call_barrier(
     barrier: *mut *mut carom_barrier,
 ) -> carom_status {
     boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
-}
-
-/// A view of this process that keeps an object of somebody else's.
-pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
-    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-    let referred = view.refer(family.arena, target);
-    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
-    Ok(view)
 }
 
 /// Keeps a handle that `call` lent: it lives until its own `_free`.

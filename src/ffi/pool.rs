@@ -9,6 +9,7 @@ use super::process::encode;
 use super::result::{self, carom_job_id, carom_result, carom_verdict};
 use crate::error::{Error, Result};
 use crate::family;
+use crate::pin::Pins;
 use crate::pool::iterator::{Source, Unordered};
 use crate::pool::job::JobId;
 use crate::pool::map::Shape;
@@ -371,8 +372,14 @@ fn list_source(items: &carom_items) -> Result<Source> {
     let absurd = || Error::invalid("the number of arguments is absurd");
     let all = boundary::items(items.arguments, items.count.checked_mul(per_item).ok_or_else(absurd)?)?;
     let lists = (0..items.count).map(|index| encode(all[index * per_item..].as_ptr(), per_item));
-    let mut lists = lists.collect::<Result<Vec<_>>>()?.into_iter();
-    Ok(Box::new(move || Ok(lists.next())))
+    let lists = lists.collect::<Result<Vec<_>>>()?;
+    let family = family::current()?;
+    let pins = lists.iter().map(|list| Pins::of(family, list)).collect::<Result<Vec<_>>>()?;
+    let mut lists = lists.into_iter();
+    Ok(Box::new(move || {
+        let _keeps = &pins;
+        Ok(lists.next())
+    }))
 }
 
 /// The caller's pointer, which comes back to it only in calls that it makes.

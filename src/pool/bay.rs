@@ -50,10 +50,25 @@ impl Bay {
         self.places().rev().find(|place| !revoked(place)).unwrap_or(self.head)
     }
 
-    /// The last task of the lane that nobody has begun, if it is not the next one. Its place stays used: the
-    /// worker skips it, and the host collects nothing there.
+    /// Whether somebody is here to begin tasks.
+    pub fn has_worker(&self) -> bool {
+        self.lane.pid.load(Relaxed) != 0
+    }
+
+    /// Places of tasks that another lane could have: all but the next one, or all if nobody is here to begin it.
+    fn spare_places(&self) -> std::ops::Range<u64> {
+        if self.has_worker() { (self.head + 1).min(self.tail)..self.tail } else { self.head..self.tail }
+    }
+
+    /// How many of them there are. Some may have been begun: their words are the worker's to look at.
+    pub fn takeable(&self) -> usize {
+        self.spare_places().filter(|place| self.work_at(*place).is_some()).count()
+    }
+
+    /// The last task of the lane that another lane could have. Its place stays used: the worker skips it, and
+    /// the host collects nothing there.
     pub fn take_back(&mut self, plan: PlanRef) -> Option<Work> {
-        for place in (self.head + 1..self.tail).rev() {
+        for place in self.spare_places().rev() {
             let slot = self.slot(place);
             let task = slot.word.load();
             if task.state() != State::Assigned {

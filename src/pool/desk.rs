@@ -156,6 +156,12 @@ impl Desk {
 
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
+        // What was settled a moment ago is collected, and whatever else is here is cancelled.
+        self.pump();
+        let left = self.bays.iter_mut().flat_map(|bay| bay.work.iter_mut()).filter_map(Option::take);
+        for work in left.collect::<Vec<_>>() {
+            work.cancel(&Error::Cancelled);
+        }
         self.bays.clear();
         self.left = true;
     }
@@ -390,15 +396,32 @@ impl Desk {
         verdict
     }
 
-    /// Work that stands behind a long task in one lane, while another is idle, is taken back and goes there.
+    /// Work that stands behind a long task, or in a lane without a worker, while another worker is idle, is taken
+    /// back and goes there.
     fn balance(&mut self) {
-        let idle = |bay: &Bay| bay.head == bay.tail && bay.lane.pid.load(Relaxed) != 0;
-        for _ in 0..self.bays.iter().filter(|bay| idle(bay)).count() {
-            let longest = (0..self.bays.len()).max_by_key(|index| self.bays[*index].tail - self.bays[*index].head);
-            let Some(work) = longest.and_then(|index| self.bays[index].take_back(self.plan)) else { return };
-            self.waiting.push_back(work);
-            self.fill();
+        let (mut limited, mut moved) = (false, false);
+        for target in 0..self.bays.len() {
+            let bay = &self.bays[target];
+            if bay.head != bay.tail || !bay.has_worker() {
+                continue;
+            }
+            let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
+            let Some((1.., source)) = longest else { break };
+            let Some(work) = self.bays[source].take_back(self.plan) else { continue };
+            limited |= work.limit_ns != 0;
+            moved = true;
+            match self.bays[target].assign(self.plan, work, None) {
+                Ok(()) => self.out += 1,
+                // The arena is full.
+                Err(refused) => self.waiting.push_front(refused.0),
+            }
+            self.bays[target].ring();
+        }
+        if moved {
             self.ring_sleepers();
+        }
+        if limited {
+            self.wake_clock();
         }
     }
 

@@ -6,6 +6,7 @@ use super::job::Job;
 use super::work::{Sink, Work};
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::SLOTS;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +42,7 @@ impl Unordered {
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
         let settled = Sink::default();
         let iterator = Unordered { pool, function, limit_ns, options, settled, input: Mutex::new(input) };
-        iterator.feed();
+        iterator.feed()?;
         Ok(iterator)
     }
 
@@ -55,7 +56,7 @@ impl Unordered {
         self.pool.with_desk(|desk| desk.lanes()) as u64 * SLOTS as u64 / 4
     }
 
-    fn feed(&self) {
+    fn feed(&self) -> Result<()> {
         let window = self.window();
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         while input.submitted - input.delivered < window {
@@ -69,7 +70,8 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
-            let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()));
+            let pins = Pins::of(self.pool.family(), &item)?;
+            let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()), pins);
             if let Err(error) = self.pool.submit(work, &item) {
                 // The pool was closed: that ends the input. What is under way is still handed out before.
                 input.source = None;
@@ -78,6 +80,7 @@ impl Unordered {
             }
             input.submitted += 1;
         }
+        Ok(())
     }
 
     /// The next settled job; [`Error::End`] after the last.
@@ -85,12 +88,13 @@ impl Unordered {
         let take = || self.settled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let mut next = take();
         if next.is_none() {
-            self.feed();
+            self.feed()?;
             self.check_end()?;
             next = Some(self.pool.wait(deadline, Goal::Any, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
-        self.feed();
+        // What goes wrong with the input is told once everything before it has been handed out.
+        let _ = self.feed();
         next.ok_or(Error::End)
     }
 

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::pin::Pins;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
 use crate::shm::member::{Inherits, MemberId};
@@ -151,7 +152,8 @@ impl Pool {
         let function = self.function(address)?;
         let limit = self.limit(&options);
         let job = Arc::new(Job::new(self, 0, options.context));
-        self.submit(Work::single(job.clone(), function, limit, None), arguments)?;
+        let pins = Pins::of(self.family(), arguments)?;
+        self.submit(Work::single(job.clone(), function, limit, None, pins), arguments)?;
         Ok(job)
     }
 
@@ -336,10 +338,23 @@ impl Pool {
     /// The next event, in the order in which they became known.
     pub fn next_event(&self, deadline: Deadline) -> Result<Event> {
         self.own()?;
-        descriptor::hush(self.notify.as_raw_fd());
         let _ = self.mind_template();
         self.watch_template();
-        self.wait(deadline, Goal::Any, |desk| desk.next_event())
+        // The descriptor stays readable as long as there are events, or was never asked for.
+        if let Some(event) = self.look(&mut |desk: &mut Desk| desk.next_event()) {
+            return Ok(event);
+        }
+        descriptor::hush(self.notify.as_raw_fd());
+        let mut left = 0;
+        let event = self.wait(deadline, Goal::Any, |desk| {
+            let event = desk.next_event();
+            left = desk.events_waiting();
+            event
+        });
+        if event.is_ok() && left > 0 {
+            descriptor::ring(self.notify.as_raw_fd());
+        }
+        event
     }
 
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.

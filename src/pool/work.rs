@@ -4,6 +4,7 @@
 use super::job::{Job, Verdict};
 use super::map::Map;
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +19,8 @@ pub enum What {
         job: Arc<Job>,
         /// Where the job goes when it is settled.
         sink: Option<Sink>,
+        /// Keeps what the arguments name until it is settled.
+        pins: Option<Box<Pins>>,
     },
     /// Items of a map, `next..end`.
     Chunk {
@@ -44,8 +47,8 @@ pub struct Work {
 
 impl Work {
     /// One task, whose job goes to `sink` when it is settled.
-    pub fn single(job: Arc<Job>, function: u32, limit_ns: u64, sink: Option<Sink>) -> Work {
-        Work { what: What::Single { job, sink }, function, limit_ns, arguments: Box::default() }
+    pub fn single(job: Arc<Job>, function: u32, limit_ns: u64, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
+        Work { what: What::Single { job, sink, pins }, function, limit_ns, arguments: Box::default() }
     }
 
     /// Items of a map.

@@ -21,10 +21,11 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
 
-/// The code of a task that could not be run.
-const REFUSED: i32 = 255;
 /// Places that a task word tells apart: 20 bits of sequence for each slot.
 const PLACES: u64 = (1 << 20) * SLOTS as u64;
+
+/// The code of a task that could not be run.
+const REFUSED: i32 = 255;
 
 /// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
 /// before its first task.
@@ -107,10 +108,10 @@ impl Worker {
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
             (kind, Err(message)) => {
-                if kind == TaskKind::Chunk as u32 {
-                    self.refuse_items(slot, task);
+                match kind == TaskKind::Chunk as u32 {
+                    true => self.refuse_chunk(slot, task.item(), &message),
+                    false => self.refuse(slot, &message),
                 }
-                self.refuse(slot, &message);
                 Some(task)
             }
             (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address, call),
@@ -199,16 +200,6 @@ impl Worker {
         self.note(slot, slot.word.load().item(), REFUSED, message.as_bytes());
     }
 
-    /// None of the items of a chunk can be run.
-    fn refuse_items(&self, slot: &'static Slot, first: Task) {
-        let chunk = slot.chunk();
-        let codes = chunk.count.checked_mul(4).and_then(|len| Region::of(self.plan.arena, chunk.codes, len));
-        let places = (first.item()..chunk.end).filter_map(|index| codes?.part(index as usize * 4, 4));
-        places.for_each(|place| {
-            place.write(&REFUSED.to_ne_bytes());
-        });
-    }
-
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
     fn run_chunk(&self, slot: &'static Slot, first: Task, address: usize, call: &mut Call) -> Option<Task> {
         let chunk = slot.chunk();
@@ -217,8 +208,7 @@ impl Worker {
         let items = all(chunk.items, chunk.item_size);
         let replies = if chunk.replies == 0 { Some(Region::EMPTY) } else { all(chunk.replies, chunk.reply_size) };
         let (Some(items), Some(replies), Some(codes)) = (items, replies, all(chunk.codes, 4)) else {
-            self.refuse_items(slot, first);
-            self.refuse(slot, "the items are not where they should be");
+            self.refuse_chunk(slot, first.item(), "the items are not where they should be");
             return Some(first);
         };
         let exact = slot.limit_ns.load(Relaxed) != 0;
@@ -275,6 +265,17 @@ impl Worker {
                 slot.code.store(WRONG_REPLY, Release);
             }
         }
+    }
+
+    /// No item of the chunk can be run.
+    #[cold]
+    fn refuse_chunk(&self, slot: &'static Slot, first: u64, message: &str) {
+        let chunk = slot.chunk();
+        for index in first..chunk.end {
+            let place = chunk.codes.checked_add(index * 4).and_then(|at| Region::of(self.plan.arena, at, 4));
+            place.map(|place| place.write(&REFUSED.to_ne_bytes()));
+        }
+        self.refuse(slot, message);
     }
 }
 

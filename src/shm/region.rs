@@ -2,6 +2,24 @@
 
 use super::arena::Arena;
 
+/// One atomic operation on an integer.
+#[derive(Debug, Clone, Copy)]
+pub enum Operation {
+    /// Reads it.
+    Load,
+    /// Writes it.
+    Store(i64),
+    /// Adds to it, wrapping around.
+    Add(i64),
+    /// Writes `new` if it is `expected`.
+    Swap {
+        /// What must be there.
+        expected: i64,
+        /// What is there then.
+        new: i64,
+    },
+}
+
 /// Copies `from` to the beginning of `to`, which is as long.
 #[inline(always)]
 pub fn copy(from: &[u8], to: &mut [u8]) {
@@ -24,24 +42,6 @@ unsafe fn move_bytes(from: *const u8, to: *mut u8, len: usize) {
             _ => std::ptr::copy_nonoverlapping(from, to, len),
         }
     }
-}
-
-/// One atomic operation on an integer.
-#[derive(Debug, Clone, Copy)]
-pub enum Operation {
-    /// Reads it.
-    Load,
-    /// Writes it.
-    Store(i64),
-    /// Adds to it, wrapping around.
-    Add(i64),
-    /// Writes `new` if it is `expected`.
-    Swap {
-        /// What must be there.
-        expected: i64,
-        /// What is there then.
-        new: i64,
-    },
 }
 
 /// Bytes of the arena; the range was checked when the region was made, and the arena is never unmapped.

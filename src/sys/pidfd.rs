@@ -102,15 +102,14 @@ pub fn reap(fd: RawFd) -> (Reaped, Usage) {
     }
 }
 
-/// Whether some child of this process, of ours or of the host's, may have ended and not been reaped. One
-/// call, whatever their number; false only where it is certain.
-pub fn any_child_ended() -> bool {
-    // SAFETY: a zeroed siginfo_t is valid; the call only writes it, and reaps nothing.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-        libc::waitid(libc::P_ALL, 0, &mut info, options) != 0 || info.si_pid() != 0
-    }
+/// Which of the processes behind `fds` are dead, whoever reaped them: their indices. One call for all of them;
+/// where that is refused, every one may be.
+pub fn dead_among(fds: &[RawFd]) -> Vec<usize> {
+    let mut items: Vec<_> = fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: `items` outlives the call, which waits for nothing.
+    let ready = unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, 0) };
+    let dead = |index: &usize| ready < 0 || items[*index].revents != 0;
+    (0..items.len()).filter(dead).collect()
 }
 
 fn usage_of(usage: &libc::rusage) -> Usage {

@@ -1,0 +1,174 @@
+/* Hard time limits: whoever is out of time is killed, and nobody else. */
+#include "pool.h"
+
+static long *shared;
+
+static int32_t run_for(carom_call *call) { /* microseconds; negative: for ever */
+    int64_t us = argument_of(call);
+    if (us < 0) return for_ever(call);
+    struct timespec from, t;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do clock_gettime(CLOCK_MONOTONIC, &t);
+    while ((t.tv_sec - from.tv_sec) * 1000000 + (t.tv_nsec - from.tv_nsec) / 1000 < us);
+    return reply_number(call, us);
+}
+
+static carom_result *submit_limited(carom_pool *pool, carom_function function, int64_t number, int64_t limit_ms) {
+    carom_task_options options = {.size = sizeof options, .time_limit_ms = limit_ms};
+    carom_argument argument = CAROM_INTEGER(number);
+    carom_result *result = NULL;
+    CHECK_OK(carom_pool_apply_async(pool, function, &argument, 1, &options, &result));
+    return result;
+}
+
+static void expires(carom_result *result, int64_t limit_ms) {
+    carom_verdict verdict = verdict_of(result);
+    CHECK_STATUS(verdict.status, CAROM_ETIMELIMIT);
+    CHECK(verdict.elapsed_ns >= limit_ms * 1000000);
+    CHECK_EQ(verdict.signal, SIGKILL);
+    CHECK(verdict.pid > 0 && *verdict.message);
+    carom_result_free(result);
+}
+
+static void succeeds(carom_result *result, int64_t reply) {
+    CHECK_EQ(number_of(result), reply);
+    carom_result_free(result);
+}
+
+static void of_pool_and_task(void) {
+    carom_pool *pool = pool_of(2, CAROM_POOL_WORKER_DOWN, 100);
+    carom_pool_event event;
+    expires(submit(pool, run_for, -1), 100);
+    CHECK_OK(next_event(pool, &event, PATIENCE_MS));
+    CHECK_EQ(event.kind, CAROM_POOL_WORKER_DOWN);
+    CHECK_EQ(event.reason, CAROM_REASON_TIME_LIMIT);
+    CHECK_EQ(event.exitcode, -SIGKILL);
+    expires(submit_limited(pool, run_for, -1, 20), 20);
+    expires(submit_limited(pool, run_for, -1, 300), 300);
+    expires(submit_limited(pool, run_for, -1, 0), 100);
+    succeeds(submit_limited(pool, run_for, 250000, CAROM_NONE), 250000);
+    succeeds(submit_limited(pool, run_for, 250000, 5000), 250000);
+    succeeds(submit(pool, run_for, 10), 10);
+    finish(pool);
+    /* A pool without. */
+    pool = pool_of(2, 0, CAROM_NONE);
+    carom_result *none = submit(pool, run_for, -1);
+    expires(submit_limited(pool, run_for, -1, 50), 50);
+    succeeds(submit(pool, run_for, 100000), 100000);
+    CHECK_EQ(carom_result_ready(none), 0);
+    carom_task_options options = {.size = sizeof options, .time_limit_ms = -2};
+    CHECK_STATUS(carom_pool_apply_async(pool, run_for, NULL, 0, &options, NULL), CAROM_EINVAL);
+    carom_pool_free(pool);
+    CHECK_STATUS(verdict_of(none).status, CAROM_ECANCELED);
+    carom_result_free(none);
+}
+
+/* A shorter limit than any before, while the template sleeps as long as the longer one allows. */
+static void a_shorter_one_later(void) {
+    carom_pool *pool = pool_of(2, 0, 0);
+    carom_result *slow = submit_limited(pool, run_for, -1, 100000);
+    CHECK_STATUS(carom_result_wait(slow, 50), CAROM_ETIMEDOUT);
+    expires(submit_limited(pool, run_for, -1, 50), 50);
+    carom_pool_free(pool);
+    carom_result_free(slow);
+}
+
+static int32_t count_one(carom_call *call) { return (int32_t)argument_of(call) * 0 + (add(shared, 1) < 0); }
+
+/* More than a lane holds: what comes to it later has its limit too, though the template went to sleep meanwhile. */
+static void behind_a_full_lane(void) {
+    shared = share(sizeof *shared);
+    carom_pool *pool = pool_of(1, 0, 30);
+    carom_result *results[70];
+    for (int i = 0; i < 69; i++) results[i] = submit(pool, count_one, i);
+    results[69] = submit(pool, run_for, -1);
+    UNTIL(load(shared) == 64);
+    usleep(100000); /* the template finds nothing to do, which nobody can see */
+    for (int i = 0; i < 69; i++) {
+        CHECK_OK(carom_result_get(results[i], NULL, 0, NULL, PATIENCE_MS));
+        carom_result_free(results[i]);
+    }
+    expires(results[69], 30);
+    works(pool);
+    finish(pool);
+}
+
+static void inside_a_map(void) {
+    carom_pool *pool = pool_of(2, 0, 0);
+    int64_t in[60], out[60];
+    carom_status statuses[60];
+    uint64_t chunks[] = {0, 1, 60};
+    for (size_t c = 0; c < COUNT_OF(chunks); c++) {
+        carom_verdict verdict = {.size = sizeof verdict};
+        carom_task_options options = {.size = sizeof options, .time_limit_ms = 60, .chunk_size = chunks[c],
+                                      .statuses = statuses, .verdict = &verdict};
+        /* All together take much longer than the limit, but none does. */
+        for (int i = 0; i < 60; i++) in[i] = i % 20 == 7 ? -1 : 5000, out[i] = 77;
+        CHECK_STATUS(carom_pool_map(pool, run_for, in, 8, 60, &options, out, 8, PATIENCE_MS), CAROM_ETIMELIMIT);
+        for (int i = 0; i < 60; i++) {
+            CHECK_STATUS(statuses[i], i % 20 == 7 ? CAROM_ETIMELIMIT : CAROM_OK);
+            CHECK_EQ(out[i], statuses[i] ? 77 : 5000);
+        }
+        CHECK_EQ(verdict.item, 7);
+        CHECK_EQ(verdict.signal, SIGKILL);
+    }
+    finish(pool);
+}
+
+/* Every map's item is item 0 of a fresh slot: their words are equal, their times are their own. */
+static void of_many_maps_one_after_the_other(void) {
+    carom_pool *pool = pool_of(1, 0, 100);
+    int64_t in = 20000, out = 0;
+    for (int i = 0; i < 40; i++) {
+        CHECK_OK(carom_pool_map(pool, run_for, &in, 8, 1, NULL, &out, 8, PATIENCE_MS));
+        CHECK_EQ(out, in);
+    }
+    finish(pool);
+}
+
+/* Items of maps that end about at their limit: those before and behind the slow one keep their replies. */
+static void a_race_inside_maps(void) {
+    carom_pool *pool = pool_of(2, 0, 1);
+    int64_t in[8], out[8], until = now_ms() + 1500;
+    carom_status statuses[8];
+    carom_task_options options = {.size = sizeof options, .chunk_size = 4, .statuses = statuses};
+    for (int round = 0; now_ms() < until; round++) {
+        for (int i = 0; i < 8; i++) in[i] = i == 2 || i == 5 ? 900 + round * 7 % 500 : i, out[i] = -1;
+        carom_status status = carom_pool_map(pool, run_for, in, 8, 8, &options, out, 8, PATIENCE_MS);
+        CHECK(status == CAROM_OK || status == CAROM_ETIMELIMIT);
+        for (int i = 0; i < 8; i++) {
+            /* A worker that is not given the processor for a millisecond is out of time at any item. */
+            if (statuses[i]) CHECK_STATUS(statuses[i], CAROM_ETIMELIMIT);
+            CHECK_EQ(out[i], statuses[i] ? -1 : in[i]);
+        }
+    }
+    finish(pool);
+}
+
+/* A limit of a task whose template dies between decision and signal, or before. */
+static void with_templates_that_die(void) {
+    carom_pool *pool = pool_of(1, 0, 20);
+    for (int i = 0; i < 20; i++) {
+        carom_result *result = submit(pool, run_for, -1);
+        CHECK_EQ(carom_result_ready(result), 0);
+        if (i % 4 == 1) usleep(19500);
+        end(template_of(pool));
+        carom_verdict verdict = verdict_of(result);
+        CHECK(verdict.status == CAROM_EWORKERLOST || verdict.status == CAROM_ETIMELIMIT);
+        carom_result_free(result);
+        succeeds(submit(pool, plus_one, 1), 2);
+        expires(submit(pool, run_for, -1), 20);
+    }
+    finish(pool);
+}
+
+int main(int argc, char **argv) {
+    CASE(of_pool_and_task);
+    CASE(a_shorter_one_later);
+    CASE(behind_a_full_lane);
+    CASE(inside_a_map);
+    CASE(of_many_maps_one_after_the_other);
+    CASE(a_race_inside_maps);
+    CASE(with_templates_that_die);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* Tasks that end about at their time limit, ten thousand times. */
+#include "pool.h"
+
+static int32_t run_for(carom_call *call) { /* microseconds; negative: for ever */
+    int64_t us = argument_of(call);
+    if (us < 0) return for_ever(call);
+    struct timespec from, t;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    do clock_gettime(CLOCK_MONOTONIC, &t);
+    while ((t.tv_sec - from.tv_sec) * 1000000 + (t.tv_nsec - from.tv_nsec) / 1000 < us);
+    return reply_number(call, us);
+}
+
+static carom_result *submit_limited(carom_pool *pool, carom_function function, int64_t number, int64_t limit_ms) {
+    carom_task_options options = {.size = sizeof options, .time_limit_ms = limit_ms};
+    carom_argument argument = CAROM_INTEGER(number);
+    carom_result *result = NULL;
+    CHECK_OK(carom_pool_apply_async(pool, function, &argument, 1, &options, &result));
+    return result;
+}
+
+static void succeeds(carom_result *result, int64_t reply) {
+    CHECK_EQ(number_of(result), reply);
+    carom_result_free(result);
+}
+
+/* Tasks that end about at their limit. Whoever wins, it is this task and no other that is charged. */
+static void a_race_at_the_limit(void) {
+    enum { ROUNDS = 10000 };
+    carom_pool *pool = pool_of(2, 0, CAROM_NONE);
+    int64_t until = now_ms() + 7000;
+    int good = 0, expired = 0;
+    for (int i = 0; i < ROUNDS && now_ms() < until; i++) {
+        /* The limit is 1 ms; 900 to 1400 us. Between them tasks without a limit. */
+        int64_t us = 900 + i * 7 % 500;
+        carom_result *raced = submit_limited(pool, run_for, us, 1), *others[4];
+        for (int k = 0; k < 4; k++) others[k] = submit(pool, plus_one, k);
+        carom_verdict verdict = verdict_of(raced);
+        if (verdict.status == CAROM_OK) {
+            CHECK_EQ(number_of(raced), us);
+            good++;
+        } else {
+            CHECK_STATUS(verdict.status, CAROM_ETIMELIMIT);
+            CHECK(verdict.elapsed_ns >= 1000000);
+            expired++;
+        }
+        carom_result_free(raced);
+        for (int k = 0; k < 4; k++) succeeds(others[k], k + 1);
+    }
+    fprintf(stderr, "in time %d, out of time %d\n", good, expired);
+    CHECK(expired > 0);
+    finish(pool);
+}
+
+int main(int argc, char **argv) {
+    CASE(a_race_at_the_limit);
+    return 0;
+}
