@@ -322,6 +322,10 @@ impl Pool {
         };
         self.watch_template();
         self.arm();
+        // What came before anybody armed it rang nobody.
+        if self.look(&mut |desk| Some(desk.events_waiting())).is_some_and(|waiting| waiting > 0) {
+            descriptor::ring(self.notify.as_raw_fd());
+        }
         Ok(raw)
     }
 
