@@ -15,6 +15,8 @@ pub mod log;
 pub mod pin;
 pub mod pool;
 pub mod process;
+pub mod shareable_list;
+pub mod shared_memory;
 pub mod shm;
 pub mod sync;
 pub mod sys;

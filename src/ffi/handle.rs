@@ -35,6 +35,8 @@ pub enum Kind {
     Event = 9,
     Barrier = 10,
     Array = 11,
+    SharedMemory = 12,
+    ShareableList = 13,
 }
 
 impl Kind {
@@ -51,7 +53,14 @@ impl Kind {
             Kind::Event => "an event",
             Kind::Barrier => "a barrier",
             Kind::Array => "an array",
+            Kind::SharedMemory => "shared memory",
+            Kind::ShareableList => "a shareable list",
         }
+    }
+
+    /// Whether it works in a process that is no member of a family, and in one forked without carom.
+    const fn needs_no_family(self) -> bool {
+        matches!(self, Kind::SharedMemory | Kind::ShareableList)
     }
 }
 
@@ -65,7 +74,8 @@ struct Entry {
     /// address of the boxed object.
     payload: AtomicU64,
     /// Member that the handle belongs to: slot, generation. A copy in a forked child is not its own. 0: it
-    /// is borrowed, and keeps nothing. While free: the next free entry.
+    /// is borrowed, and keeps nothing; or of a kind that needs no family, and whose copy is as good as it. While free:
+    /// the next free entry.
     owner: AtomicU64,
 }
 
@@ -122,7 +132,7 @@ fn checked(handle: usize, kind: Kind) -> Result<(&'static Entry, u64)> {
 #[cold]
 fn bad(handle: usize, kind: Kind) -> Error {
     // In a child of a foreign fork that is what the caller must hear first.
-    if crate::family::is_forked() {
+    if crate::family::is_forked() && !kind.needs_no_family() {
         return Error::Forked;
     }
     let what = kind.name();
@@ -325,8 +335,17 @@ pub trait Object: Sized + Send + Sync + 'static {
 /// A handle for an object of this process.
 pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
     const { assert!(!T::SHARED) };
+    install_object(object, bits(me))
+}
+
+/// The same for an object that works in every forked child too, whoever forks: each has its own copy of it.
+pub fn of_forkable_object<T: Object, H>(object: T) -> Result<*mut H> {
+    install_object(object, 0)
+}
+
+fn install_object<T: Object, H>(object: T, owner: u64) -> Result<*mut H> {
     let object = Box::into_raw(Box::new(object));
-    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
+    install(T::KIND, std::ptr::null(), object as u64, owner).inspect_err(|_| {
         // SAFETY: nobody else has seen the box.
         drop(unsafe { Box::from_raw(object) });
     })
@@ -359,10 +378,12 @@ pub fn object<T: Object, H>(handle: *mut H) -> Result<Use<T>> {
 }
 
 /// Ends a handle of an object of this process; the object goes with its last user. In a forked child only
-/// the copy of the handle goes: the object there is a copy in whatever state the fork found it.
+/// the copy of the handle goes: the object there is a copy in whatever state the fork found it. (One that is
+/// forkable goes there too.)
 pub fn free_object<T: Object, H>(handle: *mut H, me: Option<MemberId>) {
     let Ok((entry, mut tag)) = checked(handle as usize, T::KIND) else { return };
-    let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
+    let owner = entry.owner.load(Acquire);
+    let own = owner == 0 || me.is_some_and(|me| owner == bits(me));
     loop {
         if tag >> 32 != handle as u64 >> 32 || tag & FREED != 0 {
             return;
