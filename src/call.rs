@@ -83,9 +83,10 @@ impl Running<'_> {
     #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry =
-            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
-        Ok(Running { entry })
+        match own().calls.iter().find(free) {
+            Some(entry) => Ok(Running { entry }),
+            None => Err(Error::NoMemory("too many calls run in this process at once")),
+        }
     }
 }
 

@@ -276,10 +276,10 @@ fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> ca
 /// Never blocks. `CAROM_EINVAL` for a type that is no integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) -> carom_status {
-    if number.is_null() {
-        return boundary::fail(&Error::invalid("the place for the number is NULL"));
-    }
-    atomic(value, Operation::Load, number)
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        boundary::write(number, value.atomic(family.arena, Operation::Load)?)
+    })
 }
 
 /// Writes an integer value atomically, without its lock; what does not fit is cut off.

@@ -234,6 +234,12 @@ impl Desk {
 
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
+        // What was settled a moment ago is collected, and whatever else is here is cancelled.
+        self.pump();
+        let left = self.bays.iter_mut().flat_map(|bay| bay.work.iter_mut()).filter_map(Option::take);
+        for work in left.collect::<Vec<_>>() {
+            work.cancel(&Error::Cancelled);
+        }
         self.bays.clear();
         self.left = true;
     }
@@ -440,14 +446,27 @@ impl Desk {
         (verdict, Vec::new())
     }
 
-    /// Work that stands behind a long task in one lane, while another is idle, is taken back and goes there.
+    /// Work that stands behind a long task, or in a lane without a worker, while another worker is idle, is taken
+    /// back and goes there.
     fn balance(&mut self) {
-        let idle = |bay: &Bay| bay.head == bay.tail && bay.lane.pid.load(Relaxed) != 0;
-        for _ in 0..self.bays.iter().filter(|bay| idle(bay)).count() {
-            let longest = (0..self.bays.len()).max_by_key(|index| self.bays[*index].tail - self.bays[*index].head);
-            let Some(work) = longest.and_then(|index| self.bays[index].take_back(self.plan)) else { return };
-            self.waiting.push_back(work);
-            self.fill();
+        let mut limited = false;
+        for target in 0..self.bays.len() {
+            let bay = &self.bays[target];
+            if bay.head != bay.tail || !bay.has_worker() {
+                continue;
+            }
+            let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
+            let Some((1.., source)) = longest else { break };
+            let Some(work) = self.bays[source].take_back(self.plan) else { continue };
+            limited |= work.limit_ns != 0;
+            match self.bays[target].assign(self.plan, work) {
+                Ok(()) => self.out += 1,
+                // The arena is full.
+                Err(refused) => self.waiting.push_front(refused.0),
+            }
+        }
+        if limited {
+            self.wake_clock();
         }
     }
 
@@ -542,10 +561,28 @@ impl Bay {
         &self.lane.slots[(place % SLOTS as u64) as usize]
     }
 
-    /// The last task of the lane that nobody has begun, if it is not the next one. Its place stays used: the
-    /// worker skips it, and the host collects nothing there.
+    fn has_worker(&self) -> bool {
+        self.lane.pid.load(Relaxed) != 0
+    }
+
+    /// Places of tasks that another lane could have: all but the next one, or all if nobody is here to begin it.
+    fn spare_places(&self) -> std::ops::Range<u64> {
+        if self.has_worker() { (self.head + 1).min(self.tail)..self.tail } else { self.head..self.tail }
+    }
+
+    /// How many of them nobody has begun.
+    fn takeable(&self) -> usize {
+        let open = |place: &u64| {
+            self.work[(*place % SLOTS as u64) as usize].is_some()
+                && self.slot(*place).word.load().state() == State::Assigned
+        };
+        self.spare_places().filter(open).count()
+    }
+
+    /// The last task of the lane that another lane could have. Its place stays used: the worker skips it, and
+    /// the host collects nothing there.
     fn take_back(&mut self, plan: PlanRef) -> Option<Work> {
-        for place in (self.head + 1..self.tail).rev() {
+        for place in self.spare_places().rev() {
             let slot = self.slot(place);
             let task = slot.word.load();
             if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {

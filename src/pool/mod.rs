@@ -326,10 +326,23 @@ impl Pool {
     /// The next event, in the order in which they became known.
     pub fn next_event(&self, deadline: Deadline) -> Result<Event> {
         self.own()?;
-        descriptor::hush(self.notify.as_raw_fd());
         let _ = self.mind_template();
         self.watch_template();
-        self.wait(deadline, |desk| desk.next_event())
+        // The descriptor stays readable as long as there are events, or was never asked for.
+        if let Some(event) = self.look(&mut |desk: &mut Desk| desk.next_event()) {
+            return Ok(event);
+        }
+        descriptor::hush(self.notify.as_raw_fd());
+        let mut left = 0;
+        let event = self.wait(deadline, |desk| {
+            let event = desk.next_event();
+            left = desk.events_waiting();
+            event
+        });
+        if event.is_ok() && left > 0 {
+            descriptor::ring(self.notify.as_raw_fd());
+        }
+        event
     }
 
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.

@@ -145,6 +145,8 @@ impl Template {
     fn hire(&mut self, index: usize, lane: &'static Lane, post: &'static Post) -> Result<()> {
         let me = self.me.ok_or(Error::Panic("a template that has not begun".into()))?;
         let arena = me.arena;
+        // Room for its pidfd, before it is there.
+        drop(descriptor::event_counter()?);
         let id = Member::claim(arena, me.me, Role::Worker, Inherits::As(me.me.slot))?;
         let member = arena.member(id.slot);
         member.works_for.store(self.pool, Release);
@@ -314,9 +316,10 @@ impl Template {
                 if self.hire(index, lane, post).is_ok() {
                     continue;
                 }
-                // Out of processes or memory: again, and again later.
-                self.pace(lane, post);
-                not_before = now + LEAST_DELAY_NS;
+                // Out of processes, memory or descriptors: again, and ever later.
+                let delay = (post.delay_ns.load(Relaxed) * 2).clamp(LEAST_DELAY_NS, MOST_DELAY_NS);
+                post.delay_ns.store(delay, Relaxed);
+                not_before = now + delay;
                 post.not_before_ns.store(not_before, Relaxed);
             }
             next = Some(next.map_or(not_before, |next| next.min(not_before)));

@@ -24,8 +24,8 @@ pub const SLOTS: u32 = 64;
 pub const MAX_LANES: u32 = 1024;
 /// Bytes of arguments, and of a reply, that need no block.
 pub const INLINE: usize = 128;
-/// Events that the host may not have fetched yet.
-pub const EVENTS: u32 = 256;
+/// Events that the host may not have fetched yet: birth, death and more of every worker that there can be.
+pub const EVENTS: u32 = 4096;
 
 /// What a pool is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -210,11 +210,16 @@ fn bytes(lanes: u32) -> u64 {
 }
 
 impl PlanRef {
-    /// A new plan, all zero, in a block that `field` owns.
+    /// A new plan, all zero but its events, in a block that `field` owns.
     pub fn create(arena: Arena, field: &'static AtomicU64, lanes: u32) -> Result<PlanRef> {
         let offset = Heap::of(arena).take(bytes(lanes), field)?;
         let region = Region::of(arena, offset, bytes(lanes)).ok_or(Error::Panic("a block outside the arena".into()))?;
-        region.clear();
+        // All but the events, of which only those that were written are read.
+        let events = (offset.next_multiple_of(align_of::<Lane>() as u64) - offset) as usize + offset_of!(Plan, events);
+        let behind = events + size_of::<[EventRecord; EVENTS as usize]>();
+        for part in [region.part(0, events), region.part(behind, bytes(lanes) as usize - behind)] {
+            part.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
+        }
         let plan = PlanRef::at(arena, offset, lanes)?;
         plan.plan.lanes.store(lanes, Release);
         Ok(plan)
