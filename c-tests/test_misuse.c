@@ -650,8 +650,8 @@ ROW(carom_array_new) {
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 7, 2, NULL, NULL, out), CAROM_EMSGSIZE);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, 0, 2, NULL, NULL, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, SIZE_MAX, 2, NULL, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_ENOMEM);
-    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX / 8, NULL, NULL, out), CAROM_ENOMEM);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX / 8, NULL, NULL, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, (size_t)1 << 42, NULL, NULL, out), CAROM_ENOMEM);
     EACH_BAD_SIZE(carom_shared_options, options, status, 0,
                   REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 2, items, options, out), status));
