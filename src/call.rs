@@ -96,6 +96,12 @@ impl Drop for Running<'_> {
     }
 }
 
+/// In a child that the function forked, and that came back from it too: what comes next is the parent's to do.
+#[cold]
+fn leave_copy(result: i32) -> ! {
+    fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+}
+
 impl Call {
     /// A call that has not run.
     pub fn new(input: Input, output: Output) -> Call {
@@ -158,6 +164,9 @@ impl Call {
     #[inline(always)]
     pub fn run(&mut self, address: usize) -> i32 {
         let result = fork::call(address, self);
+        if !is_running(self as *const Call as usize) {
+            leave_copy(result);
+        }
         self.code = result;
         result
     }
