@@ -101,11 +101,17 @@ pub fn create<T>(out: *mut *mut T, body: impl FnOnce() -> Result<*mut T>) -> Sta
     })
 }
 
+/// Whether [`write`] would work.
+pub fn check<T>(out: *mut T) -> Result<()> {
+    if out.is_null() || !out.is_aligned() {
+        return Err(Error::invalid("the place for an output is NULL, or not aligned"));
+    }
+    Ok(())
+}
+
 /// Writes an output that must be there.
 pub fn write<T>(out: *mut T, value: T) -> Result<()> {
-    if out.is_null() || !out.is_aligned() {
-        return Err(Error::invalid("the place for an output is NULL"));
-    }
+    check(out)?;
     // SAFETY: not NULL and aligned; that it is the caller's own memory of this type is what a C function
     // can only be promised, and every comment of the header asks for it.
     unsafe { out.write(value) };

@@ -16,7 +16,7 @@ use crate::family;
 use crate::function;
 use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
-use crate::wire::Argument;
+use crate::wire::{self, Argument};
 use std::ffi::{c_char, c_void};
 
 /// One run of a function, as the function sees it. Valid until the function returns, in the process in which it runs.
@@ -93,6 +93,30 @@ pub(super) fn address(function: carom_function) -> usize {
 /// The engine's arguments for what C passed; borrows the caller's memory.
 pub(super) fn arguments<'a>(arguments: *const carom_argument, count: usize) -> Result<Vec<Argument<'a>>> {
     convert_all(boundary::items(arguments, count)?, DEPTH)
+}
+
+/// So many arguments, if they are short, need no memory to be encoded.
+const FEW: usize = 3;
+
+/// Shows the encoding of what C passed to `body`.
+#[inline]
+pub(super) fn with_encoded<T>(
+    arguments: *const carom_argument,
+    count: usize,
+    body: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    let given = boundary::items(arguments, count)?;
+    if given.len() <= FEW {
+        let mut few = [const { Argument::Nil }; FEW];
+        for (place, argument) in few.iter_mut().zip(given) {
+            *place = convert(argument, DEPTH)?;
+        }
+        let mut room = [0; 128];
+        if let Ok(len) = wire::encode(&few[..given.len()], &mut room) {
+            return body(&room[..len]);
+        }
+    }
+    body(&wire::to_vec(&convert_all(given, DEPTH)?)?)
 }
 
 fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {
