@@ -317,6 +317,8 @@ impl Pool {
                 let poll = Poll::new()?;
                 poll.add(self.notify.as_raw_fd(), 0)?;
                 *watch = Some(Watch { poll, template: None });
+                // For what has happened before anybody could hear it.
+                descriptor::ring(self.notify.as_raw_fd());
             }
             watch.as_ref().map_or(-1, |watch| watch.poll.raw())
         };
