@@ -41,7 +41,7 @@ pub extern "C" fn carom_array_new(
     boundary::create(array, || {
         let options = options::read(options)?;
         let item_size = length(type_, item_size)?;
-        let absurd = Error::invalid("the size of an array is absurd");
+        let absurd = Error::NoMemory("an array larger than the arena");
         let len = item_size.checked_mul(count).filter(|len| *len <= isize::MAX as usize).ok_or(absurd)?;
         let initial = if initial.is_null() { None } else { Some(boundary::bytes(initial, len)?) };
         let alignment = alignment(&options, 16)?;

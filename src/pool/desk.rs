@@ -156,13 +156,12 @@ impl Desk {
 
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
-        // What was settled a moment ago is collected, and whatever else is here is cancelled.
+        // What is final, but was not collected yet, has its outcome.
         self.pump();
-        let left = self.bays.iter_mut().flat_map(|bay| bay.work.iter_mut()).filter_map(Option::take);
-        for work in left.collect::<Vec<_>>() {
-            work.cancel(&Error::Cancelled);
+        for work in std::mem::take(&mut self.bays).into_iter().flat_map(|bay| bay.work).flatten() {
+            let job = work.cancel(&Error::Cancelled);
+            self.tell_done(job);
         }
-        self.bays.clear();
         self.left = true;
     }
 

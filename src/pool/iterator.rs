@@ -70,10 +70,11 @@ impl Unordered {
                 }
             };
             let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
-            let pins = Pins::of(self.pool.family(), &item)?;
-            let work = Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()), pins);
-            if let Err(error) = self.pool.submit(work, &item) {
-                // The pool was closed: that ends the input. What is under way is still handed out before.
+            let work = Pins::of(self.pool.family(), &item)
+                .map(|pins| Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()), pins));
+            if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
+                // An item that cannot be submitted ends the input, as a closed pool does; what is under way is
+                // still handed out.
                 input.source = None;
                 input.error = Some(error);
                 break;

@@ -195,7 +195,7 @@ impl Pool {
                 return Ok(answer);
             }
             if self.freed.load(Acquire) {
-                return Err(Error::Closed("the pool was freed"));
+                return self.look(&mut done).ok_or(Error::Closed("the pool was freed"));
             }
             let now = now_ns();
             if deadline.is_some_and(|deadline| deadline <= now) {
@@ -364,20 +364,23 @@ impl Pool {
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.
     pub fn end(&self) {
         // A copy in a forked child ends nothing.
-        if self.own().is_err() || self.freed.swap(true, AcqRel) {
+        if self.own().is_err() || self.freed.load(Acquire) {
             return;
+        }
+        {
+            let mut desk = self.desk();
+            desk.close();
+            // First the decision: what its worker dies over from now on was cancelled, not lost.
+            desk.cancel_all();
+            // The host looks at the plan no more, except for those of its threads that are inside.
+            desk.leave();
         }
         if self.plan.phase() != Phase::Ended {
             self.plan.advance(Phase::Stopping);
             descriptor::ring(self.doorbell.as_raw_fd());
         }
-        {
-            let mut desk = self.desk();
-            desk.close();
-            desk.cancel_all();
-            // The host looks at the plan no more, except for those of its threads that are inside.
-            desk.leave();
-        }
+        // From here on every job has its outcome.
+        self.freed.store(true, Release);
         self.plan.plan().news.ring_all();
     }
 
@@ -391,10 +394,14 @@ impl Pool {
     /// Ends at once: tasks that are not done are cancelled, their workers killed. Does not wait.
     pub fn terminate(&self) -> Result<()> {
         self.own()?;
-        self.desk().close();
+        {
+            let mut desk = self.desk();
+            desk.close();
+            // First the decision: what its worker dies over from now on was cancelled, not lost.
+            desk.cancel_all();
+        }
         self.plan.advance(Phase::Stopping);
         descriptor::ring(self.doorbell.as_raw_fd());
-        self.desk().cancel_all();
         Ok(())
     }
 
