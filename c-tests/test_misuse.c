@@ -4,10 +4,15 @@
  */
 #include "support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;
+static carom_array *array, *bare_array;
+static carom_semaphore *semaphore, *owned;
+static carom_condition *condition;
+static carom_event *event;
+static carom_barrier *barrier;
 static carom_process *process;
 static carom_pool *pool;
 static carom_result *result;
@@ -18,7 +23,7 @@ static struct {
     void *handle;
     enum kind kind;
     int is_good;
-} handles[64];
+} handles[96];
 static size_t handle_count;
 
 static flag *go, *ran;
@@ -277,6 +282,15 @@ ROW(carom_call_argument) {
 }
 ROW(carom_call_lock) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 0, out), CAROM_EBADHANDLE)); }
 ROW(carom_call_value) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_value, out, carom_call_value(call, 0, out), CAROM_EBADHANDLE)); }
+#define CALL_ROW(noun)                                                                                                 \
+    ROW(carom_call_##noun) {                                                                                           \
+        EACH_STRANGE_CALL(call, REFUSED_HANDLE(carom_##noun, out, carom_call_##noun(call, 0, out), CAROM_EBADHANDLE)); \
+    }
+CALL_ROW(array)
+CALL_ROW(semaphore)
+CALL_ROW(condition)
+CALL_ROW(event)
+CALL_ROW(barrier)
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));
@@ -293,33 +307,47 @@ ROW(carom_call_fail) {
 
 /* ----------------------------------------------------------------------------------------------- calls, from inside */
 
-/* 0: eight bytes, 1: lock, 2: value, 3: nil, 4: a list. */
+/* 0: eight bytes, 1: lock, 2: value, 3: nil, 4: a list, 5: array, 6: semaphore, 7: condition, 8: event, 9: barrier. */
 static void misuse_call(carom_call *call) {
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 7), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 9), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 0), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, SIZE_MAX), CAROM_EINVAL);
     REFUSED(carom_call_read(call, 0, NULL, 8), CAROM_EINVAL);
-    for (size_t index = 1; index < 5; index++) UNTOUCHED(int64_t, out, carom_call_read(call, index, out, 8), CAROM_EINVAL);
-    UNTOUCHED(int64_t, out, carom_call_read(call, 5, out, 8), CAROM_EINVAL);
+    for (size_t index = 1; index < 10; index++) UNTOUCHED(int64_t, out, carom_call_read(call, index, out, 8), CAROM_EINVAL);
+    UNTOUCHED(int64_t, out, carom_call_read(call, 10, out, 8), CAROM_EINVAL);
     UNTOUCHED(int64_t, out, carom_call_read(call, SIZE_MAX, out, 8), CAROM_EINVAL);
 
-    UNTOUCHED(carom_argument, out, carom_call_argument(call, 5, out), CAROM_EINVAL);
+    UNTOUCHED(carom_argument, out, carom_call_argument(call, 10, out), CAROM_EINVAL);
     UNTOUCHED(carom_argument, out, carom_call_argument(call, SIZE_MAX, out), CAROM_EINVAL);
-    for (size_t index = 0; index < 5; index++) REFUSED(carom_call_argument(call, index, NULL), CAROM_EINVAL);
+    for (size_t index = 0; index < 10; index++) REFUSED(carom_call_argument(call, index, NULL), CAROM_EINVAL);
     carom_argument crooked[2];
     REFUSED(carom_call_argument(call, 0, (carom_argument *)(void *)((char *)crooked + 1)), CAROM_EINVAL);
 
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 0, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 2, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 3, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 5, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 10, out), CAROM_EINVAL);
     REFUSED(carom_call_lock(call, 1, NULL), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 0, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 1, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 4, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 5, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 10, out), CAROM_EINVAL);
     REFUSED(carom_call_value(call, 2, NULL), CAROM_EINVAL);
+#define MISUSE_CALL(noun, place)                                                                                       \
+    for (size_t index = 0; index < 12; index++)                                                                        \
+        if (index != place)                                                                                            \
+            REFUSED_HANDLE(carom_##noun, out, carom_call_##noun(call, index, out),                                     \
+                           index == 1 || index == 2 || (index > 4 && index < 10) ? CAROM_EBADHANDLE : CAROM_EINVAL);   \
+    REFUSED_HANDLE(carom_##noun, out, carom_call_##noun(call, SIZE_MAX, out), CAROM_EINVAL);                           \
+    REFUSED(carom_call_##noun(call, place, NULL), CAROM_EINVAL);                                                       \
+    REFUSED(carom_call_##noun(call, place, (carom_##noun **)(uintptr_t)1), CAROM_EINVAL)
+    MISUSE_CALL(array, 5);
+    MISUSE_CALL(semaphore, 6);
+    MISUSE_CALL(condition, 7);
+    MISUSE_CALL(event, 8);
+    MISUSE_CALL(barrier, 9);
+#undef MISUSE_CALL
 
     /* Kept is what was lent, once; what is the function's own is not. */
     carom_lock *lent = NULL, *own = NULL;
@@ -378,11 +406,12 @@ static void calls_from_inside(void) {
     carom_argument arguments[] = {
         CAROM_BYTES(&eight, 8), CAROM_HANDLE(lock), CAROM_HANDLE(value), CAROM_NIL,
         CAROM_ARGUMENT_(CAROM_ARGUMENT_LIST, &element, 1, 0, 0, NULL),
+        CAROM_HANDLE(array), CAROM_HANDLE(semaphore), CAROM_HANDLE(condition), CAROM_HANDLE(event), CAROM_HANDLE(barrier),
     };
-    CHECK_EQ(outcome_of(misuses_call, arguments, 5), 18);
+    CHECK_EQ(outcome_of(misuses_call, arguments, 10), 18);
     char reply[64];
     size_t len = 0;
-    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 5, NULL, reply, sizeof reply, &len, PATIENCE_MS));
+    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 10, NULL, reply, sizeof reply, &len, PATIENCE_MS));
     CHECK_EQ(len, 15);
     CHECK(memcmp(reply, "the last counts", 15) == 0);
 }
@@ -477,6 +506,188 @@ ROW(carom_lock_release) {
 ROW(carom_lock_locked) { EACH_BAD(carom_lock, LOCK, h, REFUSED(carom_lock_locked(h), CAROM_EBADHANDLE)); }
 ROW(carom_lock_free) { EACH_BAD(carom_lock, LOCK, h, carom_lock_free(h)); }
 
+/* --------------------------------------------------------------------------- semaphores, conditions, events, barriers */
+
+/* Timeouts that a wait must survive when there is nothing to wait for, or the handle is bad. */
+static const int64_t timeouts[] = {0, 1, CAROM_FOREVER, -3, INT64_MIN, INT64_MAX};
+#define EACH_TIMEOUT(t, ...)                                                                                     \
+    for (size_t t_ = 0; t_ < sizeof timeouts / sizeof *timeouts; t_++) {                                               \
+        int64_t t = timeouts[t_];                                                                                      \
+        __VA_ARGS__;                                                                                                     \
+    }
+
+typedef carom_status (*new_semaphore)(int64_t, const carom_semaphore_options *, carom_semaphore **);
+
+static void bad_semaphore_options(new_semaphore new) {
+    carom_semaphore_options options = {.size = sizeof options};
+    REFUSED_HANDLE(carom_semaphore, out, new(-1, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MIN, &options, out), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_semaphore_options, bad, status, 0, REFUSED_HANDLE(carom_semaphore, out, new(1, bad, out), status));
+    options.owned = 1;
+    REFUSED_HANDLE(carom_semaphore, out, new(4097, &options, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(INT64_MAX, &options, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_semaphore, out, new(-1, &options, out), CAROM_EINVAL);
+    options.reserved = 1;
+    REFUSED_HANDLE(carom_semaphore, out, new(1, &options, out), CAROM_E2BIG);
+    REFUSED(new(1, NULL, NULL), CAROM_EINVAL);
+    REFUSED(new(1, NULL, (carom_semaphore **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_semaphore_new) { bad_semaphore_options(carom_semaphore_new); }
+ROW(carom_bounded_semaphore_new) { bad_semaphore_options(carom_bounded_semaphore_new); }
+ROW(carom_semaphore_acquire) {
+    EACH_BAD(carom_semaphore, SEMAPHORE, h, EACH_TIMEOUT(t, REFUSED(carom_semaphore_acquire(h, t), CAROM_EBADHANDLE)));
+    carom_semaphore *empty = NULL;
+    CHECK_OK(carom_semaphore_new(0, NULL, &empty));
+    REFUSED(carom_semaphore_acquire(empty, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_semaphore_acquire(empty, 1), CAROM_ETIMEDOUT);
+    CHECK_EQ(carom_semaphore_value(empty), 0);
+    carom_semaphore_free(empty);
+}
+ROW(carom_semaphore_release) {
+    EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_release(h), CAROM_EBADHANDLE));
+    REFUSED(carom_semaphore_release(semaphore), CAROM_EPERM); /* bounded, and full */
+    CHECK_EQ(carom_semaphore_value(semaphore), 2);
+    REFUSED(carom_semaphore_release(owned), CAROM_EPERM); /* this process has none */
+    CHECK_EQ(carom_semaphore_value(owned), 2);
+    /* More than there can be. */
+    carom_semaphore *full = NULL;
+    CHECK_OK(carom_semaphore_new(INT64_MAX, NULL, &full));
+    REFUSED(carom_semaphore_release(full), CAROM_EPERM);
+    CHECK_EQ(carom_semaphore_value(full), INT64_MAX);
+    carom_semaphore_free(full);
+    CHECK_OK(carom_bounded_semaphore_new(0, NULL, &full));
+    REFUSED(carom_semaphore_release(full), CAROM_EPERM);
+    carom_semaphore_free(full);
+}
+ROW(carom_semaphore_value) { EACH_BAD(carom_semaphore, SEMAPHORE, h, REFUSED(carom_semaphore_value(h), CAROM_EBADHANDLE)); }
+ROW(carom_semaphore_free) { EACH_BAD(carom_semaphore, SEMAPHORE, h, carom_semaphore_free(h)); }
+
+static int32_t never(void *ctx) {
+    ++*(int *)ctx;
+    return 0;
+}
+static int32_t at_once(void *ctx) {
+    ++*(int *)ctx;
+    return 1;
+}
+
+ROW(carom_condition_new) {
+    EACH_BAD(carom_lock, LOCK, h,
+             if (h) REFUSED_HANDLE(carom_condition, out, carom_condition_new(h, out), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_new(NULL, NULL), CAROM_EINVAL);
+    REFUSED(carom_condition_new(lock, (carom_condition **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_condition_acquire) {
+    EACH_BAD(carom_condition, CONDITION, h, EACH_TIMEOUT(t, REFUSED(carom_condition_acquire(h, t), CAROM_EBADHANDLE)));
+    carom_condition *over_held = NULL;
+    CHECK_OK(carom_condition_new(held, &over_held));
+    REFUSED(carom_condition_acquire(over_held, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_condition_acquire(over_held, 1), CAROM_ETIMEDOUT);
+    REFUSED(carom_condition_recover(over_held, 0), CAROM_ETIMEDOUT);
+    carom_condition_free(over_held);
+}
+ROW(carom_condition_recover) {
+    EACH_BAD(carom_condition, CONDITION, h, EACH_TIMEOUT(t, REFUSED(carom_condition_recover(h, t), CAROM_EBADHANDLE)));
+}
+ROW(carom_condition_release) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_release(h), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_release(condition), CAROM_EPERM);
+}
+ROW(carom_condition_wait) {
+    EACH_BAD(carom_condition, CONDITION, h, EACH_TIMEOUT(t, REFUSED(carom_condition_wait(h, t), CAROM_EBADHANDLE)));
+    EACH_TIMEOUT(t, REFUSED(carom_condition_wait(condition, t), CAROM_EPERM));
+    /* Not even over a lock that nobody holds, of either kind. */
+    carom_condition *plain = NULL;
+    CHECK_OK(carom_condition_new(lock, &plain));
+    EACH_TIMEOUT(t, REFUSED(carom_condition_wait(plain, t), CAROM_EPERM));
+    REFUSED(carom_condition_notify(plain, 1), CAROM_EPERM);
+    CHECK_EQ(carom_lock_locked(lock), 0);
+    carom_condition_free(plain);
+}
+ROW(carom_condition_wait_for) {
+    int asked = 0;
+    EACH_BAD(carom_condition, CONDITION, h, {
+        EACH_TIMEOUT(t, REFUSED(carom_condition_wait_for(h, never, &asked, t), CAROM_EBADHANDLE));
+        REFUSED(carom_condition_wait_for(h, at_once, &asked, 0), CAROM_EBADHANDLE);
+    });
+    EACH_TIMEOUT(t, REFUSED(carom_condition_wait_for(condition, never, &asked, t), CAROM_EPERM));
+    REFUSED(carom_condition_wait_for(condition, at_once, &asked, 0), CAROM_EPERM);
+    CHECK_EQ(asked, 0); /* it is asked with the lock held, or not at all */
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    EACH_TIMEOUT(t, REFUSED(carom_condition_wait_for(condition, NULL, NULL, t), CAROM_EINVAL));
+    REFUSED(carom_condition_wait_for(condition, never, &asked, 0), CAROM_ETIMEDOUT);
+    CHECK(asked > 0);
+    CHECK_OK(carom_condition_release(condition));
+    REFUSED(carom_condition_release(condition), CAROM_EPERM);
+}
+ROW(carom_condition_notify) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_notify(h, 1), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_notify(condition, 1), CAROM_EPERM);
+    REFUSED(carom_condition_notify(condition, 0), CAROM_EPERM);
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    REFUSED(carom_condition_notify(condition, -1), CAROM_EINVAL);
+    REFUSED(carom_condition_notify(condition, INT64_MIN), CAROM_EINVAL);
+    CHECK_OK(carom_condition_notify(condition, 0));
+    CHECK_OK(carom_condition_notify(condition, INT64_MAX));
+    CHECK_OK(carom_condition_release(condition));
+}
+ROW(carom_condition_notify_all) {
+    EACH_BAD(carom_condition, CONDITION, h, REFUSED(carom_condition_notify_all(h), CAROM_EBADHANDLE));
+    REFUSED(carom_condition_notify_all(condition), CAROM_EPERM);
+}
+ROW(carom_condition_free) { EACH_BAD(carom_condition, CONDITION, h, carom_condition_free(h)); }
+
+ROW(carom_event_new) {
+    REFUSED(carom_event_new(NULL), CAROM_EINVAL);
+    REFUSED(carom_event_new((carom_event **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_event_set) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_set(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_clear) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_clear(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_is_set) { EACH_BAD(carom_event, EVENT, h, REFUSED(carom_event_is_set(h), CAROM_EBADHANDLE)); }
+ROW(carom_event_wait) {
+    EACH_BAD(carom_event, EVENT, h, EACH_TIMEOUT(t, REFUSED(carom_event_wait(h, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_event_wait(event, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_event_wait(event, 1), CAROM_ETIMEDOUT);
+}
+ROW(carom_event_free) { EACH_BAD(carom_event, EVENT, h, carom_event_free(h)); }
+
+ROW(carom_barrier_new) {
+    carom_barrier_options options = {.size = sizeof options};
+    const int64_t parties[] = {0, -1, 4097, INT64_MIN, INT64_MAX};
+    for (size_t i = 0; i < sizeof parties / sizeof *parties; i++) {
+        REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(parties[i], NULL, out), CAROM_EINVAL);
+        REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(parties[i], &options, out), CAROM_EINVAL);
+    }
+    EACH_BAD_SIZE(carom_barrier_options, bad, status, 0,
+                  REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(2, bad, out), status));
+    EACH_STRANGE(f, {
+        options.action = f;
+        if (f) REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(2, &options, out), CAROM_EFUNCTION);
+    });
+    options.action = NULL;
+    const int64_t strange[] = {-2, CAROM_DEFAULT, INT64_MIN};
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        options.timeout_ms = strange[i];
+        REFUSED_HANDLE(carom_barrier, out, carom_barrier_new(2, &options, out), CAROM_EINVAL);
+    }
+    REFUSED(carom_barrier_new(2, NULL, NULL), CAROM_EINVAL);
+    REFUSED(carom_barrier_new(2, NULL, (carom_barrier **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_barrier_wait) {
+    EACH_BAD(carom_barrier, BARRIER, h, EACH_TIMEOUT(t, REFUSED(carom_barrier_wait(h, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_barrier_wait(barrier, 0), CAROM_ETIMEDOUT);
+    EACH_TIMEOUT(t, REFUSED(carom_barrier_wait(barrier, t), CAROM_EBROKEN));
+    CHECK_EQ(carom_barrier_broken(barrier), 1);
+    CHECK_EQ(carom_barrier_waiting(barrier), 0);
+    CHECK_OK(carom_barrier_reset(barrier));
+}
+ROW(carom_barrier_reset) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_reset(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_abort) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_abort(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_parties) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_parties(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_waiting) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_waiting(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_broken) { EACH_BAD(carom_barrier, BARRIER, h, REFUSED(carom_barrier_broken(h), CAROM_EBADHANDLE)); }
+ROW(carom_barrier_free) { EACH_BAD(carom_barrier, BARRIER, h, carom_barrier_free(h)); }
+
 /* ------------------------------------------------------------------------------------------------------------ values */
 
 ROW(carom_value_new) {
@@ -532,7 +743,219 @@ ROW(carom_value_get_lock) {
     REFUSED_HANDLE(carom_lock, out, carom_value_get_lock(bare, out), CAROM_EINVAL);
     REFUSED(carom_value_get_lock(value, NULL), CAROM_EINVAL);
 }
+ROW(carom_value_get) {
+    EACH_BAD(carom_value, VALUE, h, EACH_TIMEOUT(t, UNTOUCHED(int64_t, out, carom_value_get(h, out, 8, t), CAROM_EBADHANDLE)));
+    const size_t lengths[] = {0, 1, 7, 9};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        UNTOUCHED(int64_t, out, carom_value_get(value, out, lengths[i], 0), CAROM_EMSGSIZE);
+    UNTOUCHED(int64_t, out, carom_value_get(value, out, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_value_get(value, NULL, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_value_get(value, NULL, 0, 0), CAROM_EMSGSIZE);
+    REFUSED(carom_value_unlock(value), CAROM_EPERM); /* and the lock is not left held */
+}
+ROW(carom_value_set) {
+    int64_t nine[2] = {9, 9}, five = 0;
+    EACH_BAD(carom_value, VALUE, h, EACH_TIMEOUT(t, REFUSED(carom_value_set(h, nine, 8, t), CAROM_EBADHANDLE)));
+    const size_t lengths[] = {0, 1, 7, 9, 16};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        REFUSED(carom_value_set(value, nine, lengths[i], 0), CAROM_EMSGSIZE);
+    REFUSED(carom_value_set(value, nine, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_value_set(value, NULL, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_value_unlock(value), CAROM_EPERM);
+    CHECK_OK(carom_value_get(value, &five, 8, 0));
+    CHECK_EQ(five, 5);
+}
+
+/* What is no integer: for atomic operations. */
+static void not_an_integer(carom_status (*operation)(carom_value *)) {
+    const struct {
+        uint32_t type;
+        size_t len;
+    } types[] = {{CAROM_F32, 4}, {CAROM_F64, 8}, {CAROM_WCHAR, 4}, {CAROM_RAW, 8}, {CAROM_RAW, 3}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        carom_value *other = NULL;
+        char data[8], zero[8] = {0};
+        CHECK_OK(carom_value_new(types[i].type, NULL, types[i].len, NULL, &other));
+        REFUSED(operation(other), CAROM_EINVAL);
+        CHECK_OK(carom_value_get(other, data, types[i].len, 0));
+        CHECK(memcmp(data, zero, types[i].len) == 0);
+        carom_value_free(other);
+    }
+}
+static carom_status load_it(carom_value *it) {
+    int64_t number = 4711;
+    carom_status status = carom_value_load(it, &number);
+    CHECK_EQ(number, 4711);
+    return status;
+}
+static carom_status store_it(carom_value *it) { return carom_value_store(it, -1); }
+static carom_status add_it(carom_value *it) { return carom_value_add(it, -1, NULL); }
+static carom_status swap_it(carom_value *it) {
+    int64_t before = 4711;
+    carom_status status = carom_value_swap(it, 0, -1, &before);
+    CHECK_EQ(before, 4711);
+    return status;
+}
+#define STILL_FIVE()                                                                                                   \
+    do {                                                                                                               \
+        int64_t five_ = 0;                                                                                             \
+        CHECK_OK(carom_value_load(value, &five_));                                                                     \
+        CHECK_EQ(five_, 5);                                                                                            \
+    } while (0)
+
+ROW(carom_value_load) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_load(h, out), CAROM_EBADHANDLE));
+    REFUSED(carom_value_load(value, NULL), CAROM_EINVAL);
+    REFUSED(carom_value_load(value, (int64_t *)(uintptr_t)0x1001), CAROM_EINVAL);
+    not_an_integer(load_it);
+}
+ROW(carom_value_store) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED(carom_value_store(h, 1), CAROM_EBADHANDLE));
+    not_an_integer(store_it);
+    STILL_FIVE();
+}
+ROW(carom_value_add) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_add(h, 1, out), CAROM_EBADHANDLE));
+    REFUSED(carom_value_add(value, 1, (int64_t *)(uintptr_t)0x1001), CAROM_EINVAL);
+    not_an_integer(add_it);
+    STILL_FIVE();
+}
+ROW(carom_value_swap) {
+    EACH_BAD(carom_value, VALUE, h, UNTOUCHED(int64_t, out, carom_value_swap(h, 5, 6, out), CAROM_EBADHANDLE));
+    REFUSED(carom_value_swap(value, 5, 6, (int64_t *)(uintptr_t)0x1001), CAROM_EINVAL);
+    REFUSED(carom_value_swap(value, 5, 6, NULL), CAROM_EINVAL); /* nobody would know */
+    not_an_integer(swap_it);
+    STILL_FIVE();
+}
+ROW(carom_value_copy) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED_HANDLE(carom_value, out, carom_value_copy(h, out, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_value_copy(value, NULL, 0), CAROM_EINVAL);
+    REFUSED(carom_value_copy(value, (carom_value **)(uintptr_t)3, 0), CAROM_EINVAL);
+    carom_shared_options options = {.size = sizeof options, .lock = held};
+    carom_value *guarded = NULL;
+    CHECK_OK(carom_value_new(CAROM_I64, NULL, 0, &options, &guarded));
+    REFUSED_HANDLE(carom_value, out, carom_value_copy(guarded, out, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_value_set(guarded, &options, 8, 1), CAROM_ETIMEDOUT);
+    UNTOUCHED(int64_t, out, carom_value_get(guarded, out, 8, 1), CAROM_ETIMEDOUT);
+    carom_value_free(guarded);
+}
+ROW(carom_value_synchronize) {
+    EACH_BAD(carom_value, VALUE, h, REFUSED(carom_value_synchronize(h, NULL), CAROM_EBADHANDLE));
+    REFUSED(carom_value_synchronize(value, NULL), CAROM_EEXIST);
+    REFUSED(carom_value_synchronize(value, lock), CAROM_EEXIST);
+    EACH_BAD(carom_lock, LOCK, h, if (h) REFUSED(carom_value_synchronize(bare, h), CAROM_EBADHANDLE));
+    REFUSED(carom_value_lock(bare, 0), CAROM_EINVAL); /* it still has none */
+}
 ROW(carom_value_free) { EACH_BAD(carom_value, VALUE, h, carom_value_free(h)); }
+
+/* ------------------------------------------------------------------------------------------------------------ arrays */
+
+ROW(carom_array_new) {
+    int64_t items[4] = {0};
+    REFUSED(carom_array_new(CAROM_I64, 8, 4, items, NULL, NULL), CAROM_EINVAL);
+    REFUSED(carom_array_new(CAROM_I64, 8, 4, items, NULL, (carom_array **)(uintptr_t)5), CAROM_EINVAL);
+    const uint32_t types[] = {1, 'z', 'A', 255, 256 + 'i', 0x80000000u, UINT32_MAX};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        REFUSED_HANDLE(carom_array, out, carom_array_new(types[i], 8, 4, NULL, NULL, out), CAROM_EINVAL);
+    const size_t sizes[] = {1, 7, 9, 16, SIZE_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, sizes[i], 4, items, NULL, out), CAROM_EMSGSIZE);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, 0, 4, NULL, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_RAW, SIZE_MAX, 1, NULL, NULL, out), CAROM_EINVAL);
+    const struct {
+        uint32_t type;
+        size_t size, count;
+    } huge[] = {{CAROM_I64, 8, SIZE_MAX},      {CAROM_I64, 8, SIZE_MAX / 8},          {CAROM_I64, 8, SIZE_MAX / 8 + 2},
+                {CAROM_I8, 1, SIZE_MAX},       {CAROM_I8, 1, (size_t)1 << 45},        {CAROM_I64, 8, (size_t)1 << 61},
+                {CAROM_RAW, SIZE_MAX / 2, 3},  {CAROM_RAW, (size_t)1 << 32, (size_t)1 << 32},
+                {CAROM_RAW, SIZE_MAX / 2, 1}};
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+        REFUSED_HANDLE(carom_array, out, carom_array_new(huge[i].type, huge[i].size, huge[i].count, NULL, NULL, out),
+                       CAROM_ENOMEM);
+    }
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, SIZE_MAX, items, NULL, out), CAROM_ENOMEM);
+    EACH_BAD_SIZE(carom_shared_options, options, status, 0,
+                  REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 4, NULL, options, out), status));
+    const uint32_t alignments[] = {3, 24, 4097, 8192, 0x80000000u, UINT32_MAX};
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+        carom_shared_options options = {.size = sizeof options, .alignment = alignments[i]};
+        REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 4, NULL, &options, out), CAROM_EINVAL);
+    }
+    EACH_BAD(carom_lock, LOCK, h, {
+        carom_shared_options options = {.size = sizeof options, .lock = h};
+        if (h) REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 4, NULL, &options, out), CAROM_EBADHANDLE);
+    });
+    carom_shared_options both = {.size = sizeof both, .lock = lock, .no_lock = 1};
+    REFUSED_HANDLE(carom_array, out, carom_array_new(CAROM_I64, 8, 4, NULL, &both, out), CAROM_EINVAL);
+}
+ROW(carom_array_data) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_data(h) == NULL ? CAROM_EBADHANDLE : 0, CAROM_EBADHANDLE));
+}
+ROW(carom_array_count) { EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_count(h), CAROM_EBADHANDLE)); }
+ROW(carom_array_type) { EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_type(h), CAROM_EBADHANDLE)); }
+
+/* Slices of an array of four that are not in it. */
+static const struct {
+    size_t first, count;
+} beyond[] = {{0, 5}, {1, 4}, {4, 1}, {5, 0}, {5, 1}, {SIZE_MAX, 1}, {1, SIZE_MAX}, {SIZE_MAX, SIZE_MAX}, {SIZE_MAX / 8, 8},
+              {(size_t)1 << 61, 0}, {(size_t)1 << 61, 1}, {0, (size_t)1 << 61}, {SIZE_MAX / 8 + 1, 1}};
+
+ROW(carom_array_get) {
+    EACH_BAD(carom_array, ARRAY, h, EACH_TIMEOUT(t, UNTOUCHED(int64_t, out, carom_array_get(h, 0, 1, out, 8, t), CAROM_EBADHANDLE)));
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        UNTOUCHED(int64_t, out, carom_array_get(array, beyond[i].first, beyond[i].count, out, 16, 0), CAROM_EINVAL);
+        UNTOUCHED(int64_t, out, carom_array_get(bare_array, beyond[i].first, beyond[i].count, out, 16, 0), CAROM_EINVAL);
+    }
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 1, out, 7, 0), CAROM_EMSGSIZE);
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 1, out, 0, 0), CAROM_EMSGSIZE);
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 3, out, 16, 0), CAROM_EMSGSIZE);
+    UNTOUCHED(int64_t, out, carom_array_get(array, 0, 1, out, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_array_get(array, 0, 1, NULL, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_array_get(array, 0, 1, NULL, 0, 0), CAROM_EMSGSIZE);
+    REFUSED(carom_array_unlock(array), CAROM_EPERM);
+    CHECK_OK(carom_array_get(array, 4, 0, NULL, 0, 0)); /* none is none */
+}
+ROW(carom_array_set) {
+    int64_t nines[16] = {9, 9, 9, 9, 9, 9, 9, 9}, items[4];
+    EACH_BAD(carom_array, ARRAY, h, EACH_TIMEOUT(t, REFUSED(carom_array_set(h, 0, nines, 8, t), CAROM_EBADHANDLE)));
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
+        if (beyond[i].count <= 8) REFUSED(carom_array_set(array, beyond[i].first, nines, 8 * beyond[i].count, 0), CAROM_EINVAL);
+    const size_t lengths[] = {1, 7, 9, 31, 33, 40, 128};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        REFUSED(carom_array_set(array, 0, nines, lengths[i], 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 0, nines, SIZE_MAX, 0), CAROM_EINVAL);
+    REFUSED(carom_array_set(array, 0, NULL, 8, 0), CAROM_EINVAL);
+    REFUSED(carom_array_unlock(array), CAROM_EPERM);
+    CHECK_OK(carom_array_set(array, 4, NULL, 0, 0));
+    CHECK_OK(carom_array_get(array, 0, 4, items, sizeof items, 0));
+    for (int i = 0; i < 4; i++) CHECK_EQ(items[i], 10 + i);
+}
+ROW(carom_array_lock) {
+    EACH_BAD(carom_array, ARRAY, h, EACH_TIMEOUT(t, REFUSED(carom_array_lock(h, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_array_lock(bare_array, 0), CAROM_EINVAL);
+}
+ROW(carom_array_recover) {
+    EACH_BAD(carom_array, ARRAY, h, EACH_TIMEOUT(t, REFUSED(carom_array_recover(h, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_array_recover(bare_array, 0), CAROM_EINVAL);
+}
+ROW(carom_array_unlock) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_unlock(h), CAROM_EBADHANDLE));
+    REFUSED(carom_array_unlock(bare_array), CAROM_EINVAL);
+    REFUSED(carom_array_unlock(array), CAROM_EPERM);
+}
+ROW(carom_array_get_lock) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED_HANDLE(carom_lock, out, carom_array_get_lock(h, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_lock, out, carom_array_get_lock(bare_array, out), CAROM_EINVAL);
+    REFUSED(carom_array_get_lock(array, NULL), CAROM_EINVAL);
+}
+ROW(carom_array_synchronize) {
+    EACH_BAD(carom_array, ARRAY, h, REFUSED(carom_array_synchronize(h, NULL), CAROM_EBADHANDLE));
+    REFUSED(carom_array_synchronize(array, NULL), CAROM_EEXIST);
+    REFUSED(carom_array_synchronize(array, lock), CAROM_EEXIST);
+    EACH_BAD(carom_lock, LOCK, h, if (h) REFUSED(carom_array_synchronize(bare_array, h), CAROM_EBADHANDLE));
+    REFUSED(carom_array_lock(bare_array, 0), CAROM_EINVAL);
+}
+ROW(carom_array_free) { EACH_BAD(carom_array, ARRAY, h, carom_array_free(h)); }
 
 /* ------------------------------------------------------------------------------------------------------------- pools */
 
@@ -771,13 +1194,18 @@ static void add(void *handle, enum kind kind, int is_good) {
 
 static void make_handles(void) {
     static int64_t in = 1;
-    int64_t initial = 5;
+    const int64_t initial = 5, four[4] = {10, 11, 12, 13};
     carom_pool_options options = {.size = sizeof options, .workers = 1};
     carom_shared_options no_lock = {.size = sizeof no_lock, .no_lock = 1};
     carom_items items = {.size = sizeof items, .data = &in, .item_size = 8, .count = 1};
     for (int round = 0; round < 2; round++) { /* what the first round makes is freed */
         CHECK_OK(carom_lock_new(NULL, &lock));
         CHECK_OK(carom_value_new(CAROM_I64, &initial, 8, NULL, &value));
+        CHECK_OK(carom_array_new(CAROM_I64, 8, 4, four, NULL, &array));
+        CHECK_OK(carom_bounded_semaphore_new(2, NULL, &semaphore));
+        CHECK_OK(carom_condition_new(NULL, &condition));
+        CHECK_OK(carom_event_new(&event));
+        CHECK_OK(carom_barrier_new(2, NULL, &barrier));
         CHECK_OK(carom_process_start(waits, NULL, 0, NULL, &process));
         CHECK_OK(carom_pool_new(&options, &pool));
         CHECK_OK(carom_pool_apply_async(pool, replies, NULL, 0, NULL, &result));
@@ -785,6 +1213,11 @@ static void make_handles(void) {
         CHECK_OK(carom_pool_imap_unordered(pool, works, &items, NULL, &iterator));
         add(lock, LOCK, round);
         add(value, VALUE, round);
+        add(array, ARRAY, round);
+        add(semaphore, SEMAPHORE, round);
+        add(condition, CONDITION, round);
+        add(event, EVENT, round);
+        add(barrier, BARRIER, round);
         add(process, PROCESS, round);
         add(pool, POOL, round);
         add(result, RESULT, round);
@@ -798,10 +1231,18 @@ static void make_handles(void) {
             CHECK_OK(carom_process_kill(process));
             CHECK_OK(carom_process_join(process, PATIENCE_MS));
             carom_process_free(process);
+            carom_barrier_free(barrier);
+            carom_event_free(event);
+            carom_condition_free(condition);
+            carom_semaphore_free(semaphore);
+            carom_array_free(array);
             carom_value_free(value);
             carom_lock_free(lock);
         }
     }
+    carom_semaphore_options owning = {.size = sizeof owning, .owned = 1};
+    CHECK_OK(carom_semaphore_new(2, &owning, &owned));
+    CHECK_OK(carom_array_new(CAROM_I64, 8, 4, four, &no_lock, &bare_array));
     CHECK_OK(carom_lock_new(NULL, &held));
     CHECK_OK(carom_lock_acquire(held, 0));
     CHECK_OK(carom_value_new(CAROM_I64, &initial, 8, &no_lock, &bare));
@@ -825,6 +1266,27 @@ static void everything_still_works(void) {
     CHECK_OK(carom_value_lock(value, 0));
     CHECK_EQ(*(int64_t *)carom_value_data(value), 5);
     CHECK_OK(carom_value_unlock(value));
+    CHECK_OK(carom_array_get(array, 3, 1, &data, 8, 0));
+    CHECK_EQ(data, 13);
+    CHECK_EQ(carom_array_count(array), 4);
+    CHECK_OK(carom_semaphore_acquire(semaphore, 0));
+    CHECK_EQ(carom_semaphore_value(semaphore), 1);
+    CHECK_OK(carom_semaphore_release(semaphore));
+    CHECK_OK(carom_semaphore_acquire(owned, 0));
+    CHECK_EQ(carom_semaphore_value(owned), 1);
+    CHECK_OK(carom_semaphore_release(owned));
+    CHECK_OK(carom_condition_acquire(condition, 0));
+    CHECK_OK(carom_condition_notify_all(condition));
+    carom_status waited = carom_condition_wait(condition, 0); /* may be woken for nothing */
+    CHECK(waited == CAROM_ETIMEDOUT || waited == CAROM_OK);
+    CHECK_OK(carom_condition_release(condition));
+    CHECK_EQ(carom_event_is_set(event), 0);
+    CHECK_OK(carom_event_set(event));
+    CHECK_OK(carom_event_wait(event, CAROM_FOREVER));
+    CHECK_OK(carom_event_clear(event));
+    CHECK_EQ(carom_barrier_parties(barrier), 2);
+    CHECK_EQ(carom_barrier_waiting(barrier), 0);
+    CHECK_EQ(carom_barrier_broken(barrier), 0);
     CHECK_EQ(carom_process_is_alive(process), 1);
     CHECK_EQ(outcome_of(works, NULL, 0), 0);
     CHECK_OK(carom_pool_apply(pool, replies, NULL, 0, NULL, &data, 8, NULL, PATIENCE_MS));
@@ -865,6 +1327,13 @@ static void misuse(void) {
     carom_pool_free(pool);
     flag_add(go, 1);
     CHECK_EQ(ended(process), 17);
+    carom_barrier_free(barrier);
+    carom_event_free(event);
+    carom_condition_free(condition);
+    carom_semaphore_free(owned);
+    carom_semaphore_free(semaphore);
+    carom_array_free(bare_array);
+    carom_array_free(array);
     carom_value_free(value);
     carom_value_free(bare);
     carom_lock_free(held);

@@ -742,8 +742,8 @@ typedef struct carom_barrier_options {
 /**
  * Makes a barrier for 1 to 4096 parties. Options may be NULL.
  *
- * Never blocks. `CAROM_EINVAL` for another number of parties, `CAROM_EFUNCTION` for an action in no module,
- * `CAROM_ENOMEM`.
+ * Never blocks. `CAROM_EINVAL` for another number of parties, or another negative time-out than `CAROM_NONE`;
+ * `CAROM_EFUNCTION` for an action in no module, `CAROM_ENOMEM`.
  */
 carom_status carom_barrier_new(int64_t parties, const carom_barrier_options *options, carom_barrier **barrier);
 

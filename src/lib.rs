@@ -12,6 +12,7 @@ pub mod function;
 pub mod keeper;
 pub mod lock;
 pub mod log;
+pub mod pin;
 pub mod pool;
 pub mod process;
 pub mod shareable_list;

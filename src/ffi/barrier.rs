@@ -3,7 +3,7 @@
 use super::boundary;
 use super::call::{self, carom_function};
 use super::handle::Kind;
-use super::library::carom_status;
+use super::library::{CAROM_NONE, carom_status};
 use super::lock::free;
 use super::object;
 use super::options::{self, Sized_};
@@ -46,7 +46,7 @@ fn barrier_of(barrier: *mut carom_barrier) -> Result<(Family, Barrier)> {
 
 /// Makes a barrier for 1 to 4096 parties. Options may be NULL.
 ///
-/// Never blocks. `CAROM_EINVAL` for another number of parties, `CAROM_EFUNCTION` for an action in no module, `CAROM_ENOMEM`.
+/// Never blocks. `CAROM_EINVAL` for another number of parties, or another negative time-out than `CAROM_NONE`; `CAROM_EFUNCTION` for an action in no module, `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_new(
     parties: i64,
@@ -56,6 +56,9 @@ pub extern "C" fn carom_barrier_new(
     boundary::create(barrier, || {
         let options = options::read(options)?;
         let parties = u64::try_from(parties).map_err(|_| Error::invalid("a barrier has 1 to 4096 parties"))?;
+        if options.timeout_ms < CAROM_NONE as i64 {
+            return Err(Error::invalid("a time-out is positive, 0 or CAROM_NONE"));
+        }
         let timeout = if options.timeout_ms == 0 { -1 } else { options.timeout_ms };
         let family = family::current()?;
         let made = Barrier::make(family, parties, call::address(options.action), timeout)?;

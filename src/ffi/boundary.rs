@@ -101,11 +101,17 @@ pub fn create<T>(out: *mut *mut T, body: impl FnOnce() -> Result<*mut T>) -> Sta
     })
 }
 
+/// Whether [`write`] would work.
+pub fn check<T>(out: *mut T) -> Result<()> {
+    if out.is_null() || !out.is_aligned() {
+        return Err(Error::invalid("the place for an output is NULL, or not aligned"));
+    }
+    Ok(())
+}
+
 /// Writes an output that must be there.
 pub fn write<T>(out: *mut T, value: T) -> Result<()> {
-    if out.is_null() || !out.is_aligned() {
-        return Err(Error::invalid("the place for an output is NULL"));
-    }
+    check(out)?;
     // SAFETY: not NULL and aligned; that it is the caller's own memory of this type is what a C function
     // can only be promised, and every comment of the header asks for it.
     unsafe { out.write(value) };
@@ -185,4 +191,36 @@ pub fn lossy_text<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
     }
     // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
     unsafe { CStr::from_ptr(text) }.to_string_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> String {
+        last(|last| {
+            // SAFETY: `fail` ends every message with a zero byte.
+            unsafe { CStr::from_ptr(last.message()) }.to_string_lossy().into_owned()
+        })
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status() {
+        let panicked = Error::Panic("".into()).status();
+        assert_eq!(status(|| panic!("ball {}", 8)), panicked);
+        assert_eq!(message(), "internal error: ball 8");
+        assert_eq!(answer::<i64>(|| panic!("pocket")), panicked as i64);
+        assert!(pointer::<u8>(|| panic!("cue")).is_null());
+        let mut out = std::ptr::without_provenance_mut::<u8>(8);
+        assert_eq!(create(&mut out, || panic!("chalk")), panicked);
+        assert!(out.is_null());
+        assert_eq!(message(), "internal error: chalk");
+    }
+
+    #[test]
+    fn a_message_is_cut_and_ends() {
+        let long = "x".repeat(2 * MESSAGE);
+        assert_eq!(status(|| Err(Error::invalid(long))), Error::invalid("").status());
+        assert_eq!(message().len(), MESSAGE - 1);
+    }
 }

@@ -91,6 +91,7 @@ pub extern "C" fn carom_condition_wait_for(
     boundary::status(|| {
         let (family, condition) = condition_of(condition)?;
         let predicate = predicate.ok_or(Error::invalid("the predicate is NULL"))?;
+        condition.check_held(family)?;
         let deadline = deadline_after_ms(timeout_ms);
         while predicate(ctx) == 0 {
             match condition.wait(family, deadline) {

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::shm::arena::Arena;
 use crate::shm::cell::Cell;
 use crate::shm::member::MemberId;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
 
@@ -283,13 +284,13 @@ fn next(tag: u64) -> u64 {
 }
 
 /// An object of this process, in use by a call.
-pub struct Use<T: 'static> {
+pub struct Use<T: Object> {
     entry: &'static Entry,
     index: u64,
     object: *const T,
 }
 
-impl<T> std::ops::Deref for Use<T> {
+impl<T: Object> std::ops::Deref for Use<T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: the object is a box that is dropped only by the last user of a freed entry, and this
@@ -298,7 +299,7 @@ impl<T> std::ops::Deref for Use<T> {
     }
 }
 
-impl<T> Drop for Use<T> {
+impl<T: Object> Drop for Use<T> {
     fn drop(&mut self) {
         let before = self.entry.tag.fetch_sub(1, AcqRel);
         if before & FREED != 0 && before & USERS == 1 {
@@ -309,22 +310,31 @@ impl<T> Drop for Use<T> {
 }
 
 /// # Safety
-/// The entry is freed, nobody uses its object, and the object is a boxed T.
-unsafe fn destroy<T>(entry: &Entry, index: u64, tag: u64) {
+/// The entry is freed, nobody uses its object, and it was made for a T by the function that `T::SHARED` says.
+unsafe fn destroy<T: Object>(entry: &Entry, index: u64, tag: u64) {
     let object = entry.payload.load(Acquire) as *mut T;
     entry.tag.store(next(tag), Release);
     push(index, entry);
-    // SAFETY: by contract.
-    drop(unsafe { Box::from_raw(object) });
+    // SAFETY: by contract; what made the handle tells which of the two it is.
+    unsafe {
+        if T::SHARED {
+            drop(Arc::from_raw(object));
+        } else {
+            drop(Box::from_raw(object));
+        }
+    }
 }
 
 /// An object that a handle can name; each kind names one type.
 pub trait Object: Sized + Send + Sync + 'static {
     const KIND: Kind;
+    /// Whether handles name an object that others share ([`of_shared`]), or one of their own ([`of_object`]).
+    const SHARED: bool = false;
 }
 
 /// A handle for an object of this process.
 pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
+    const { assert!(!T::SHARED) };
     install_object(object, bits(me))
 }
 
@@ -338,6 +348,16 @@ fn install_object<T: Object, H>(object: T, owner: u64) -> Result<*mut H> {
     install(T::KIND, std::ptr::null(), object as u64, owner).inspect_err(|_| {
         // SAFETY: nobody else has seen the box.
         drop(unsafe { Box::from_raw(object) });
+    })
+}
+
+/// A handle for an object that others keep too.
+pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
+    const { assert!(T::SHARED) };
+    let object = Arc::into_raw(object);
+    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
+        // SAFETY: the count taken above.
+        drop(unsafe { Arc::from_raw(object) });
     })
 }
 

@@ -47,6 +47,7 @@ fn new(
 ) -> carom_status {
     boundary::create(semaphore, || {
         let options = options::read(options)?;
+        options::unused(options.reserved)?;
         let units = u64::try_from(value).map_err(|_| Error::invalid("a semaphore cannot have fewer than 0 units"))?;
         let family = family::current()?;
         let made = Semaphore::make(family, units, Options { bounded, owned: options.owned != 0 })?;

@@ -1,7 +1,6 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
-use super::call::view_of;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
@@ -10,6 +9,7 @@ use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::Lock;
+use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
 use crate::shm::member::MemberId;
@@ -262,12 +262,12 @@ pub extern "C" fn carom_value_set(
     })
 }
 
+/// `before`: where what was there goes. Nothing happens if that is no place.
 fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> carom_status {
     boundary::status(|| {
         let (family, value) = value_of(value)?;
-        let found = value.atomic(family.arena, operation)?;
-        boundary::write_optional(before, found);
-        Ok(())
+        boundary::check(before)?;
+        boundary::write(before, value.atomic(family.arena, operation)?)
     })
 }
 
@@ -276,7 +276,10 @@ fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> ca
 /// Never blocks. `CAROM_EINVAL` for a type that is no integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) -> carom_status {
-    atomic(value, Operation::Load, number)
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        boundary::write(number, value.atomic(family.arena, Operation::Load)?)
+    })
 }
 
 /// Writes an integer value atomically, without its lock; what does not fit is cut off.
@@ -284,7 +287,7 @@ pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) ->
 /// As `carom_value_load`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_store(value: *mut carom_value, number: i64) -> carom_status {
-    atomic(value, Operation::Store(number), std::ptr::null_mut())
+    atomic(value, Operation::Store(number), &mut 0)
 }
 
 /// Adds to an integer value atomically, without its lock, wrapping around; `*before` is what was there (`before` may be NULL).
@@ -292,7 +295,8 @@ pub extern "C" fn carom_value_store(value: *mut carom_value, number: i64) -> car
 /// As `carom_value_load`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_add(value: *mut carom_value, delta: i64, before: *mut i64) -> carom_status {
-    atomic(value, Operation::Add(delta), before)
+    let mut unwanted = 0;
+    atomic(value, Operation::Add(delta), if before.is_null() { &mut unwanted } else { before })
 }
 
 /// Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there: it was written if that is `expected`.

@@ -48,6 +48,11 @@ impl Condition {
         }
     }
 
+    /// Whether the caller holds the lock; if not, nothing of a condition is for it.
+    pub fn check_held(self, family: Family) -> Result<()> {
+        self.held(family).map(|_| ())
+    }
+
     fn held(self, family: Family) -> Result<Lock> {
         let lock = self.lock(family)?;
         match lock.is_held(family.me) {
