@@ -540,11 +540,15 @@ static void write_file(const char *file, const char *text) {
 /* A /dev/shm of one megabyte, which only this process sees. */
 static int own_dev_shm(void) {
     uid_t uid = getuid();
+    gid_t gid = getgid();
     if (unshare(CLONE_NEWNS) != 0) {
         char map[32];
         if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return 0;
         snprintf(map, sizeof map, "0 %d 1", (int)uid);
         write_file("/proc/self/uid_map", map);
+        write_file("/proc/self/setgroups", "deny");
+        snprintf(map, sizeof map, "0 %d 1", (int)gid);
+        write_file("/proc/self/gid_map", map);
     }
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("carom", "/dev/shm", "tmpfs", 0, "size=1m") == 0;
 }

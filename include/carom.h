@@ -40,7 +40,8 @@
  *             to.
  *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
- *             child returns CAROM_EFORKED until it attaches; _free is allowed.
+ *             child returns CAROM_EFORKED until it attaches; _free is allowed. (Named memory and shareable lists belong
+ *             to no family: they work in every process.)
  */
 #ifndef CAROM_H
 #define CAROM_H
