@@ -976,7 +976,8 @@ void carom_array_free(carom_array *array);
  * Memory with a name, for programs that share nothing but the name: others of the user's, Python's
  * multiprocessing.shared_memory, the same program tomorrow. It is in no family, and works in every process; a child of
  * whatever fork has it too. To a pool's task pass its name. Within a family, values and arrays are cheaper, have
- * locks, and go when nobody needs them; a name stays until it is unlinked, whoever dies.
+ * locks, and go when nobody needs them; a name stays until it is unlinked, whoever dies. (But Python before 3.13
+ * unlinks, when it ends, whatever it had attached to; since then with track=False it does not.)
  */
 
 /** Options of memory with a name. */
@@ -1072,7 +1073,8 @@ void carom_shared_memory_free(carom_shared_memory *memory);
 /* ---------------------------------------------------------------------------------------------------------------------
  * Numbers, truth values, texts, bytes and None in named memory, each in a slot of fixed size: the same, bit for bit,
  * as Python's multiprocessing.shared_memory.ShareableList, for programs of both languages. Nothing guards it: let a
- * lock, where there is one, keep two from one item at a time. Whatever others write there, a call ends with a status.
+ * lock, where there is one, keep two from one item at a time. Whatever bytes others write there, a call ends with a
+ * status.
  */
 
 /**

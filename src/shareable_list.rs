@@ -54,7 +54,7 @@ fn text_format(slot: usize) -> Result<[u8; 8]> {
 
 /// How long a text of this format is.
 fn text_len(format: &[u8; 8]) -> Result<usize> {
-    let end = format.iter().position(|byte| *byte == 0).unwrap_or(8);
+    let end = format.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let digits = format[..end].strip_suffix(b"s").filter(|digits| digits.iter().all(u8::is_ascii_digit));
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(broken)

@@ -1,6 +1,7 @@
 //! Numbers, truth values, texts, bytes and None in named memory, each in a slot of fixed size: the same, bit for bit,
 //! as Python's multiprocessing.shared_memory.ShareableList, for programs of both languages. Nothing guards it: let a
-//! lock, where there is one, keep two from one item at a time. Whatever others write there, a call ends with a status.
+//! lock, where there is one, keep two from one item at a time. Whatever bytes others write there, a call ends with a
+//! status.
 
 use super::boundary;
 use super::call::{self, EMPTY, carom_argument};

@@ -1,7 +1,8 @@
 //! Memory with a name, for programs that share nothing but the name: others of the user's, Python's
 //! multiprocessing.shared_memory, the same program tomorrow. It is in no family, and works in every process; a child of
 //! whatever fork has it too. To a pool's task pass its name. Within a family, values and arrays are cheaper, have
-//! locks, and go when nobody needs them; a name stays until it is unlinked, whoever dies.
+//! locks, and go when nobody needs them; a name stays until it is unlinked, whoever dies. (But Python before 3.13
+//! unlinks, when it ends, whatever it had attached to; since then with track=False it does not.)
 
 use super::boundary;
 use super::handle::{self, Kind, Object};
