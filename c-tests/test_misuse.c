@@ -1452,7 +1452,7 @@ static void everything_still_works(void) {
     CHECK_OK(carom_semaphore_release(owned));
     CHECK_OK(carom_condition_acquire(condition, 0));
     CHECK_OK(carom_condition_notify_all(condition));
-    carom_status waited = carom_condition_wait(condition, 0); /* may be woken for nothing */
+    carom_status waited = carom_condition_wait(condition, 0); /* for a death somewhere it may wake */
     CHECK(waited == CAROM_ETIMEDOUT || waited == CAROM_OK);
     CHECK_OK(carom_condition_release(condition));
     CHECK_EQ(carom_event_is_set(event), 0);

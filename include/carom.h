@@ -751,9 +751,9 @@ carom_status carom_barrier_new(int64_t parties, const carom_barrier_options *opt
 /**
  * Arrives, and waits up to `timeout_ms` (or `CAROM_DEFAULT`) until all parties are there.
  *
- * The index of the arrival, 0 for the first, or a status: `CAROM_ETIMEDOUT` (the barrier is broken then),
- * `CAROM_EBROKEN` (a party died here, or ran out of time, or the barrier was reset or aborted), `CAROM_ETASKFAILED` in
- * the party whose run of the action failed.
+ * The index of the arrival, 0 for the first, or a status: `CAROM_ETIMEDOUT` (the barrier is broken then, unless the
+ * caller was one too many and waited for the others to leave), `CAROM_EBROKEN` (a party died here, or ran out of time,
+ * or the barrier was reset or aborted), `CAROM_ETASKFAILED` in the party whose run of the action failed.
  */
 int64_t carom_barrier_wait(carom_barrier *barrier, int64_t timeout_ms);
 
@@ -873,15 +873,15 @@ carom_status carom_value_set(carom_value *value, const void *data, size_t len, i
 carom_status carom_value_load(carom_value *value, int64_t *number);
 
 /**
- * Writes an integer value atomically, without its lock; what does not fit is cut off.
+ * Writes an integer value atomically, without its lock; what does not fit is cut off; a bool becomes 0 or 1.
  *
  * As `carom_value_load`.
  */
 carom_status carom_value_store(carom_value *value, int64_t number);
 
 /**
- * Adds to an integer value atomically, without its lock, wrapping around; `*before` is what was there (`before` may be
- * NULL).
+ * Adds to an integer value, but no bool, atomically, without its lock, wrapping around; `*before` is what was there
+ * (`before` may be NULL).
  *
  * As `carom_value_load`.
  */
@@ -889,7 +889,7 @@ carom_status carom_value_add(carom_value *value, int64_t delta, int64_t *before)
 
 /**
  * Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there:
- * it was written if that is `expected`.
+ * `number` was written if that is `expected`.
  *
  * As `carom_value_load`.
  */

@@ -11,8 +11,10 @@ use crate::shm::memory::Deadline;
 use crate::shm::region::{Operation, Region};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// The value has no lock.
+/// The flags of a value that has no lock.
 const NO_LOCK: u32 = 4;
+/// The flags of a value that `refers_to` guards; with its own lock they are RECURSIVE.
+const GIVEN: u32 = 0;
 
 /// How many bytes a type has, by billiard's letter; `None` for raw bytes (0) and for no type at all.
 pub fn size_of_type(letter: u32) -> Option<usize> {
@@ -102,10 +104,22 @@ impl Value {
         if self.cell.flags.load(Acquire) & NO_LOCK == 0 {
             return Err(guarded());
         }
-        if let Some(lock) = lock {
-            self.cell.refer(family.arena, lock)?;
+        let flags = &self.cell.flags;
+        let Some(lock) = lock else {
+            return flags.compare_exchange(NO_LOCK, RECURSIVE, AcqRel, Acquire).map(|_| ()).map_err(|_| guarded());
+        };
+        let referred = self.cell.refer(family.arena, lock);
+        if let Err(error @ Error::BadHandle(_)) = referred {
+            return Err(error);
         }
-        self.cell.flags.compare_exchange(NO_LOCK, RECURSIVE, AcqRel, Acquire).map(|_| ()).map_err(|_| guarded())
+        // Whoever has the reference first wins; if he is slow, or died, this is done for him.
+        let finished = flags.compare_exchange(NO_LOCK, GIVEN, AcqRel, Acquire);
+        if referred.is_ok() && finished == Err(RECURSIVE) {
+            // One of its own was quicker.
+            let _ = self.cell.refers_to.compare_exchange(lock.to_bits(), 0, AcqRel, Relaxed);
+            return Err(guarded());
+        }
+        referred.map_err(|_| guarded())
     }
 
     /// Runs `work` with the value's lock held, if it has one.
@@ -127,6 +141,14 @@ impl Value {
             Some('b' | 'h' | 'i' | 'l' | 'q') => true,
             Some('B' | 'H' | 'I' | 'L' | 'Q' | '?' | 'c') => false,
             _ => return Err(not_integer),
+        };
+        let operation = match operation {
+            _ if self.type_code() != '?' as u32 => operation,
+            // A bool is 0 or 1; another one is none to a C compiler.
+            Operation::Add(_) => return Err(not_integer),
+            Operation::Store(number) => Operation::Store((number != 0) as i64),
+            Operation::Swap { expected, new } => Operation::Swap { expected, new: (new != 0) as i64 },
+            Operation::Load => Operation::Load,
         };
         self.data(arena)?.atomic(operation, signed).ok_or(not_integer)
     }
@@ -192,21 +214,20 @@ impl Value {
     /// The lock of its own that guards it, if that is what does.
     #[inline(always)]
     pub fn own_lock(self) -> Option<Lock> {
-        let own = self.cell.refers_to.load(Relaxed) == 0 && self.cell.flags.load(Relaxed) & NO_LOCK == 0;
+        let own = self.cell.flags.load(Relaxed) & RECURSIVE != 0;
         own.then(|| Lock::of(self.cell, self.generation))
     }
 
     /// The lock that guards it.
     pub fn lock(self, arena: Arena) -> Result<Lock> {
-        let given = self.cell.refers_to.load(Relaxed);
-        if given != 0 {
-            let lock = Reference::from_bits(given);
-            let cell = lock.cell(arena).ok_or(Error::BadHandle("the value was freed".into()))?;
-            return Ok(Lock::of(cell, lock.generation));
+        match self.cell.flags.load(Acquire) {
+            NO_LOCK => Err(Error::Invalid("the value was made without a lock".into())),
+            GIVEN => {
+                let lock = Reference::from_bits(self.cell.refers_to.load(Acquire));
+                let cell = lock.cell(arena).ok_or(Error::BadHandle("the value was freed".into()))?;
+                Ok(Lock::of(cell, lock.generation))
+            }
+            _ => Ok(Lock::of(self.cell, self.generation)),
         }
-        if self.cell.flags.load(Relaxed) & NO_LOCK != 0 {
-            return Err(Error::Invalid("the value was made without a lock".into()));
-        }
-        Ok(Lock::of(self.cell, self.generation))
     }
 }

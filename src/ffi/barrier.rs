@@ -68,7 +68,7 @@ pub extern "C" fn carom_barrier_new(
 
 /// Arrives, and waits up to `timeout_ms` (or `CAROM_DEFAULT`) until all parties are there.
 ///
-/// The index of the arrival, 0 for the first, or a status: `CAROM_ETIMEDOUT` (the barrier is broken then), `CAROM_EBROKEN` (a party died here, or ran out of
+/// The index of the arrival, 0 for the first, or a status: `CAROM_ETIMEDOUT` (the barrier is broken then, unless the caller was one too many and waited for the others to leave), `CAROM_EBROKEN` (a party died here, or ran out of
 /// time, or the barrier was reset or aborted), `CAROM_ETASKFAILED` in the party whose run of the action failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_wait(barrier: *mut carom_barrier, timeout_ms: i64) -> i64 {

@@ -282,7 +282,7 @@ pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) ->
     })
 }
 
-/// Writes an integer value atomically, without its lock; what does not fit is cut off.
+/// Writes an integer value atomically, without its lock; what does not fit is cut off; a bool becomes 0 or 1.
 ///
 /// As `carom_value_load`.
 #[unsafe(no_mangle)]
@@ -290,7 +290,7 @@ pub extern "C" fn carom_value_store(value: *mut carom_value, number: i64) -> car
     atomic(value, Operation::Store(number), &mut 0)
 }
 
-/// Adds to an integer value atomically, without its lock, wrapping around; `*before` is what was there (`before` may be NULL).
+/// Adds to an integer value, but no bool, atomically, without its lock, wrapping around; `*before` is what was there (`before` may be NULL).
 ///
 /// As `carom_value_load`.
 #[unsafe(no_mangle)]
@@ -299,7 +299,7 @@ pub extern "C" fn carom_value_add(value: *mut carom_value, delta: i64, before: *
     atomic(value, Operation::Add(delta), if before.is_null() { &mut unwanted } else { before })
 }
 
-/// Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there: it was written if that is `expected`.
+/// Writes `number` to an integer value if it is `expected`, atomically, without its lock; `*before` is what was there: `number` was written if that is `expected`.
 ///
 /// As `carom_value_load`.
 #[unsafe(no_mangle)]

@@ -251,9 +251,10 @@ impl Cell {
         Reference { index: arena.cell_index(self), generation: generation_of(life), kind: (life & KIND) as u8 }
     }
 
-    /// Makes this cell, which the caller holds, refer to `target`, which must still be there.
+    /// Makes this cell refer to `target`, which must still be there; [`Error::Exists`] if it refers to another already.
     pub fn refer(&self, arena: Arena, target: Reference) -> Result<()> {
-        self.refers_to.store(target.to_bits(), Release);
+        let first = self.refers_to.compare_exchange(0, target.to_bits(), AcqRel, Relaxed);
+        first.map_err(|_| Error::Exists("the object refers to another already"))?;
         // After the store: a collector of the target that looked for references before it now fails.
         let cell = arena.cell(target.index).ok_or(Error::BadHandle("the object is gone".into()))?;
         let mut life = cell.life.load(Acquire);

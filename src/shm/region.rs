@@ -160,7 +160,13 @@ impl Region {
                     }
                     Operation::Add(delta) => word.fetch_add(delta as $unsigned, AcqRel),
                     Operation::Swap { expected, new } => {
-                        let swapped = word.compare_exchange(expected as $unsigned, new as $unsigned, AcqRel, Acquire);
+                        let cut = expected as $unsigned;
+                        let whole = if signed { cut as $signed as i64 } else { cut as i64 };
+                        // What does not fit is never there.
+                        let swapped = match whole == expected {
+                            true => word.compare_exchange(cut, new as $unsigned, AcqRel, Acquire),
+                            false => Err(word.load(Acquire)),
+                        };
                         swapped.unwrap_or_else(|there| there)
                     }
                 };

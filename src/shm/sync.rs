@@ -9,6 +9,8 @@
 
 use super::arena::Arena;
 use super::cell::{Cell, Kind};
+use super::memory::{Memory, Word64};
+use super::real::Real;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -18,40 +20,41 @@ pub const OWNED: u32 = 1;
 pub const BOUNDED: u32 = 2;
 
 /// Words of the cell's block, as many as `len` says; none if there is no block.
-fn table(arena: Arena, cell: &Cell) -> impl Iterator<Item = &'static AtomicU64> + use<> {
+pub fn table(arena: Arena, cell: &Cell) -> impl Iterator<Item = &'static AtomicU64> + use<> {
     let (block, count) =
         (cell.block.load(Acquire), if cell.block.load(Acquire) == 0 { 0 } else { cell.len.load(Acquire) });
     (0..count).filter_map(move |index| arena.word(block + index * 8))
+}
+
+/// Changes a word as `change` says, unless it says `None`; whether it did.
+fn update(word: &impl Word64, change: impl Fn(u64) -> Option<u64>) -> bool {
+    let mut seen = word.load(Acquire);
+    while let Some(new) = change(seen) {
+        match word.compare_exchange(seen, new, AcqRel, Acquire) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
+    }
+    false
 }
 
 /// The repair of a cell after the death of the process in `dead`: units that it owned come back, a barrier
 /// at which it had arrived breaks. May be repeated.
 pub(super) fn repair(arena: Arena, cell: &Cell, kind: Kind, dead: u32) {
     match kind {
-        Kind::Semaphore => {
-            for token in table(arena, cell) {
-                let _ = token.compare_exchange(dead as u64, 0, AcqRel, Relaxed);
-            }
-        }
-        Kind::Barrier => {
-            let generation = Barrier::of(cell).generation();
-            let here = arrival(generation, dead);
-            if table(arena, cell).any(|entry| entry.load(Acquire) == here) {
-                Barrier::of(cell).break_if(generation);
-            }
-        }
+        Kind::Semaphore if is_owned(cell) => return_tokens(table(arena, cell), dead),
+        Kind::Barrier => Barrier::of(cell).bury(table(arena, cell), dead),
         _ => {}
     }
 }
 
+fn is_owned(cell: &Cell) -> bool {
+    cell.flags.load(Relaxed) & OWNED != 0
+}
+
 /// Takes a unit of a semaphore for the process in `slot`, if there is one.
 pub fn take_unit(arena: Arena, cell: &Cell, slot: u32) -> bool {
-    if cell.flags.load(Relaxed) & OWNED != 0 {
-        return table(arena, cell)
-            .any(|token| token.load(Relaxed) == 0 && token.compare_exchange(0, slot as u64, AcqRel, Relaxed).is_ok());
-    }
-    let units = &cell.inline[0];
-    units.fetch_update(AcqRel, Acquire, |units| units.checked_sub(1)).is_ok()
+    if is_owned(cell) { take_token(table(arena, cell), slot) } else { take(&cell.inline[0]) }
 }
 
 /// Why a unit could not be given back.
@@ -65,23 +68,46 @@ pub enum Refusal {
 
 /// Gives a unit back, or adds one to a plain semaphore.
 pub fn give_unit(arena: Arena, cell: &Cell, slot: u32) -> Result<(), Refusal> {
-    if cell.flags.load(Relaxed) & OWNED != 0 {
-        let given = table(arena, cell).any(|token| {
-            token.load(Relaxed) == slot as u64 && token.compare_exchange(slot as u64, 0, AcqRel, Relaxed).is_ok()
-        });
-        return given.then_some(()).ok_or(Refusal::NotOwned);
+    if is_owned(cell) {
+        return if give_token(table(arena, cell), slot) { Ok(()) } else { Err(Refusal::NotOwned) };
     }
-    let most = cell.len.load(Relaxed);
-    let more = |units: u64| if units < most { Some(units + 1) } else { None };
-    cell.inline[0].fetch_update(AcqRel, Acquire, more).map(|_| ()).map_err(|_| Refusal::Full)
+    if give(&cell.inline[0], cell.len.load(Relaxed)) { Ok(()) } else { Err(Refusal::Full) }
 }
 
 /// Units left at this moment.
 pub fn units(arena: Arena, cell: &Cell) -> u64 {
-    if cell.flags.load(Relaxed) & OWNED != 0 {
+    if is_owned(cell) {
         return table(arena, cell).filter(|token| token.load(Acquire) == 0).count() as u64;
     }
     cell.inline[0].load(Acquire)
+}
+
+/// One unit less, if there is one.
+pub fn take(units: &impl Word64) -> bool {
+    update(units, |units| units.checked_sub(1))
+}
+
+/// One unit more, if it may be.
+pub fn give(units: &impl Word64, most: u64) -> bool {
+    update(units, |units| (units < most).then_some(units + 1))
+}
+
+/// Makes one of the free units that of the process in `slot`.
+pub fn take_token<'a>(mut tokens: impl Iterator<Item = &'a (impl Word64 + 'a)>, slot: u32) -> bool {
+    tokens.any(|token| token.load(Relaxed) == 0 && token.compare_exchange(0, slot as u64, AcqRel, Relaxed).is_ok())
+}
+
+/// Frees one unit of the process in `slot`.
+pub fn give_token<'a>(mut tokens: impl Iterator<Item = &'a (impl Word64 + 'a)>, slot: u32) -> bool {
+    let slot = slot as u64;
+    tokens.any(|token| token.load(Relaxed) == slot && token.compare_exchange(slot, 0, AcqRel, Relaxed).is_ok())
+}
+
+/// Frees all units of a dead process.
+pub fn return_tokens<'a>(tokens: impl Iterator<Item = &'a (impl Word64 + 'a)>, dead: u32) {
+    for token in tokens {
+        let _ = token.compare_exchange(dead as u64, 0, AcqRel, Relaxed);
+    }
 }
 
 /// An event's word.
@@ -91,25 +117,31 @@ pub fn units(arena: Arena, cell: &Cell) -> u64 {
 ///    | sets             | S |
 /// ```
 /// `S`: it is set. `sets`: how often it was set, so that who waited hears of a set that was cleared at once.
-pub struct Event<'a> {
-    word: &'a AtomicU64,
+pub struct Event<'a, M: Memory> {
+    word: &'a M::W64,
 }
 
-impl<'a> Event<'a> {
+impl<'a> Event<'a, Real> {
     /// The event of a cell.
-    pub fn of(cell: &'a Cell) -> Event<'a> {
-        Event { word: &cell.inline[0] }
+    pub fn of(cell: &'a Cell) -> Event<'a, Real> {
+        Event::at(&cell.inline[0])
+    }
+}
+
+impl<'a, M: Memory> Event<'a, M> {
+    /// The event that a word is.
+    pub fn at(word: &'a M::W64) -> Event<'a, M> {
+        Event { word }
     }
 
     /// Sets it; true if it was not set.
     pub fn set(&self) -> bool {
-        let raise = |word: u64| if word & 1 == 0 { Some((word + 2) | 1) } else { None };
-        self.word.fetch_update(AcqRel, Acquire, raise).is_ok()
+        update(self.word, |word| (word & 1 == 0).then_some((word + 2) | 1))
     }
 
     /// Clears it.
     pub fn clear(&self) {
-        self.word.fetch_and(!1, AcqRel);
+        update(self.word, |word| (word & 1 == 1).then_some(word & !1));
     }
 
     /// Whether it is set.
@@ -121,26 +153,36 @@ impl<'a> Event<'a> {
     pub fn sets(&self) -> u64 {
         self.word.load(Acquire) >> 1
     }
+
+    /// Whether it is set, or was since somebody counted `sets`.
+    pub fn was_set_since(&self, sets: u64) -> bool {
+        let word = self.word.load(Acquire);
+        word & 1 != 0 || word >> 1 != sets
+    }
 }
 
 /// A barrier's word.
 ///
 /// ```text
-/// bit 63       56 55        33 32 31            0
-///    | outcomes  |            | B | generation   |
+/// bit 63      56 55      33 32 31            0
+///    | outcomes | streak   | B | generation   |
 /// ```
 /// - `generation`: which meeting is open. Raised by whoever completes it, and by a reset.
 /// - `outcomes`: of the last eight meetings, the latest in the lowest bit: 1 if it was completed.
+/// - `streak`: how many meetings before the open one were completed without one that was not: for a party that
+///   was asleep for longer than eight of them.
 /// - `B`: broken, until a reset.
-pub struct Barrier<'a> {
-    word: &'a AtomicU64,
+pub struct Barrier<'a, M: Memory> {
+    word: &'a M::W64,
 }
 
 const BROKEN: u64 = 1 << 32;
+const STREAK_SHIFT: u32 = 33;
+const STREAK: u64 = (1 << 23) - 1;
 const OUTCOMES_SHIFT: u32 = 56;
 
 /// An entry of the ledger: who arrived in which generation. Written by who arrives, with a compare-and-swap
-/// that is the arrival; entries of other generations are free.
+/// that is the arrival; entries of earlier generations are free. Generations of entries only rise.
 fn arrival(generation: u32, slot: u32) -> u64 {
     (generation as u64) << 32 | slot as u64
 }
@@ -156,10 +198,36 @@ pub enum Meeting {
     Broken,
 }
 
-impl<'a> Barrier<'a> {
+/// What becomes of somebody who comes to a barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// A party of a meeting.
+    Here {
+        /// Its generation.
+        meeting: u32,
+        /// How many came before.
+        index: u64,
+    },
+    /// Everybody is there already, and about to leave: the next meeting is the caller's.
+    Full {
+        /// The generation of the one that is full.
+        meeting: u32,
+    },
+    /// The barrier is broken.
+    Broken,
+}
+
+impl<'a> Barrier<'a, Real> {
     /// The barrier of a cell.
-    pub fn of(cell: &'a Cell) -> Barrier<'a> {
-        Barrier { word: &cell.inline[0] }
+    pub fn of(cell: &'a Cell) -> Barrier<'a, Real> {
+        Barrier::at(&cell.inline[0])
+    }
+}
+
+impl<'a, M: Memory> Barrier<'a, M> {
+    /// The barrier that a word is.
+    pub fn at(word: &'a M::W64) -> Barrier<'a, M> {
+        Barrier { word }
     }
 
     /// The open meeting.
@@ -174,24 +242,29 @@ impl<'a> Barrier<'a> {
 
     /// Breaks the meeting `generation`, if it is still open; true if it did.
     pub fn break_if(&self, generation: u32) -> bool {
-        let broken = |word: u64| (word as u32 == generation && word & BROKEN == 0).then_some(word | BROKEN);
-        self.word.fetch_update(AcqRel, Acquire, broken).is_ok()
+        update(self.word, |word| (word as u32 == generation && word & BROKEN == 0).then_some(word | BROKEN))
+    }
+
+    /// Breaks whatever meeting is open.
+    pub fn break_now(&self) {
+        update(self.word, |word| (word & BROKEN == 0).then_some(word | BROKEN));
     }
 
     fn next(word: u64, complete: bool) -> u64 {
         let outcomes = (word >> OUTCOMES_SHIFT) << 1 & 0xff | complete as u64;
-        outcomes << OUTCOMES_SHIFT | (word as u32).wrapping_add(1) as u64
+        let streak = if complete { ((word >> STREAK_SHIFT & STREAK) + 1).min(STREAK) } else { 0 };
+        outcomes << OUTCOMES_SHIFT | streak << STREAK_SHIFT | (word as u32).wrapping_add(1) as u64
     }
 
     /// Everybody is there: the meeting is complete, unless it broke meanwhile.
     pub fn complete(&self, generation: u32) -> bool {
-        let next = |word: u64| (word as u32 == generation && word & BROKEN == 0).then(|| Barrier::next(word, true));
-        self.word.fetch_update(AcqRel, Acquire, next).is_ok()
+        let is_open = |word: u64| word as u32 == generation && word & BROKEN == 0;
+        update(self.word, |word| is_open(word).then(|| Self::next(word, true)))
     }
 
     /// A new meeting; who waits for the open one finds it broken.
     pub fn reset(&self) {
-        let _ = self.word.fetch_update(AcqRel, Acquire, |word| Some(Barrier::next(word, false)));
+        update(self.word, |word| Some(Self::next(word, false)));
     }
 
     /// What became of the meeting `generation`.
@@ -201,29 +274,66 @@ impl<'a> Barrier<'a> {
         match past {
             0 if word & BROKEN != 0 => Meeting::Broken,
             0 => Meeting::Open,
+            _ if past as u64 <= word >> STREAK_SHIFT & STREAK => Meeting::Complete,
             1..=8 if word >> (OUTCOMES_SHIFT + past - 1) & 1 == 1 => Meeting::Complete,
             _ => Meeting::Broken,
         }
     }
 
-    /// Arrives at the meeting `generation`; the index of the arrival, `None` if everybody is there already.
-    pub fn arrive(&self, arena: Arena, cell: &Cell, generation: u32, slot: u32) -> Option<u64> {
-        // Entries are taken in order: whoever takes the last one has seen all others taken.
-        table(arena, cell).zip(0..).find_map(|(entry, index)| {
-            let seen = entry.load(Acquire);
-            let free = (seen >> 32) as u32 != generation || seen == 0;
-            let taken = free && entry.compare_exchange(seen, arrival(generation, slot), AcqRel, Relaxed).is_ok();
-            taken.then_some(index)
-        })
+    /// Comes to the open meeting as a process in `slot`. `ledger` gives the entries, as many as there are parties.
+    pub fn arrive<'b, I: Iterator<Item = &'b M::W64>>(&self, ledger: impl Fn() -> I, slot: u32) -> Arrival {
+        loop {
+            let word = self.word.load(Acquire);
+            let meeting = word as u32;
+            if word & BROKEN != 0 {
+                return Arrival::Broken;
+            }
+            // A meeting that ended while we came is none: come to the next one.
+            match Self::enter(ledger(), meeting, slot) {
+                Some(index) if self.outcome(meeting) != Meeting::Broken => {
+                    return Arrival::Here { meeting, index };
+                }
+                None if self.outcome(meeting) == Meeting::Open => return Arrival::Full { meeting },
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes the first free entry: so whoever takes the last one has seen all others taken. `None` if there is none,
+    /// or a later meeting is under way.
+    fn enter<'b>(ledger: impl Iterator<Item = &'b M::W64>, meeting: u32, slot: u32) -> Option<u64> {
+        for (entry, index) in ledger.zip(0..) {
+            let mut seen = entry.load(Acquire);
+            loop {
+                let ahead = meeting.wrapping_sub((seen >> 32) as u32) as i32;
+                if seen != 0 && ahead == 0 {
+                    break;
+                }
+                if seen != 0 && ahead < 0 {
+                    return None;
+                }
+                // Again the same entry if somebody was quicker: that may have been a straggler of an earlier meeting.
+                match entry.compare_exchange(seen, arrival(meeting, slot), AcqRel, Acquire) {
+                    Ok(_) => return Some(index),
+                    Err(now) => seen = now,
+                }
+            }
+        }
+        None
+    }
+
+    /// The process in `dead` died: if it is a party of the open meeting, that breaks. May be repeated.
+    pub fn bury<'b>(&self, mut ledger: impl Iterator<Item = &'b M::W64>, dead: u32) {
+        let meeting = self.generation();
+        if ledger.any(|entry| entry.load(Acquire) == arrival(meeting, dead)) {
+            self.break_if(meeting);
+        }
     }
 
     /// How many have arrived at the open meeting.
-    pub fn arrived(&self, arena: Arena, cell: &Cell) -> u64 {
-        let generation = self.generation();
-        let here = |entry: &&AtomicU64| {
-            let seen = entry.load(Acquire);
-            seen != 0 && (seen >> 32) as u32 == generation
-        };
-        table(arena, cell).filter(here).count() as u64
+    pub fn arrived<'b>(&self, ledger: impl Iterator<Item = &'b M::W64>) -> u64 {
+        let meeting = self.generation();
+        let here = |seen: u64| seen != 0 && (seen >> 32) as u32 == meeting;
+        ledger.filter(|entry| here(entry.load(Acquire))).count() as u64
     }
 }

@@ -94,6 +94,44 @@ impl<M: Memory> WaitWord<M> {
         }
     }
 
+    /// Waits until `done` has an answer; `None` if it has none in time. `alarm` is asked before each sleep for a
+    /// word whose change must end the sleep too.
+    pub fn wait_until<'a, T>(
+        &self,
+        deadline: Deadline,
+        mut alarm: impl FnMut() -> Option<(&'a M::W32, u32)>,
+        mut done: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            let ticket = self.prepare();
+            let answer = done();
+            let wake = if answer.is_none() { self.sleep(ticket, alarm(), deadline) } else { Wake::Look };
+            self.leave(ticket);
+            // Also after its time: a wake that this thread consumed must not be lost.
+            match answer.or_else(&mut done) {
+                None if wake == Wake::TimedOut => return None,
+                None => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Waits for a notification since the ticket was drawn, and leaves; false if none came in time.
+    pub fn wait_notified<'a>(
+        &self,
+        ticket: Ticket,
+        deadline: Deadline,
+        mut alarm: impl FnMut() -> Option<(&'a M::W32, u32)>,
+    ) -> bool {
+        let mut wake = Wake::Look;
+        while !self.is_notified(ticket) && wake != Wake::TimedOut {
+            wake = self.sleep(ticket, alarm(), deadline);
+        }
+        let notified = self.is_notified(ticket);
+        self.leave(ticket);
+        notified
+    }
+
     /// Wakes up to `count` of those who wait, after the condition was changed. No system call, and no
     /// store, while nobody waits.
     pub fn notify(&self, count: u32) {

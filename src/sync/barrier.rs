@@ -10,8 +10,9 @@ use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
 use crate::shm::heap::Heap;
 use crate::shm::memory::Deadline;
+use crate::shm::real::Real;
 use crate::shm::region::Region;
-use crate::shm::sync::{self, Meeting};
+use crate::shm::sync::{self, Arrival, Meeting};
 use crate::sys::clock::deadline_after_ms;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -57,7 +58,7 @@ impl Barrier {
         Barrier { cell, generation }
     }
 
-    fn word(self) -> Result<sync::Barrier<'static>> {
+    fn word(self) -> Result<sync::Barrier<'static, Real>> {
         if self.cell.generation() != self.generation {
             return Err(gone());
         }
@@ -74,17 +75,14 @@ impl Barrier {
         let word = self.word()?;
         let parties = self.parties()?;
         let (meeting, index) = loop {
-            let meeting = word.generation();
-            if word.is_broken() {
-                return Err(broken());
-            }
-            let arrived = word.arrive(family.arena, self.cell, meeting, family.me.slot);
-            match arrived {
-                // A meeting that ended while we arrived is none: come to the next one.
-                Some(index) if word.outcome(meeting) != Meeting::Broken || word.is_broken() => break (meeting, index),
-                Some(_) => {}
-                // More callers than parties: the meeting is about to be complete.
-                None => std::thread::yield_now(),
+            match word.arrive(|| sync::table(family.arena, self.cell), family.me.slot) {
+                Arrival::Here { meeting, index } => break (meeting, index),
+                Arrival::Broken => return Err(broken()),
+                // More callers than parties, and the action may take its time.
+                Arrival::Full { meeting } => {
+                    let over = || (word.outcome(meeting) != Meeting::Open).then_some(());
+                    wait_until(family, self.cell, self.generation, deadline, over)?;
+                }
             }
         };
         if index + 1 == parties {
@@ -107,7 +105,7 @@ impl Barrier {
         }
     }
 
-    fn complete(self, family: Family, word: &sync::Barrier<'_>, meeting: u32) -> Result<()> {
+    fn complete(self, family: Family, word: &sync::Barrier<'_, Real>, meeting: u32) -> Result<()> {
         let acted = self.act(family);
         let completed = match acted {
             Ok(()) => word.complete(meeting),
@@ -143,7 +141,7 @@ impl Barrier {
     /// Breaks it, until a reset.
     pub fn abort(self) -> Result<()> {
         let word = self.word()?;
-        while !word.is_broken() && !word.break_if(word.generation()) {}
+        word.break_now();
         self.cell.wait_word().notify(u32::MAX);
         Ok(())
     }
@@ -157,7 +155,7 @@ impl Barrier {
     /// How many wait.
     pub fn waiting(self, family: Family) -> Result<u64> {
         let word = self.word()?;
-        Ok(if word.is_broken() { 0 } else { word.arrived(family.arena, self.cell) })
+        Ok(if word.is_broken() { 0 } else { word.arrived(sync::table(family.arena, self.cell)) })
     }
 
     /// Whether it is broken.

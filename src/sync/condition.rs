@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
 use crate::lock::{Lock, RECURSIVE};
 use crate::shm::cell::{Cell, Kind, Reference};
-use crate::shm::memory::{Deadline, Wake};
+use crate::shm::memory::Deadline;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A condition; whether it is still the same object is checked by every operation.
@@ -68,14 +68,9 @@ impl Condition {
         let word = self.cell.wait_word();
         // Counted before the lock is free: what happens after that is news to this waiter.
         let ticket = word.prepare();
-        let levels = lock.release_levels(family)?;
+        let levels = lock.release_levels(family).inspect_err(|_| word.leave(ticket))?;
         let mut sentry = Sentry::new(family, deadline);
-        let mut timed_out = false;
-        while !word.is_notified(ticket) && !timed_out {
-            timed_out = word.sleep(ticket, sentry.alarm(), deadline) == Wake::TimedOut;
-        }
-        let notified = word.is_notified(ticket);
-        word.leave(ticket);
+        let notified = word.wait_notified(ticket, deadline, || sentry.alarm());
         drop(sentry);
         match lock.acquire_levels(family, levels) {
             Ok(()) if notified => Ok(()),

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::family::Family;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::memory::Deadline;
+use crate::shm::real::Real;
 use crate::shm::sync;
 
 /// An event; whether it is still the same object is checked by every operation.
@@ -27,7 +28,7 @@ impl Event {
         Event { cell, generation }
     }
 
-    fn flag(self) -> Result<sync::Event<'static>> {
+    fn flag(self) -> Result<sync::Event<'static, Real>> {
         if self.cell.generation() != self.generation {
             return Err(gone());
         }
@@ -58,7 +59,7 @@ impl Event {
     pub fn wait(self, family: Family, deadline: Deadline) -> Result<()> {
         let flag = self.flag()?;
         let sets = flag.sets();
-        let done = || (flag.is_set() || flag.sets() != sets).then_some(());
+        let done = || flag.was_set_since(sets).then_some(());
         wait_until(family, self.cell, self.generation, deadline, done)
     }
 }

@@ -9,7 +9,7 @@ pub mod semaphore;
 use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
 use crate::shm::cell::Cell;
-use crate::shm::memory::{Deadline, Wake};
+use crate::shm::memory::Deadline;
 
 /// How often a waiter looks before it sleeps: longer than a short critical section of another process.
 const SPINS: u32 = 200;
@@ -45,21 +45,13 @@ fn wait_until<T>(
         sentry.alarm();
         return Err(Error::TimedOut);
     }
-    let word = cell.wait_word();
-    loop {
-        let ticket = word.prepare();
-        let (answer, gone_meanwhile) = (done(), cell.generation() != generation);
-        let wake = match answer {
-            None if !gone_meanwhile => word.sleep(ticket, sentry.alarm(), deadline),
-            _ => Wake::Look,
-        };
-        word.leave(ticket);
-        // Also after its time: a wake that this thread consumed must not be lost.
-        match (gone_meanwhile, answer.or_else(&mut done), wake) {
-            (true, ..) => return Err(gone()),
-            (_, Some(answer), _) => return Ok(answer),
-            (_, None, Wake::TimedOut) => return Err(Error::TimedOut),
-            _ => {}
-        }
-    }
+    let answer = cell.wait_word().wait_until(
+        deadline,
+        || sentry.alarm(),
+        || {
+            let answer = done();
+            if cell.generation() == generation { answer.map(Ok) } else { Some(Err(gone())) }
+        },
+    );
+    answer.unwrap_or(Err(Error::TimedOut))
 }
