@@ -220,11 +220,16 @@ impl Template {
         let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
         lane.pid.store(0, Release);
         self.report(event::WORKER_DOWN, pid, exit, reason);
+        let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
         self.pace(lane, post);
+        // First the successor, for tasks wait; nobody waits for the dead one's traces but by his own death's news.
+        if self.plan.phase() == Phase::Working && post.not_before_ns.load(Relaxed) <= now_ns() {
+            // If that fails, `staff` tries again, and ever less often.
+            let _ = self.hire(index, lane, post);
+        }
         if let Some(me) = self.me {
-            let id = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
-            repair::repair(me.arena, id, me.me.slot, false);
-            me.arena.member(id.slot).forget(id.generation);
+            repair::repair(me.arena, dead, me.me.slot, false);
+            me.arena.member(dead.slot).forget(dead.generation);
         }
     }
 
