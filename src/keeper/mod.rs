@@ -172,10 +172,12 @@ fn serve<D: Duty>(me: Family, duty: &mut D) -> Result<()> {
         }
         let mut keys = [0; 64];
         let count = poll.wait(&mut keys, again.map(|instant| instant.saturating_sub(now_ns())));
-        for key in &keys[..count] {
+        // Those who wait for the duty wait longer: a worker's successor comes before the repair of its death.
+        let keys = &keys[..count];
+        keys.iter().filter(|key| **key >= DUTY).for_each(|key| duty.ready(*key));
+        for key in keys.iter().filter(|key| **key < DUTY) {
             match *key {
                 BELL => descriptor::hush(family::doorbell()),
-                key if key >= DUTY => duty.ready(key),
                 slot => watch.died(slot as u32),
             }
         }
