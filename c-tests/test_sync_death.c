@@ -141,13 +141,16 @@ static void new_condition(int kind) { /* 0: over its own, 1: over a plain one, 2
     CHECK_OK(carom_condition_new(lock, &condition));
     carom_lock_free(lock);
     atomic_store(&shared->up, 0), atomic_store(&shared->woken, 0), atomic_store(&shared->dead_owner, 0);
+    atomic_store(&shared->go, 0);
 }
 
 static int32_t waits_and_holds(carom_call *call) {
     int levels = (int)number_of(call);
     for (int i = 0; i < levels; i++) CHECK_OK(carom_condition_acquire(condition, CAROM_FOREVER));
     flag_add(&shared->up, 1);
-    carom_status status = carom_condition_wait(condition, CAROM_FOREVER);
+    carom_status status;
+    do status = carom_condition_wait(condition, CAROM_FOREVER); /* may wake for a death somewhere */
+    while (status == CAROM_OK && !atomic_load(&shared->go));
     if (status == CAROM_EOWNERDEAD) flag_add(&shared->dead_owner, 1);
     else CHECK_OK(status);
     /* Whatever it said, the lock is held, as often as before. */
@@ -182,7 +185,7 @@ static void holder_dies_while_others_wait(carom_function dies, int keeper_too) {
     for (int kind = 0; kind < 3; kind++) {
         carom_process *waiters[WAITERS];
         new_condition(kind);
-        shared->plain = 0, atomic_store(&shared->go, 0);
+        shared->plain = 0;
         for (int i = 0; i < WAITERS; i++) waiters[i] = start_with(waits_and_holds, kind == 1 ? 1 : 1 + i % 3);
         flag_await(&shared->up, WAITERS);
         for (int i = 0; i < WAITERS; i++) asleep_on_futex(carom_process_pid(waiters[i]));
@@ -207,7 +210,6 @@ static void holder_and_keeper_die(void) { holder_dies_while_others_wait(dies_hol
 static void nobody_waits(void) {
     for (int kind = 0; kind < 3; kind++) {
         new_condition(kind);
-        atomic_store(&shared->go, 0);
         carom_process *holder = start(dies_holding);
         flag_await(&shared->go, 1);
         killed(holder);
@@ -230,6 +232,7 @@ static void waiters_of_a_condition_die(void) {
         flag_await(&shared->up, WAITERS);
         CHECK_OK(carom_condition_acquire(condition, PATIENCE_MS));
         for (int i = 0; i < WAITERS / 2; i++) CHECK_OK(carom_process_kill(waiters[i]));
+        flag_add(&shared->go, 1);
         CHECK_OK(carom_condition_notify(condition, WAITERS)); /* some of these wakes go to the dead */
         CHECK_OK(carom_condition_release(condition));
         for (int i = 0; i < WAITERS / 2; i++) {
@@ -435,6 +438,7 @@ static int32_t uses_units(carom_call *call) {
         CHECK_OK(carom_semaphore_acquire(semaphore, CAROM_FOREVER));
         CHECK_OK(carom_semaphore_release(semaphore));
         flag_add(&shared->progress[me], 1);
+        usleep(20); /* whoever takes a unit again at once leaves none to others */
     }
     return 0;
 }
