@@ -12,7 +12,7 @@ link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c bench lib examples header install clean force
+.PHONY: help run test test-c torture bench lib examples header install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
@@ -30,6 +30,10 @@ test: ## everything that CI runs
 
 test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
+
+torture: build/c-tests/test_step ## kill at every instruction and every access, for SECONDS=60 each
+	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
+	build/c-tests/test_step $(or $(SECONDS),60)
 
 bench: ## measure, and compare with others
 	@scripts/setup.sh bench

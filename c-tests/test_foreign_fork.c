@@ -105,6 +105,148 @@ static void free_all(void) {
     carom_lock_free(lock);
 }
 
+/* One object of every other kind. */
+static carom_array *array;
+static carom_semaphore *semaphore;
+static carom_condition *condition;
+static carom_event *event;
+static carom_barrier *barrier;
+static carom_pool *pool;
+static carom_result *result;
+static carom_iterator *iterator;
+
+static int32_t never(void *ctx) {
+    (void)ctx;
+    return 0;
+}
+
+#define IS_FORKED(call) CHECK_EQ(call, CAROM_EFORKED)
+#define GIVES_NOTHING(type, out, call)                                                                                 \
+    do {                                                                                                               \
+        type *out##_ = (type *)(uintptr_t)0xa5a5a5a5, **out = &out##_;                                                 \
+        CHECK_EQ(call, CAROM_EFORKED);                                                                                 \
+        CHECK(out##_ == NULL);                                                                                         \
+    } while (0)
+
+static void is_a_stranger_to_all(void) {
+    int64_t number = 4711;
+    carom_pool_event happened = {.size = sizeof happened};
+    carom_verdict verdict = {.size = sizeof verdict};
+    carom_items items = {.size = sizeof items, .data = &number, .item_size = 8, .count = 1};
+    IS_FORKED(carom_value_get(value, &number, 8, 0));
+    IS_FORKED(carom_value_set(value, &number, 8, 0));
+    IS_FORKED(carom_value_load(value, &number));
+    IS_FORKED(carom_value_store(value, 1));
+    IS_FORKED(carom_value_add(value, 1, &number));
+    IS_FORKED(carom_value_swap(value, 99, 1, &number));
+    GIVES_NOTHING(carom_value, out, carom_value_copy(value, out, 0));
+    IS_FORKED(carom_value_synchronize(value, NULL));
+    GIVES_NOTHING(carom_array, out, carom_array_new(CAROM_I64, 8, 1, NULL, NULL, out));
+    CHECK(carom_array_data(array) == NULL);
+    IS_FORKED(carom_array_count(array));
+    IS_FORKED(carom_array_type(array));
+    IS_FORKED(carom_array_get(array, 0, 1, &number, 8, 0));
+    IS_FORKED(carom_array_set(array, 0, &number, 8, 0));
+    IS_FORKED(carom_array_lock(array, 0));
+    IS_FORKED(carom_array_recover(array, 0));
+    IS_FORKED(carom_array_unlock(array));
+    GIVES_NOTHING(carom_lock, out, carom_array_get_lock(array, out));
+    IS_FORKED(carom_array_synchronize(array, NULL));
+    GIVES_NOTHING(carom_semaphore, out, carom_semaphore_new(1, NULL, out));
+    GIVES_NOTHING(carom_semaphore, out, carom_bounded_semaphore_new(1, NULL, out));
+    IS_FORKED(carom_semaphore_acquire(semaphore, CAROM_FOREVER));
+    IS_FORKED(carom_semaphore_release(semaphore));
+    IS_FORKED(carom_semaphore_value(semaphore));
+    GIVES_NOTHING(carom_condition, out, carom_condition_new(NULL, out));
+    IS_FORKED(carom_condition_acquire(condition, 0));
+    IS_FORKED(carom_condition_recover(condition, 0));
+    IS_FORKED(carom_condition_release(condition));
+    IS_FORKED(carom_condition_wait(condition, CAROM_FOREVER));
+    IS_FORKED(carom_condition_wait_for(condition, never, NULL, CAROM_FOREVER));
+    IS_FORKED(carom_condition_notify(condition, 1));
+    IS_FORKED(carom_condition_notify_all(condition));
+    GIVES_NOTHING(carom_event, out, carom_event_new(out));
+    IS_FORKED(carom_event_set(event));
+    IS_FORKED(carom_event_clear(event));
+    IS_FORKED(carom_event_is_set(event));
+    IS_FORKED(carom_event_wait(event, CAROM_FOREVER));
+    GIVES_NOTHING(carom_barrier, out, carom_barrier_new(2, NULL, out));
+    IS_FORKED(carom_barrier_wait(barrier, CAROM_FOREVER));
+    IS_FORKED(carom_barrier_reset(barrier));
+    IS_FORKED(carom_barrier_abort(barrier));
+    IS_FORKED(carom_barrier_parties(barrier));
+    IS_FORKED(carom_barrier_waiting(barrier));
+    IS_FORKED(carom_barrier_broken(barrier));
+    GIVES_NOTHING(carom_pool, out, carom_pool_new(NULL, out));
+    IS_FORKED(carom_pool_apply(pool, returns_18, NULL, 0, NULL, NULL, 0, NULL, CAROM_FOREVER));
+    GIVES_NOTHING(carom_result, out, carom_pool_apply_async(pool, returns_18, NULL, 0, NULL, out));
+    IS_FORKED(carom_pool_map(pool, returns_18, &number, 8, 1, NULL, NULL, 0, CAROM_FOREVER));
+    GIVES_NOTHING(carom_iterator, out, carom_pool_imap_unordered(pool, returns_18, &items, NULL, out));
+    GIVES_NOTHING(carom_result, out, carom_iterator_next(iterator, out, CAROM_FOREVER));
+    IS_FORKED(carom_pool_fd(pool));
+    IS_FORKED(carom_pool_dispatch(pool, 0));
+    IS_FORKED(carom_pool_next_event(pool, &happened, CAROM_FOREVER));
+    IS_FORKED(carom_pool_close(pool));
+    IS_FORKED(carom_pool_terminate(pool));
+    IS_FORKED(carom_pool_join(pool, CAROM_FOREVER));
+    IS_FORKED(carom_result_wait(result, CAROM_FOREVER));
+    IS_FORKED(carom_result_ready(result));
+    IS_FORKED(carom_result_successful(result));
+    IS_FORKED(carom_result_get(result, NULL, 0, NULL, CAROM_FOREVER));
+    IS_FORKED(carom_result_verdict(result, &verdict));
+    CHECK_EQ(number, 4711);
+    carom_iterator_free(iterator);
+    carom_result_free(result);
+    carom_pool_free(pool);
+    carom_barrier_free(barrier);
+    carom_event_free(event);
+    carom_condition_free(condition);
+    carom_semaphore_free(semaphore);
+    carom_array_free(array);
+    carom_value_free(value);
+}
+
+static void strangers_to_all(void) {
+    int64_t item = 1, initial = 99;
+    carom_pool_options options = {.size = sizeof options, .workers = 1};
+    carom_items items = {.size = sizeof items, .data = &item, .item_size = 8, .count = 1};
+    CHECK_OK(carom_value_new(CAROM_I64, &initial, 8, NULL, &value));
+    CHECK_OK(carom_array_new(CAROM_I64, 8, 4, NULL, NULL, &array));
+    CHECK_OK(carom_semaphore_new(1, NULL, &semaphore));
+    CHECK_OK(carom_condition_new(NULL, &condition));
+    CHECK_OK(carom_event_new(&event));
+    CHECK_OK(carom_barrier_new(1, NULL, &barrier));
+    CHECK_OK(carom_pool_new(&options, &pool));
+    CHECK_OK(carom_pool_apply_async(pool, returns_18, NULL, 0, NULL, &result));
+    CHECK_OK(carom_pool_imap_unordered(pool, returns_18, &items, NULL, &iterator));
+    pid_t pid = fork();
+    if (pid == 0) {
+        is_a_stranger_to_all();
+        _exit(20);
+    }
+    CHECK_EQ(wait_for(pid), 20);
+    /* And here all of it goes on. */
+    carom_result *next = NULL;
+    CHECK_STATUS(carom_result_get(result, NULL, 0, NULL, PATIENCE_MS), CAROM_ETASKFAILED);
+    CHECK_OK(carom_iterator_next(iterator, &next, PATIENCE_MS));
+    CHECK_EQ(*(int64_t *)carom_value_data(value), 99);
+    CHECK_EQ(carom_semaphore_value(semaphore), 1);
+    CHECK_EQ(carom_barrier_broken(barrier), 0);
+    CHECK_EQ(carom_barrier_wait(barrier, 0), 0);
+    carom_result_free(next);
+    carom_iterator_free(iterator);
+    carom_result_free(result);
+    CHECK_OK(carom_pool_close(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+    carom_barrier_free(barrier);
+    carom_event_free(event);
+    carom_condition_free(condition);
+    carom_semaphore_free(semaphore);
+    carom_array_free(array);
+    carom_value_free(value);
+}
+
 static void strangers(void) {
     make_all();
     CHECK_OK(carom_lock_acquire(lock, 0));
@@ -345,6 +487,46 @@ static void a_task_forks(void) {
     carom_lock_free(lock);
 }
 
+/* A task forks, and its child returns from the function as well: that is no second worker, and no second answer. */
+static int32_t returns_twice(carom_call *call) {
+    int64_t seven = 7;
+    pid_t pid = fork();
+    if (pid == 0) return 21;
+    CHECK_EQ(wait_for(pid), 21);
+    CHECK_OK(carom_call_reply(call, &seven, sizeof seven));
+    return 0;
+}
+
+static int32_t returns_twice_attached(carom_call *call) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_OK(carom_attach());
+        return 22;
+    }
+    CHECK_EQ(wait_for(pid), 22);
+    return carom_call_count(call) == 1 ? 0 : 1;
+}
+
+static void a_task_returns_twice(void) {
+    int64_t reply = 0, items[8] = {0}, replies[8];
+    carom_pool_options options = {.size = sizeof options, .workers = 2};
+    carom_argument argument = CAROM_INTEGER(1);
+    CHECK_OK(carom_pool_new(&options, &pool));
+    for (int i = 0; i < 20; i++) {
+        reply = 0;
+        CHECK_OK(carom_pool_apply(pool, returns_twice, NULL, 0, NULL, &reply, sizeof reply, NULL, PATIENCE_MS));
+        CHECK_EQ(reply, 7);
+        CHECK_OK(carom_pool_apply(pool, returns_twice_attached, &argument, 1, NULL, NULL, 0, NULL, PATIENCE_MS));
+    }
+    CHECK_OK(carom_pool_map(pool, returns_twice, items, 8, 8, NULL, replies, 8, PATIENCE_MS));
+    for (int i = 0; i < 8; i++) CHECK_EQ(replies[i], 7);
+    CHECK_OK(carom_pool_close(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+    /* And in a process of its own. */
+    CHECK_EQ(outcome_of(returns_twice_attached, &argument, 1), 0);
+}
+
 static void *starts_and_locks(void *stop) {
     while (!atomic_load((_Atomic int *)stop)) {
         CHECK_EQ(outcome_of(returns_18, NULL, 0), 18);
@@ -384,6 +566,7 @@ static void among_busy_threads(void) {
 
 int main(void) {
     RUN(strangers);
+    RUN(strangers_to_all);
     RUN(strangers_of_strangers);
     RUN(exits_as_it_likes);
     RUN(attaches);
@@ -394,6 +577,7 @@ int main(void) {
     RUN(no_keeper_yet);
     RUN(before_any_call);
     RUN(a_task_forks);
+    RUN(a_task_returns_twice);
     RUN(among_busy_threads);
     return 0;
 }

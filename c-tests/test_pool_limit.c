@@ -78,36 +78,36 @@ static int32_t count_one(carom_call *call) { return (int32_t)argument_of(call) *
 /* More than a lane holds: what comes to it later has its limit too, though the template went to sleep meanwhile. */
 static void behind_a_full_lane(void) {
     shared = share(sizeof *shared);
-    carom_pool *pool = pool_of(1, 0, 30);
+    carom_pool *pool = pool_of(1, 0, 150);
     carom_result *results[70];
     for (int i = 0; i < 69; i++) results[i] = submit(pool, count_one, i);
     results[69] = submit(pool, run_for, -1);
     UNTIL(load(shared) == 64);
-    usleep(100000); /* the template finds nothing to do, which nobody can see */
+    usleep(400000); /* the template finds nothing to do, which nobody can see */
     for (int i = 0; i < 69; i++) {
         CHECK_OK(carom_result_get(results[i], NULL, 0, NULL, PATIENCE_MS));
         carom_result_free(results[i]);
     }
-    expires(results[69], 30);
+    expires(results[69], 150);
     works(pool);
     finish(pool);
 }
 
 static void inside_a_map(void) {
     carom_pool *pool = pool_of(2, 0, 0);
-    int64_t in[60], out[60];
-    carom_status statuses[60];
-    uint64_t chunks[] = {0, 1, 60};
+    int64_t in[40], out[40];
+    carom_status statuses[40];
+    uint64_t chunks[] = {1, 40};
     for (size_t c = 0; c < COUNT_OF(chunks); c++) {
         carom_verdict verdict = {.size = sizeof verdict};
-        carom_task_options options = {.size = sizeof options, .time_limit_ms = 60, .chunk_size = chunks[c],
+        carom_task_options options = {.size = sizeof options, .time_limit_ms = 300, .chunk_size = chunks[c],
                                       .statuses = statuses, .verdict = &verdict};
         /* All together take much longer than the limit, but none does. */
-        for (int i = 0; i < 60; i++) in[i] = i % 20 == 7 ? -1 : 5000, out[i] = 77;
-        CHECK_STATUS(carom_pool_map(pool, run_for, in, 8, 60, &options, out, 8, PATIENCE_MS), CAROM_ETIMELIMIT);
-        for (int i = 0; i < 60; i++) {
+        for (int i = 0; i < 40; i++) in[i] = i % 20 == 7 ? -1 : 8000, out[i] = 77;
+        CHECK_STATUS(carom_pool_map(pool, run_for, in, 8, 40, &options, out, 8, PATIENCE_MS), CAROM_ETIMELIMIT);
+        for (int i = 0; i < 40; i++) {
             CHECK_STATUS(statuses[i], i % 20 == 7 ? CAROM_ETIMELIMIT : CAROM_OK);
-            CHECK_EQ(out[i], statuses[i] ? 77 : 5000);
+            CHECK_EQ(out[i], statuses[i] ? 77 : 8000);
         }
         CHECK_EQ(verdict.item, 7);
         CHECK_EQ(verdict.signal, SIGKILL);
@@ -117,9 +117,9 @@ static void inside_a_map(void) {
 
 /* Every map's item is item 0 of a fresh slot: their words are equal, their times are their own. */
 static void of_many_maps_one_after_the_other(void) {
-    carom_pool *pool = pool_of(1, 0, 100);
+    carom_pool *pool = pool_of(1, 0, 400);
     int64_t in = 20000, out = 0;
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 25; i++) {
         CHECK_OK(carom_pool_map(pool, run_for, &in, 8, 1, NULL, &out, 8, PATIENCE_MS));
         CHECK_EQ(out, in);
     }
@@ -129,7 +129,7 @@ static void of_many_maps_one_after_the_other(void) {
 /* Items of maps that end about at their limit: those before and behind the slow one keep their replies. */
 static void a_race_inside_maps(void) {
     carom_pool *pool = pool_of(2, 0, 1);
-    int64_t in[8], out[8], until = now_ms() + 1500;
+    int64_t in[8], out[8], until = now_ms() + 700;
     carom_status statuses[8];
     carom_task_options options = {.size = sizeof options, .chunk_size = 4, .statuses = statuses};
     for (int round = 0; now_ms() < until; round++) {
@@ -147,17 +147,17 @@ static void a_race_inside_maps(void) {
 
 /* A limit of a task whose template dies between decision and signal, or before. */
 static void with_templates_that_die(void) {
-    carom_pool *pool = pool_of(1, 0, 20);
-    for (int i = 0; i < 20; i++) {
+    carom_pool *pool = pool_of(1, 0, 100);
+    for (int i = 0; i < 5; i++) {
         carom_result *result = submit(pool, run_for, -1);
         CHECK_EQ(carom_result_ready(result), 0);
-        if (i % 4 == 1) usleep(19500);
+        if (i % 4 == 1) usleep(99500);
         end(template_of(pool));
         carom_verdict verdict = verdict_of(result);
         CHECK(verdict.status == CAROM_EWORKERLOST || verdict.status == CAROM_ETIMELIMIT);
         carom_result_free(result);
         succeeds(submit(pool, plus_one, 1), 2);
-        expires(submit(pool, run_for, -1), 20);
+        expires(submit(pool, run_for, -1), 100);
     }
     finish(pool);
 }

@@ -1,4 +1,4 @@
-/* Tasks that end about at their time limit, ten thousand times. */
+/* Tasks that end about at their time limit, thousands of times. */
 #include "pool.h"
 
 static int32_t run_for(carom_call *call) { /* microseconds; negative: for ever */
@@ -26,11 +26,11 @@ static void succeeds(carom_result *result, int64_t reply) {
 
 /* Tasks that end about at their limit. Whoever wins, it is this task and no other that is charged. */
 static void a_race_at_the_limit(void) {
-    enum { ROUNDS = 10000 };
+    /* CAROM_TEST_RACES=10000 takes about ten seconds. */
+    const char *text = getenv("CAROM_TEST_RACES");
+    int rounds = text ? atoi(text) : 2000, good = 0, expired = 0;
     carom_pool *pool = pool_of(2, 0, CAROM_NONE);
-    int64_t until = now_ms() + 7000;
-    int good = 0, expired = 0;
-    for (int i = 0; i < ROUNDS && now_ms() < until; i++) {
+    for (int i = 0; i < rounds; i++) {
         /* The limit is 1 ms; 900 to 1400 us. Between them tasks without a limit. */
         int64_t us = 900 + i * 7 % 500;
         carom_result *raced = submit_limited(pool, run_for, us, 1), *others[4];

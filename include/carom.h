@@ -40,7 +40,8 @@
  *             to.
  *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
- *             child returns CAROM_EFORKED until it attaches; _free is allowed.
+ *             child returns CAROM_EFORKED until it attaches; _free is allowed. (Named memory and shareable lists belong
+ *             to no family: they work in every process.)
  */
 #ifndef CAROM_H
 #define CAROM_H
@@ -116,6 +117,12 @@ typedef struct carom_value carom_value;
 
 /** A shared array. Opaque. */
 typedef struct carom_array carom_array;
+
+/** Memory with a name. Opaque. */
+typedef struct carom_shared_memory carom_shared_memory;
+
+/** A list in named memory. Opaque. */
+typedef struct carom_shareable_list carom_shareable_list;
 
 /** What becomes of one task. Opaque. */
 typedef struct carom_result carom_result;
@@ -965,6 +972,185 @@ carom_status carom_array_synchronize(carom_array *array, carom_lock *lock);
 
 /** Ends this handle, as `carom_value_free`. */
 void carom_array_free(carom_array *array);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Memory with a name, for programs that share nothing but the name: others of the user's, Python's
+ * multiprocessing.shared_memory, the same program tomorrow. It is in no family, and works in every process; a child of
+ * whatever fork has it too. To a pool's task pass its name. Within a family, values and arrays are cheaper, have
+ * locks, and go when nobody needs them; a name stays until it is unlinked, whoever dies. (But Python before 3.13
+ * unlinks, when it ends, whatever it had attached to; since then with track=False it does not.)
+ */
+
+/** Options of memory with a name. */
+typedef struct carom_shared_memory_options {
+    /** sizeof(carom_shared_memory_options) */
+    size_t size;
+    /** Who may use what is made, as for open(2), less the umask. 0: 0600, the user alone. */
+    uint32_t mode;
+    /** Not 0: what is opened is mapped for reading only; to write there is SIGSEGV. */
+    uint32_t read_only;
+} carom_shared_memory_options;
+
+/**
+ * Makes `size` zero bytes under `name`, which nothing may have yet. A slash may stand before it. NULL: under a name
+ * made up, see `carom_shared_memory_name`. Options may be NULL. Others see it under its name once it is whole; all of
+ * it is reserved, so that want of memory is a status now and not SIGBUS later.
+ *
+ * The name stays, with the memory, until somebody unlinks it: also when this process dies. The handle costs no
+ * descriptor.
+ *
+ * Never blocks but for the kernel to find the memory. `CAROM_EEXIST`: the name is taken, and what has it is as it was.
+ * `CAROM_EINVAL` for a size of 0, or a name that is empty, has another slash or is not UTF-8; -ENAMETOOLONG for one of
+ * more than 255 bytes. `CAROM_ENOMEM` if /dev/shm, the machine or this process's limits (address space, file size) have
+ * no room for it. Or the errno of shm_open.
+ */
+carom_status carom_shared_memory_new(const char *name, size_t size, const carom_shared_memory_options *options,
+                                     carom_shared_memory **memory);
+
+/**
+ * Maps the memory that has this name, all of it, whoever made it. Options may be NULL.
+ *
+ * Never blocks. `CAROM_ENOENT` if there is none; `CAROM_EAGAIN` if it has no bytes yet, since another library is about
+ * to make it; `CAROM_EINVAL` as `carom_shared_memory_new`, and for a `mode`; `CAROM_ENOMEM` if the address space has no
+ * room. Or the errno of shm_open: -EACCES if it is another user's.
+ */
+carom_status carom_shared_memory_open(const char *name, const carom_shared_memory_options *options,
+                                      carom_shared_memory **memory);
+
+/**
+ * Where it lies in this process, at the beginning of a page; valid until it is closed or freed here. NULL for a bad
+ * handle, or if it is closed.
+ *
+ * Never blocks. Nothing guards what is there. Whoever may write to it may also cut it off: an access behind its end is
+ * SIGBUS then.
+ */
+void *carom_shared_memory_data(carom_shared_memory *memory);
+
+/**
+ * How many bytes: as many as it was made with, or as the object had when it was opened. Or `CAROM_EBADHANDLE`,
+ * `CAROM_ECLOSED`.
+ *
+ * Never blocks.
+ */
+int64_t carom_shared_memory_size(carom_shared_memory *memory);
+
+/**
+ * Its name, without a slash, as Python's SharedMemory takes it; "" for a bad handle, never NULL. Valid until the handle
+ * is freed.
+ *
+ * Never blocks.
+ */
+const char *carom_shared_memory_name(carom_shared_memory *memory);
+
+/**
+ * Unmaps it in this process; its address is good for nothing from now on. The name, the memory and the handle stay, but
+ * data and size are `CAROM_ECLOSED`. What is closed already stays so.
+ *
+ * Never blocks. `CAROM_EBADHANDLE`.
+ */
+carom_status carom_shared_memory_close(carom_shared_memory *memory);
+
+/**
+ * Takes its name away, also if it is closed. Whoever has it mapped keeps it; it goes with the last.
+ *
+ * Never blocks. `CAROM_ENOENT` if the name is gone, or another object's by now.
+ */
+carom_status carom_shared_memory_unlink(carom_shared_memory *memory);
+
+/**
+ * Takes the name of whatever memory has it away: what a process left that died.
+ *
+ * Never blocks. `CAROM_ENOENT` if there is none; else as `carom_shared_memory_open`.
+ */
+carom_status carom_shared_memory_unlink_name(const char *name);
+
+/**
+ * Ends this handle and unmaps the memory here; the name stays. NULL is nothing.
+ *
+ * Never blocks; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_shared_memory_free(carom_shared_memory *memory);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Numbers, truth values, texts, bytes and None in named memory, each in a slot of fixed size: the same, bit for bit,
+ * as Python's multiprocessing.shared_memory.ShareableList, for programs of both languages. Nothing guards it: let a
+ * lock, where there is one, keep two from one item at a time. Whatever bytes others write there, a call ends with a
+ * status.
+ */
+
+/**
+ * Makes a list of `count` items under `name`; NULL: under a name made up. Numbers have a slot of 8 bytes; a text or
+ * bytes has as much room as it needs and up to 8 bytes more, rounded to 8: it can be replaced by what fits there. The
+ * number of items is fixed.
+ *
+ * Never blocks. `CAROM_EINVAL` for arguments of other kinds, and for texts that are not UTF-8; `CAROM_EMSGSIZE` for a
+ * text or bytes of 9,999,992 bytes or more; else as `carom_shared_memory_new`.
+ */
+carom_status carom_shareable_list_new(const carom_argument *arguments, size_t count, const char *name,
+                                      carom_shareable_list **list);
+
+/**
+ * Opens the list that has this name, whoever made it.
+ *
+ * Never blocks. `CAROM_ENOENT` if there is nothing; `CAROM_EBROKEN` if what is there cannot be a list; else as
+ * `carom_shared_memory_open`.
+ */
+carom_status carom_shareable_list_open(const char *name, carom_shareable_list **list);
+
+/**
+ * Shows item `index`: `*argument` has its kind and its number. A text or bytes is copied to `data`, to which
+ * `argument->data` points then; `*len` is its length (`len` may be NULL), 0 for other kinds. As in Python, zeros at the
+ * end of a text or bytes are not part of it.
+ *
+ * Never blocks. `CAROM_EINVAL` beyond the end; `CAROM_EMSGSIZE` if `capacity` is too small: `*len` is what it takes.
+ * `CAROM_EBROKEN` if somebody wrote nonsense there, `CAROM_ECLOSED`.
+ */
+carom_status carom_shareable_list_get(carom_shareable_list *list, size_t index, carom_argument *argument, void *data,
+                                      size_t capacity, size_t *len);
+
+/**
+ * Replaces item `index`, also by one of another kind.
+ *
+ * Never blocks. `CAROM_EMSGSIZE` if a text or bytes does not fit into the slot; `CAROM_EINVAL` beyond the end, and as
+ * `carom_shareable_list_new`; `CAROM_EBROKEN`, `CAROM_ECLOSED`. The item is as it was then.
+ */
+carom_status carom_shareable_list_set(carom_shareable_list *list, size_t index, const carom_argument *argument);
+
+/**
+ * How many items, or `CAROM_EBADHANDLE`, `CAROM_ECLOSED`.
+ *
+ * Never blocks.
+ */
+int64_t carom_shareable_list_count(carom_shareable_list *list);
+
+/**
+ * Index of the first item that equals this one. Numbers are compared by what they are worth: 1, 1.0 and true are equal.
+ *
+ * Never blocks. `CAROM_ENOENT` if there is none; else as `carom_shareable_list_set`.
+ */
+int64_t carom_shareable_list_index_of(carom_shareable_list *list, const carom_argument *argument);
+
+/**
+ * How many items equal this one, as `carom_shareable_list_index_of` compares them, or a status.
+ *
+ * Never blocks.
+ */
+int64_t carom_shareable_list_count_of(carom_shareable_list *list, const carom_argument *argument);
+
+/** Name of the memory in which the list lies, as `carom_shared_memory_name`. */
+const char *carom_shareable_list_name(carom_shareable_list *list);
+
+/**
+ * Unmaps the list in this process, as `carom_shared_memory_close`: other calls than name, unlink and free are
+ * `CAROM_ECLOSED` then.
+ */
+carom_status carom_shareable_list_close(carom_shareable_list *list);
+
+/** Takes the name of the list's memory away, as `carom_shared_memory_unlink`. */
+carom_status carom_shareable_list_unlink(carom_shareable_list *list);
+
+/** Ends this handle, as `carom_shared_memory_free`; the name stays. */
+void carom_shareable_list_free(carom_shareable_list *list);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Results: what became of a task, while it is under way and after.

@@ -83,9 +83,10 @@ impl Running<'_> {
     #[inline(always)]
     fn enter(address: u64) -> Result<Running<'static>> {
         let free = |entry: &&AtomicU64| entry.compare_exchange(0, address, Release, Relaxed).is_ok();
-        let entry =
-            own().calls.iter().find(free).ok_or(Error::NoMemory("too many calls run in this process at once"))?;
-        Ok(Running { entry })
+        match own().calls.iter().find(free) {
+            Some(entry) => Ok(Running { entry }),
+            None => Err(Error::NoMemory("too many calls run in this process at once")),
+        }
     }
 }
 
@@ -93,6 +94,12 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.entry.store(0, Release);
     }
+}
+
+/// In a child that the function forked, and that came back from it too: what comes next is the parent's to do.
+#[cold]
+fn leave_copy(result: i32) -> ! {
+    fork::leave(if (0..=255).contains(&result) { result } else { 255 })
 }
 
 impl Call {
@@ -157,6 +164,9 @@ impl Call {
     #[inline(always)]
     pub fn run(&mut self, address: usize) -> i32 {
         let result = fork::call(address, self);
+        if !is_running(self as *const Call as usize) {
+            leave_copy(result);
+        }
         self.code = result;
         result
     }

@@ -278,7 +278,7 @@ fn locate(address: usize) -> Result<(Identity, Tenure)> {
     let module = elf::module_of(address);
     if module.is_none() && name.is_empty() {
         return Err(Error::Function(
-            "the function is in no module, so no other process can find it: register it before carom_init, or put it \
+            "the function is in no module, so no other process can find it: name it by carom_function_register before carom_init, or put it \
              into a shared library (a closure made at run time, such as a ctypes callback, does not exist in other \
              processes)"
                 .into(),

@@ -84,15 +84,13 @@ impl Children {
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
     fn reap_finished(&self) {
-        let list = self.list();
-        // One question for all of them; where it says nothing, each is asked.
-        if list.is_empty() || list.len() > 1 && !descriptor::any_readable(list.iter().map(|child| child.fd())) {
+        let list = self.list().clone();
+        if list.is_empty() {
             return;
         }
-        let copy = list.clone();
-        drop(list);
-        for process in copy {
-            let _ = process.look();
+        let fds: Vec<_> = list.iter().map(|process| process.pidfd.as_raw_fd()).collect();
+        for index in pidfd::dead_among(&fds) {
+            let _ = list[index].look();
         }
     }
 }
@@ -164,7 +162,7 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
     await_parent(family, id);
     let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
-    fork::leave(if (0..=255).contains(&result) { result } else { 255 })
+    fork::leave_after(if (0..=255).contains(&result) { result } else { 255 }, record_exit)
 }
 
 /// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps
@@ -193,6 +191,7 @@ fn sleep_until_known(family: Family, id: MemberId) {
 }
 
 /// The process itself says how it ends, for hosts that reap or ignore everything.
+#[inline]
 fn record_exit(code: i32) {
     if let (Some(arena), Some(me)) = (Arena::get(), identity::get()) {
         arena.member(me.slot).record_exit(code);

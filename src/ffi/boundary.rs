@@ -192,3 +192,35 @@ pub fn lossy_text<'a>(text: *const c_char) -> std::borrow::Cow<'a, str> {
     // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
     unsafe { CStr::from_ptr(text) }.to_string_lossy()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> String {
+        last(|last| {
+            // SAFETY: `fail` ends every message with a zero byte.
+            unsafe { CStr::from_ptr(last.message()) }.to_string_lossy().into_owned()
+        })
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status() {
+        let panicked = Error::Panic("".into()).status();
+        assert_eq!(status(|| panic!("ball {}", 8)), panicked);
+        assert_eq!(message(), "internal error: ball 8");
+        assert_eq!(answer::<i64>(|| panic!("pocket")), panicked as i64);
+        assert!(pointer::<u8>(|| panic!("cue")).is_null());
+        let mut out = std::ptr::without_provenance_mut::<u8>(8);
+        assert_eq!(create(&mut out, || panic!("chalk")), panicked);
+        assert!(out.is_null());
+        assert_eq!(message(), "internal error: chalk");
+    }
+
+    #[test]
+    fn a_message_is_cut_and_ends() {
+        let long = "x".repeat(2 * MESSAGE);
+        assert_eq!(status(|| Err(Error::invalid(long))), Error::invalid("").status());
+        assert_eq!(message().len(), MESSAGE - 1);
+    }
+}

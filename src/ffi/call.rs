@@ -12,10 +12,11 @@ use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
-use crate::family::{self, Family};
+use crate::family;
 use crate::function;
-use crate::shm::cell::{self, Cell, Reference};
-use crate::wire::Argument;
+use crate::pin::view_of;
+use crate::shm::cell::{self, Reference};
+use crate::wire::{self, Argument};
 use std::ffi::{c_char, c_void};
 
 /// One run of a function, as the function sees it. Valid until the function returns, in the process in which it runs.
@@ -92,6 +93,30 @@ pub(super) fn address(function: carom_function) -> usize {
 /// The engine's arguments for what C passed; borrows the caller's memory.
 pub(super) fn arguments<'a>(arguments: *const carom_argument, count: usize) -> Result<Vec<Argument<'a>>> {
     convert_all(boundary::items(arguments, count)?, DEPTH)
+}
+
+/// So many arguments, if they are short, need no memory to be encoded.
+const FEW: usize = 3;
+
+/// Shows the encoding of what C passed to `body`.
+#[inline]
+pub(super) fn with_encoded<T>(
+    arguments: *const carom_argument,
+    count: usize,
+    body: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    let given = boundary::items(arguments, count)?;
+    if given.len() <= FEW {
+        let mut few = [const { Argument::Nil }; FEW];
+        for (place, argument) in few.iter_mut().zip(given) {
+            *place = convert(argument, DEPTH)?;
+        }
+        let mut room = [0; 128];
+        if let Ok(len) = wire::encode(&few[..given.len()], &mut room) {
+            return body(&room[..len]);
+        }
+    }
+    body(&wire::to_vec(&convert_all(given, DEPTH)?)?)
 }
 
 fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {
@@ -392,14 +417,6 @@ pub extern "C" fn carom_call_barrier(
     barrier: *mut *mut carom_barrier,
 ) -> carom_status {
     boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
-}
-
-/// A view of this process that keeps an object of somebody else's.
-pub(super) fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
-    let view = Cell::claim(family.arena, cell::Kind::View, family.me.slot)?;
-    let referred = view.refer(family.arena, target);
-    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
-    Ok(view)
 }
 
 /// Keeps a handle that `call` lent: it lives until its own `_free`.

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::shm::arena::Arena;
 use crate::shm::cell::Cell;
 use crate::shm::member::MemberId;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
 
@@ -34,6 +35,8 @@ pub enum Kind {
     Event = 9,
     Barrier = 10,
     Array = 11,
+    SharedMemory = 12,
+    ShareableList = 13,
 }
 
 impl Kind {
@@ -50,7 +53,14 @@ impl Kind {
             Kind::Event => "an event",
             Kind::Barrier => "a barrier",
             Kind::Array => "an array",
+            Kind::SharedMemory => "shared memory",
+            Kind::ShareableList => "a shareable list",
         }
+    }
+
+    /// Whether it works in a process that is no member of a family, and in one forked without carom.
+    const fn needs_no_family(self) -> bool {
+        matches!(self, Kind::SharedMemory | Kind::ShareableList)
     }
 }
 
@@ -64,7 +74,8 @@ struct Entry {
     /// address of the boxed object.
     payload: AtomicU64,
     /// Member that the handle belongs to: slot, generation. A copy in a forked child is not its own. 0: it
-    /// is borrowed, and keeps nothing. While free: the next free entry.
+    /// is borrowed, and keeps nothing; or of a kind that needs no family, and whose copy is as good as it. While free:
+    /// the next free entry.
     owner: AtomicU64,
 }
 
@@ -121,7 +132,7 @@ fn checked(handle: usize, kind: Kind) -> Result<(&'static Entry, u64)> {
 #[cold]
 fn bad(handle: usize, kind: Kind) -> Error {
     // In a child of a foreign fork that is what the caller must hear first.
-    if crate::family::is_forked() {
+    if crate::family::is_forked() && !kind.needs_no_family() {
         return Error::Forked;
     }
     let what = kind.name();
@@ -273,13 +284,13 @@ fn next(tag: u64) -> u64 {
 }
 
 /// An object of this process, in use by a call.
-pub struct Use<T: 'static> {
+pub struct Use<T: Object> {
     entry: &'static Entry,
     index: u64,
     object: *const T,
 }
 
-impl<T> std::ops::Deref for Use<T> {
+impl<T: Object> std::ops::Deref for Use<T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: the object is a box that is dropped only by the last user of a freed entry, and this
@@ -288,7 +299,7 @@ impl<T> std::ops::Deref for Use<T> {
     }
 }
 
-impl<T> Drop for Use<T> {
+impl<T: Object> Drop for Use<T> {
     fn drop(&mut self) {
         let before = self.entry.tag.fetch_sub(1, AcqRel);
         if before & FREED != 0 && before & USERS == 1 {
@@ -299,26 +310,54 @@ impl<T> Drop for Use<T> {
 }
 
 /// # Safety
-/// The entry is freed, nobody uses its object, and the object is a boxed T.
-unsafe fn destroy<T>(entry: &Entry, index: u64, tag: u64) {
+/// The entry is freed, nobody uses its object, and it was made for a T by the function that `T::SHARED` says.
+unsafe fn destroy<T: Object>(entry: &Entry, index: u64, tag: u64) {
     let object = entry.payload.load(Acquire) as *mut T;
     entry.tag.store(next(tag), Release);
     push(index, entry);
-    // SAFETY: by contract.
-    drop(unsafe { Box::from_raw(object) });
+    // SAFETY: by contract; what made the handle tells which of the two it is.
+    unsafe {
+        if T::SHARED {
+            drop(Arc::from_raw(object));
+        } else {
+            drop(Box::from_raw(object));
+        }
+    }
 }
 
 /// An object that a handle can name; each kind names one type.
 pub trait Object: Sized + Send + Sync + 'static {
     const KIND: Kind;
+    /// Whether handles name an object that others share ([`of_shared`]), or one of their own ([`of_object`]).
+    const SHARED: bool = false;
 }
 
 /// A handle for an object of this process.
 pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
+    const { assert!(!T::SHARED) };
+    install_object(object, bits(me))
+}
+
+/// The same for an object that works in every forked child too, whoever forks: each has its own copy of it.
+pub fn of_forkable_object<T: Object, H>(object: T) -> Result<*mut H> {
+    install_object(object, 0)
+}
+
+fn install_object<T: Object, H>(object: T, owner: u64) -> Result<*mut H> {
     let object = Box::into_raw(Box::new(object));
-    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
+    install(T::KIND, std::ptr::null(), object as u64, owner).inspect_err(|_| {
         // SAFETY: nobody else has seen the box.
         drop(unsafe { Box::from_raw(object) });
+    })
+}
+
+/// A handle for an object that others keep too.
+pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
+    const { assert!(T::SHARED) };
+    let object = Arc::into_raw(object);
+    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
+        // SAFETY: the count taken above.
+        drop(unsafe { Arc::from_raw(object) });
     })
 }
 
@@ -339,10 +378,12 @@ pub fn object<T: Object, H>(handle: *mut H) -> Result<Use<T>> {
 }
 
 /// Ends a handle of an object of this process; the object goes with its last user. In a forked child only
-/// the copy of the handle goes: the object there is a copy in whatever state the fork found it.
+/// the copy of the handle goes: the object there is a copy in whatever state the fork found it. (One that is
+/// forkable goes there too.)
 pub fn free_object<T: Object, H>(handle: *mut H, me: Option<MemberId>) {
     let Ok((entry, mut tag)) = checked(handle as usize, T::KIND) else { return };
-    let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
+    let owner = entry.owner.load(Acquire);
+    let own = owner == 0 || me.is_some_and(|me| owner == bits(me));
     loop {
         if tag >> 32 != handle as u64 >> 32 || tag & FREED != 0 {
             return;

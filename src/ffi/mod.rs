@@ -27,6 +27,10 @@ pub mod value;
 
 pub mod array;
 
+pub mod shared_memory;
+
+pub mod shareable_list;
+
 pub mod result;
 
 pub mod pool;

@@ -9,6 +9,7 @@ use super::process::encode;
 use super::result::{self, carom_job_id, carom_result, carom_verdict};
 use crate::error::{Error, Result};
 use crate::family;
+use crate::pin::Pins;
 use crate::pool::iterator::{Source, Unordered};
 use crate::pool::job::JobId;
 use crate::pool::map::Shape;
@@ -231,11 +232,15 @@ pub extern "C" fn carom_pool_apply(
     boundary::status(|| {
         let pool = pool_of(pool)?;
         let (shown, options) = task_options(options)?;
-        let encoded = encode(arguments, count)?;
         bytes_mut(data, capacity)?;
         let deadline = deadline_after_ms(timeout_ms);
-        let job = pool.pool.apply(call::address(function), &encoded, options, deadline)?;
-        result::show(shown.verdict, &job.settled()?.verdict, job.id)?;
+        let job = call::with_encoded(arguments, count, |encoded| {
+            pool.pool.apply(call::address(function), encoded, options, deadline) //
+        })?;
+        job.settled()?;
+        if !shown.verdict.is_null() {
+            result::show(shown.verdict, &job.verdict(), job.id)?;
+        }
         result::copy_reply(&job, data, capacity, len)
     })
 }
@@ -256,17 +261,14 @@ pub extern "C" fn carom_pool_apply_async(
     let submit = || {
         let pool = pool_of(pool)?;
         let (_, options) = task_options(options)?;
-        let encoded = encode(arguments, count)?;
-        let job = pool.pool.apply_async(call::address(function), &encoded, options)?;
-        Ok((pool, job))
+        call::with_encoded(arguments, count, |encoded| {
+            pool.pool.apply_async(call::address(function), encoded, options) //
+        })
     };
     if result.is_null() {
         return boundary::status(|| submit().map(|_| ()));
     }
-    boundary::create(result, || {
-        let (pool, job) = submit()?;
-        result::make(pool.pool.clone(), job)
-    })
+    boundary::create(result, || result::make(submit()?))
 }
 
 /// Runs `function` over the `count` items of an array, waits for all of them, and writes their replies, `out_size` bytes each, to `out` (NULL and 0 if there are
@@ -370,8 +372,14 @@ fn list_source(items: &carom_items) -> Result<Source> {
     let absurd = || Error::invalid("the number of arguments is absurd");
     let all = boundary::items(items.arguments, items.count.checked_mul(per_item).ok_or_else(absurd)?)?;
     let lists = (0..items.count).map(|index| encode(all[index * per_item..].as_ptr(), per_item));
-    let mut lists = lists.collect::<Result<Vec<_>>>()?.into_iter();
-    Ok(Box::new(move || Ok(lists.next())))
+    let lists = lists.collect::<Result<Vec<_>>>()?;
+    let family = family::current()?;
+    let pins = lists.iter().map(|list| Pins::of(family, list)).collect::<Result<Vec<_>>>()?;
+    let mut lists = lists.into_iter();
+    Ok(Box::new(move || {
+        let _keeps = &pins;
+        Ok(lists.next())
+    }))
 }
 
 /// The caller's pointer, which comes back to it only in calls that it makes.
@@ -413,7 +421,7 @@ pub extern "C" fn carom_iterator_next(
         family::current()?;
         let iterator = handle::object::<Unordered, _>(iterator)?;
         let job = iterator.next(deadline_after_ms(timeout_ms))?;
-        result::make(iterator.pool().clone(), job)
+        result::make(job)
     })
 }
 
@@ -469,7 +477,7 @@ pub extern "C" fn carom_pool_next_event(
         if let Some(job) = next.job {
             shown.job = carom_job_id { high: job.id.high, low: job.id.low };
             shown.ctx = std::ptr::with_exposed_provenance_mut(job.context);
-            shown.result = result::make(pool.pool.clone(), job)?;
+            shown.result = result::make(job)?;
             SHOWN.set(shown.result);
         }
         options::write(event, shown)

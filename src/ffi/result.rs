@@ -6,12 +6,12 @@ use super::library::carom_status;
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family;
-use crate::pool::Pool;
 use crate::pool::job::{Job, JobId, Verdict};
+use crate::shm::region;
 use crate::sys::clock::deadline_after_ms;
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_void};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 /// What becomes of one task. Opaque.
 #[allow(non_camel_case_types)]
@@ -82,40 +82,17 @@ unsafe impl Sized_ for carom_verdict {
     const LEAST: usize = 16;
 }
 
-/// What a handle of a result names.
-pub(super) struct Handle {
-    /// Gone once the pool is freed; every job is settled by then.
-    pool: Weak<Pool>,
-    job: Arc<Job>,
-    message: OnceLock<CString>,
-}
-
-impl Object for Handle {
+impl Object for Job {
     const KIND: Kind = Kind::Result;
+    const SHARED: bool = true;
 }
 
-pub(super) fn make(pool: Arc<Pool>, job: Arc<Job>) -> Result<*mut carom_result> {
-    let me = pool.family().me;
-    handle::of_object(Handle { pool: Arc::downgrade(&pool), job, message: OnceLock::new() }, me)
+pub(super) fn make(job: Arc<Job>) -> Result<*mut carom_result> {
+    let me = family::current()?.me;
+    handle::of_shared(job, me)
 }
 
-impl Handle {
-    fn wait(&self, timeout_ms: i64) -> Result<()> {
-        if self.job.outcome().is_some() {
-            return Ok(());
-        }
-        match self.pool.upgrade() {
-            Some(pool) => pool.wait_for(&self.job, deadline_after_ms(timeout_ms)),
-            None => self.job.settled().map(|_| ()),
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        self.job.outcome().is_some() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(&self.job))
-    }
-}
-
-fn result_of(result: *mut carom_result) -> Result<Use<Handle>> {
+fn result_of(result: *mut carom_result) -> Result<Use<Job>> {
     family::current()?;
     handle::object(result)
 }
@@ -174,7 +151,7 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
 pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
-        result.wait(timeout_ms)
+        result.wait(deadline_after_ms(timeout_ms))
     })
 }
 
@@ -185,7 +162,7 @@ pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) 
 pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        Ok(result.is_settled() as i32)
+        Ok(result.is_settled_now() as i32)
     })
 }
 
@@ -196,8 +173,9 @@ pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
 pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
         let result = result_of(result)?;
-        result.is_settled();
-        Ok(result.job.settled()?.verdict.status.is_ok() as i32)
+        result.is_settled_now();
+        result.settled()?;
+        Ok(result.failure().is_none() as i32)
     })
 }
 
@@ -216,21 +194,25 @@ pub extern "C" fn carom_result_get(
     boundary::status(|| {
         let result = result_of(result)?;
         boundary::bytes_mut(data, capacity)?;
-        result.wait(timeout_ms)?;
-        copy_reply(&result.job, data, capacity, len)
+        result.wait(deadline_after_ms(timeout_ms))?;
+        copy_reply(&result, data, capacity, len)
     })
 }
 
 /// The reply of a settled job into the caller's buffer, or why there is none.
 pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mut usize) -> Result<()> {
-    let outcome = job.settled()?;
-    outcome.verdict.status.clone()?;
-    boundary::write_optional(len, outcome.reply.len());
-    if outcome.reply.len() > capacity {
-        return Err(Error::MessageSize { needed: outcome.reply.len(), capacity });
+    job.settled()?;
+    if let Some(Err(error)) = job.failure().map(|failure| &failure.status) {
+        return Err(error.clone());
     }
-    boundary::bytes_mut(data, outcome.reply.len())?.copy_from_slice(&outcome.reply);
-    Ok(())
+    job.with_reply(|reply| {
+        boundary::write_optional(len, reply.len());
+        if reply.len() > capacity {
+            return Err(Error::MessageSize { needed: reply.len(), capacity });
+        }
+        region::copy(reply, boundary::bytes_mut(data, reply.len())?);
+        Ok(())
+    })
 }
 
 /// What became of the task. Set `verdict->size` first.
@@ -240,10 +222,9 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
 pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut carom_verdict) -> carom_status {
     boundary::status(|| {
         let result = result_of(result)?;
-        result.is_settled();
-        let outcome = result.job.settled()?;
-        let message = result.message.get_or_init(|| c_message(&outcome.verdict));
-        options::write(verdict, shown(&outcome.verdict, result.job.id, message.as_ptr()))
+        result.is_settled_now();
+        result.settled()?;
+        options::write(verdict, shown(&result.verdict(), result.id, result.message().as_ptr()))
     })
 }
 
@@ -252,5 +233,5 @@ pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut 
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_free(result: *mut carom_result) {
-    handle::free_object::<Handle, _>(result, family::current().ok().map(|family| family.me));
+    handle::free_object::<Job, _>(result, family::current().ok().map(|family| family.me));
 }

@@ -1,7 +1,6 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
 
 use super::boundary;
-use super::call::view_of;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
@@ -10,6 +9,7 @@ use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::Lock;
+use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
 use crate::shm::member::MemberId;
@@ -276,7 +276,10 @@ fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> ca
 /// Never blocks. `CAROM_EINVAL` for a type that is no integer.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) -> carom_status {
-    atomic(value, Operation::Load, number)
+    boundary::status(|| {
+        let (family, value) = value_of(value)?;
+        boundary::write(number, value.atomic(family.arena, Operation::Load)?)
+    })
 }
 
 /// Writes an integer value atomically, without its lock; what does not fit is cut off; a bool becomes 0 or 1.

@@ -4,137 +4,35 @@
 //! held for moments; only slots are shared.
 #![forbid(unsafe_code)]
 
+use super::bay::Bay;
 use super::event::{self, Event};
 use super::job::{Job, Verdict};
 use super::map::Map;
+use super::work::{What, Work, hand_over, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::{State, Task};
-use crate::shm::plan::{INLINE, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_REPLY};
+use crate::shm::plan::{Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, WRONG_REPLY};
 use crate::shm::region::Region;
 use crate::sys::descriptor;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
-use std::sync::{Arc, Mutex};
 
-/// Where settled jobs of an iterator wait for it.
-pub type Sink = Arc<Mutex<VecDeque<Arc<Job>>>>;
+/// Whoever submits looks this often at what came back: seldom enough to find several at once.
+const LOOK_EVERY: u64 = 16;
 
-/// What is to be done.
-pub enum What {
-    /// One task.
-    Single {
-        /// Its job.
-        job: Arc<Job>,
-        /// Encoded.
-        arguments: Arguments,
-        /// Where the job goes when it is settled.
-        sink: Option<Sink>,
-    },
-    /// Items of a map, `next..end`.
-    Chunk {
-        /// The map.
-        map: Arc<Map>,
-        /// First item.
-        next: u64,
-        /// Behind the last.
-        end: u64,
-    },
-}
-
-/// Encoded arguments; short ones need no allocation.
-pub enum Arguments {
-    /// Up to [`INLINE`] bytes.
-    Short([u8; INLINE], u8),
-    /// More.
-    Long(Box<[u8]>),
-}
-
-impl Arguments {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Arguments::Short(bytes, len) => &bytes[..*len as usize],
-            Arguments::Long(bytes) => bytes,
-        }
-    }
-}
-
-/// A task on its way.
-pub struct Work {
-    what: What,
-    function: u32,
-    limit_ns: u64,
-}
-
-impl Work {
-    /// One task.
-    pub fn single(job: Arc<Job>, function: u32, arguments: &[u8], limit_ns: u64) -> Result<Work> {
-        Work::with_sink(job, function, arguments, limit_ns, None)
-    }
-
-    /// One task whose job goes to `sink` when it is settled.
-    pub fn with_sink(
-        job: Arc<Job>,
-        function: u32,
-        arguments: &[u8],
-        limit_ns: u64,
-        sink: Option<Sink>,
-    ) -> Result<Work> {
-        let arguments = if arguments.len() <= INLINE {
-            let mut short = [0; INLINE];
-            short[..arguments.len()].copy_from_slice(arguments);
-            Arguments::Short(short, arguments.len() as u8)
-        } else {
-            let mut long = Vec::new();
-            long.try_reserve_exact(arguments.len()).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
-            long.extend_from_slice(arguments);
-            Arguments::Long(long.into())
-        };
-        Ok(Work { what: What::Single { job, arguments, sink }, function, limit_ns })
-    }
-
-    /// Items of a map.
-    pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, limit_ns: u64) -> Work {
-        Work { what: What::Chunk { map, next, end }, function, limit_ns }
-    }
-
-    /// It is no longer in a lane.
-    fn is_off(&self) {
-        if let What::Chunk { map, .. } = &self.what {
-            map.end_chunk();
-        }
-    }
-
-    fn cancel(self, error: &Error) -> Option<Arc<Job>> {
-        match self.what {
-            What::Single { job, sink, .. } => {
-                job.settle(Verdict::of(Err(error.clone()), job.item), Vec::new());
-                hand_over(&job, sink);
-                Some(job)
-            }
-            What::Chunk { map, next, end } => {
-                map.fail(next, end, &Verdict::of(Err(error.clone()), next));
-                map.done(end - next);
-                None
-            }
-        }
-    }
-}
-
-fn hand_over(job: &Arc<Job>, sink: Option<Sink>) {
-    if let Some(sink) = sink {
-        sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_back(job.clone());
-    }
-}
-
-/// A lane as the host sees it: places `head..tail` hold its work.
-struct Bay {
-    lane: &'static Lane,
-    head: u64,
-    tail: u64,
-    work: Vec<Option<Work>>,
+/// What a thread that goes to sleep waits for.
+#[derive(Clone, Copy)]
+pub enum Goal<'a> {
+    /// Whatever is settled next.
+    Any,
+    /// One job.
+    Job(&'a Job),
+    /// That all of something is done.
+    All,
 }
 
 /// The desk.
@@ -149,6 +47,7 @@ pub struct Desk {
     cancelled: bool,
     left: bool,
     out: usize,
+    submitted: u64,
     /// Wakes the template.
     doorbell: RawFd,
     /// A shorter time limit than any before is under way, and the template does not know yet.
@@ -158,7 +57,7 @@ pub struct Desk {
 impl Desk {
     /// An empty desk.
     pub fn new(plan: PlanRef, wanted: u32, doorbell: RawFd) -> Desk {
-        let bay = |lane: &'static Lane| Bay { lane, head: 0, tail: 0, work: (0..SLOTS).map(|_| None).collect() };
+        let bay = |lane: &'static Lane| Bay::new(lane);
         Desk {
             plan,
             bays: plan.lanes().iter().map(bay).collect(),
@@ -170,20 +69,48 @@ impl Desk {
             cancelled: false,
             left: false,
             out: 0,
+            submitted: 0,
             doorbell,
             sooner: false,
         }
     }
 
-    /// Takes a task, into a lane if one has room.
-    pub fn submit(&mut self, work: Work) -> Result<()> {
-        if self.closed {
-            return Err(Error::Closed("the pool takes no more tasks"));
-        }
+    /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
+    pub fn submit(&mut self, mut work: Work, arguments: &[u8]) -> Result<bool> {
+        self.check_open()?;
         self.note_limit(work.limit_ns);
+        self.submitted += 1;
+        let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
+        if self.waiting.is_empty() {
+            let mut place = self.emptiest();
+            if place.is_none() && self.collect_all() {
+                (settled, place) = (true, self.emptiest());
+            }
+            if let Some(index) = place {
+                let limited = work.limit_ns != 0;
+                match self.bays[index].assign(self.plan, work, Some(arguments)) {
+                    Ok(()) => {
+                        self.assigned(index);
+                        self.bays[index].ring();
+                        if limited {
+                            self.wake_clock();
+                        }
+                        return Ok(settled);
+                    }
+                    // The arena is full, which `fill` minds.
+                    Err(refused) => work = refused.0,
+                }
+            }
+        }
+        work.arguments = kept(arguments)?;
         self.waiting.push_back(work);
         self.fill();
-        Ok(())
+        Ok(settled)
+    }
+
+    fn assigned(&mut self, index: usize) {
+        self.next_bay = if index + 1 < self.bays.len() { index + 1 } else { 0 };
+        self.out += 1;
     }
 
     /// The template must look at its clock as often as the shortest limit asks for.
@@ -212,6 +139,11 @@ impl Desk {
         self.closed = true;
     }
 
+    /// Whether it takes tasks.
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed { Err(Error::Closed("the pool takes no more tasks")) } else { Ok(()) }
+    }
+
     /// Whether it takes no more.
     pub fn is_closed(&self) -> bool {
         self.closed
@@ -224,7 +156,12 @@ impl Desk {
 
     /// The pool is freed: the plan may go any moment, and is not looked at again.
     pub fn leave(&mut self) {
-        self.bays.clear();
+        // What is final, but was not collected yet, has its outcome.
+        self.pump();
+        for work in std::mem::take(&mut self.bays).into_iter().flat_map(|bay| bay.work).flatten() {
+            let job = work.cancel(&Error::Cancelled);
+            self.tell_done(job);
+        }
         self.left = true;
     }
 
@@ -249,19 +186,23 @@ impl Desk {
             return false;
         }
         self.fetch_events();
+        let settled = self.collect_all();
+        if settled && !self.waiting.is_empty() {
+            self.fill();
+        }
+        if self.waiting.is_empty() {
+            self.balance();
+        }
+        settled
+    }
+
+    fn collect_all(&mut self) -> bool {
         let mut settled = false;
         for index in 0..self.bays.len() {
             while self.bays[index].head < self.bays[index].tail && self.collect(index) {
                 settled = true;
             }
         }
-        if settled {
-            self.fill();
-        }
-        if self.waiting.is_empty() {
-            self.balance();
-        }
-        self.plan_rings();
         settled
     }
 
@@ -269,6 +210,9 @@ impl Desk {
         let plan = self.plan.plan();
         let head = plan.event_head.load(Acquire);
         let mut tail = plan.event_tail.load(Relaxed);
+        if tail == head {
+            return;
+        }
         while tail != head {
             let record = &plan.events[tail as usize % plan.events.len()];
             self.events.push_back(Event {
@@ -283,9 +227,28 @@ impl Desk {
         plan.event_tail.store(tail, Release);
     }
 
+    /// The emptiest lane, if it has room.
+    fn emptiest(&self) -> Option<usize> {
+        let used = |index: usize| self.bays[index].tail - self.bays[index].head;
+        let mut best = self.next_bay;
+        self.bays.get(best)?;
+        let mut least = used(best);
+        for index in (best + 1..self.bays.len()).chain(0..best) {
+            if least == 0 {
+                break;
+            }
+            if used(index) < least {
+                (best, least) = (index, used(index));
+            }
+        }
+        (least < SLOTS as u64).then_some(best)
+    }
+
     /// Puts waiting work into the emptiest lanes.
     fn fill(&mut self) {
-        if self.fill_lanes() {
+        let limited = self.fill_lanes();
+        self.bays.iter_mut().for_each(Bay::ring);
+        if limited {
             self.wake_clock();
         }
     }
@@ -294,16 +257,12 @@ impl Desk {
     fn fill_lanes(&mut self) -> bool {
         let mut limited = false;
         while let Some(work) = self.waiting.pop_front() {
-            let count = self.bays.len();
-            let at = |step: usize| (self.next_bay + step) % count;
-            let emptiest = (0..count).map(at).min_by_key(|index| self.bays[*index].tail - self.bays[*index].head);
-            let Some(index) = emptiest.filter(|index| self.bays[*index].has_room()) else {
+            let Some(index) = self.emptiest() else {
                 self.waiting.push_front(work);
                 return limited;
             };
             limited |= work.limit_ns != 0;
-            self.next_bay = index + 1;
-            if let Err(refused) = self.bays[index].assign(self.plan, work) {
+            if let Err(refused) = self.bays[index].assign(self.plan, work, None) {
                 let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
                 if self.out > 0 {
@@ -314,7 +273,7 @@ impl Desk {
                 self.tell_done(job);
                 continue;
             }
-            self.out += 1;
+            self.assigned(index);
         }
         limited
     }
@@ -327,12 +286,17 @@ impl Desk {
         if !task.state().is_final() {
             return false;
         }
+        // Its lines come from another processor, which takes as long as all that is done here with one.
+        bay.slot(bay.head + 2).prefetch();
         let work = bay.work[(bay.head % SLOTS as u64) as usize].take();
         let heap = Heap::of(self.plan.arena);
         work.iter().for_each(Work::is_off);
         let job = work.and_then(|work| self.settle(work, slot, task));
-        let _ = heap.give(&slot.arguments_block);
-        let _ = heap.give(&slot.reply_block);
+        for field in [&slot.arguments_block, &slot.reply_block] {
+            if field.load(Relaxed) != 0 {
+                let _ = heap.give(field);
+            }
+        }
         slot.word.release(task);
         self.bays[index].head += 1;
         self.out -= 1;
@@ -342,7 +306,7 @@ impl Desk {
 
     fn tell_done(&mut self, job: Option<Arc<Job>>) {
         if let Some(job) = job.filter(|_| self.wanted & event::DONE != 0) {
-            let pid = job.outcome().map_or(0, |outcome| outcome.verdict.pid);
+            let pid = job.pid();
             self.events.push_back(Event { kind: event::DONE, pid, exit: None, reason: 0, job: Some(job) });
         }
     }
@@ -354,8 +318,12 @@ impl Desk {
         }
         match work.what {
             What::Single { job, sink, .. } => {
-                let (verdict, reply) = self.judge(slot, task, job.item, job.submitted_ns);
-                job.settle(verdict, reply);
+                if task.state() == State::Done && slot.failed_item.load(Relaxed) == NOTHING_FAILED {
+                    let (started, ended) = (slot.started_ns.load(Relaxed), slot.ended_ns.load(Relaxed));
+                    job.succeed(slot.pid.load(Relaxed), started, ended, reply_of(self.plan, slot));
+                } else {
+                    job.fail(self.judge(slot, task, job.item, job.submitted_ns));
+                }
                 hand_over(&job, sink);
                 Some(job)
             }
@@ -381,7 +349,7 @@ impl Desk {
                 end
             }
             _ => {
-                let (verdict, _) = self.judge(slot, task, task.item(), map.submitted_ns);
+                let verdict = self.judge(slot, task, task.item(), map.submitted_ns);
                 map.fail(task.item(), task.item() + 1, &verdict);
                 task.item() + 1
             }
@@ -404,13 +372,13 @@ impl Desk {
             return verdict;
         }
         verdict.code = code as i32;
-        verdict.message = String::from_utf8_lossy(&reply_of(self.plan, slot)).into_owned();
+        verdict.message = String::from_utf8_lossy(reply_of(self.plan, slot)).into_owned();
         verdict.status = Err(failure(verdict.code, &verdict.message));
         verdict
     }
 
-    /// What the slot says about a task that is final, and its reply.
-    fn judge(&self, slot: &'static Slot, task: Task, item: u64, submitted_ns: u64) -> (Verdict, Vec<u8>) {
+    /// What the slot says about a task that is final and did not succeed.
+    fn judge(&self, slot: &'static Slot, task: Task, item: u64, submitted_ns: u64) -> Verdict {
         let mut verdict = Verdict::of(Ok(()), item);
         let (started, ended) = (slot.started_ns.load(Relaxed), slot.ended_ns.load(Relaxed));
         verdict.pid = slot.pid.load(Relaxed);
@@ -418,35 +386,60 @@ impl Desk {
         verdict.elapsed_ns = ended.saturating_sub(started);
         match task.state() {
             State::Done => {
-                if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
-                    return (verdict, reply_of(self.plan, slot));
-                }
                 let failed = self.failed(slot, item);
                 (verdict.code, verdict.message, verdict.status) = (failed.code, failed.message, failed.status);
             }
             _ if self.cancelled => verdict.status = Err(Error::Cancelled),
             state => lost(&mut verdict, slot, state),
         }
-        (verdict, Vec::new())
+        verdict
     }
 
-    /// Work that stands behind a long task in one lane, while another is idle, is taken back and goes there.
+    /// Work that stands behind a long task, or in a lane without a worker, while another worker is idle, is taken
+    /// back and goes there.
     fn balance(&mut self) {
-        let idle = |bay: &Bay| bay.head == bay.tail && bay.lane.pid.load(Relaxed) != 0;
-        for _ in 0..self.bays.iter().filter(|bay| idle(bay)).count() {
-            let longest = (0..self.bays.len()).max_by_key(|index| self.bays[*index].tail - self.bays[*index].head);
-            let Some(work) = longest.and_then(|index| self.bays[index].take_back(self.plan)) else { return };
-            self.waiting.push_back(work);
-            self.fill();
+        let (mut limited, mut moved) = (false, false);
+        for target in 0..self.bays.len() {
+            let bay = &self.bays[target];
+            if bay.head != bay.tail || !bay.has_worker() {
+                continue;
+            }
+            let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
+            let Some((1.., source)) = longest else { break };
+            let Some(work) = self.bays[source].take_back(self.plan) else { continue };
+            limited |= work.limit_ns != 0;
+            moved = true;
+            match self.bays[target].assign(self.plan, work, None) {
+                Ok(()) => self.out += 1,
+                // The arena is full.
+                Err(refused) => self.waiting.push_front(refused.0),
+            }
+            self.bays[target].ring();
+        }
+        if moved {
+            self.ring_sleepers();
+        }
+        if limited {
+            self.wake_clock();
         }
     }
 
-    /// Says to each lane from which place on its worker shall wake the host: when there is room for what
-    /// waits, or when the lane is empty.
-    fn plan_rings(&self) {
+    /// Says to each lane from which place on its worker shall wake the host. Before a sleep, and before the last
+    /// look that precedes it. What comes into a lane later is behind that place and rings too; a death always does.
+    pub fn plan_rings(&self, goal: Goal, alone: bool) {
         for bay in &self.bays {
-            bay.lane.ring_from.store(bay.head, Relaxed);
+            let from = match goal {
+                Goal::Job(_) | Goal::All if alone && self.waiting.is_empty() => bay.last(),
+                Goal::Job(_) | Goal::All if alone => bay.head + (bay.tail - bay.head) / 2,
+                _ => bay.head,
+            };
+            let place = match goal {
+                Goal::Job(job) if alone => bay.places().find(|place| bay.work_at(*place).is_some_and(|w| w.is_of(job))),
+                _ => None,
+            };
+            bay.lane.ring_from.store(place.unwrap_or(from).min(from), Relaxed);
         }
+        fence(SeqCst);
     }
 
     /// Worker positions.
@@ -454,42 +447,45 @@ impl Desk {
         self.bays.len()
     }
 
+    /// A task was taken back. A sleeping thread may have asked for the end of this very task: it must ask anew.
+    fn ring_sleepers(&self) {
+        if !self.left {
+            self.plan.plan().news.ring();
+        }
+    }
+
     /// Nobody waits for the map any more: what is not begun never will be, and chunks at work end with the
     /// item that they are at.
     pub fn abandon(&mut self, map: &Arc<Map>) {
-        let belongs = |work: &Work| matches!(&work.what, What::Chunk { map: other, .. } if Arc::ptr_eq(other, map));
         let waiting = std::mem::take(&mut self.waiting);
         for work in waiting {
-            if belongs(&work) {
+            if work.is_part_of(map) {
                 work.cancel(&Error::Cancelled);
             } else {
                 self.waiting.push_back(work);
             }
         }
-        for bay in &mut self.bays {
-            for place in bay.head..bay.tail {
+        for bay in &self.bays {
+            for place in bay.places().filter(|place| bay.work_at(*place).is_some_and(|work| work.is_part_of(map))) {
                 let slot = bay.slot(place);
-                if !bay.work[(place % SLOTS as u64) as usize].as_ref().is_some_and(belongs) {
-                    continue;
-                }
                 let task = slot.word.load();
                 if task.state() != State::Assigned || slot.word.revoke(task).is_err() {
                     slot.stop_chunk();
                 }
             }
         }
+        self.ring_sleepers();
     }
 
     /// Nobody waits for the job any more; it is not begun if it has not been.
     pub fn abandon_job(&mut self, job: &Arc<Job>) {
-        let belongs = |work: &Work| matches!(&work.what, What::Single { job: other, .. } if Arc::ptr_eq(other, job));
-        if let Some(index) = self.waiting.iter().position(belongs) {
+        if let Some(index) = self.waiting.iter().position(|work| work.is_of(job)) {
             self.waiting.remove(index).map(|work| work.cancel(&Error::Cancelled));
         }
         for bay in &mut self.bays {
-            for place in bay.head..bay.tail {
+            for place in bay.places() {
                 let slot = bay.slot(place);
-                if bay.work[(place % SLOTS as u64) as usize].as_ref().is_some_and(belongs) {
+                if bay.work_at(place).is_some_and(|work| work.is_of(job)) {
                     let task = slot.word.load();
                     if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {
                         let work = bay.work[(place % SLOTS as u64) as usize].take();
@@ -498,6 +494,7 @@ impl Desk {
                 }
             }
         }
+        self.ring_sleepers();
     }
 
     /// Cancels whatever is not settled; for a pool that is terminated.
@@ -523,82 +520,16 @@ impl Desk {
                 jobs.extend(work.and_then(|work| work.cancel(&Error::Cancelled)));
             }
         }
+        self.ring_sleepers();
         jobs.into_iter().for_each(|job| self.tell_done(Some(job)));
     }
 }
 
-impl Bay {
-    fn slot(&self, place: u64) -> &'static Slot {
-        &self.lane.slots[(place % SLOTS as u64) as usize]
-    }
-
-    /// The last task of the lane that nobody has begun, if it is not the next one. Its place stays used: the
-    /// worker skips it, and the host collects nothing there.
-    fn take_back(&mut self, plan: PlanRef) -> Option<Work> {
-        for place in (self.head + 1..self.tail).rev() {
-            let slot = self.slot(place);
-            let task = slot.word.load();
-            if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {
-                let _ = Heap::of(plan.arena).give(&slot.arguments_block);
-                let work = self.work[(place % SLOTS as u64) as usize].take();
-                work.iter().for_each(Work::is_off);
-                return work;
-            }
-        }
-        None
-    }
-
-    fn has_room(&self) -> bool {
-        self.tail - self.head < SLOTS as u64
-    }
-
-    /// Writes a task into the next place. On failure the work comes back.
-    fn assign(&mut self, plan: PlanRef, work: Work) -> std::result::Result<(), Box<(Work, Error)>> {
-        let slot = self.slot(self.tail);
-        let first = match &work.what {
-            What::Single { arguments, .. } => {
-                if let Err(error) = put_arguments(plan, slot, arguments.bytes()) {
-                    return Err(Box::new((work, error)));
-                }
-                0
-            }
-            What::Chunk { map, next, end } => {
-                map.begin_chunk();
-                slot.set_chunk(map.chunk(*end));
-                slot.kind.store(TaskKind::Chunk as u32, Relaxed);
-                *next
-            }
-        };
-        slot.function.store(work.function, Relaxed);
-        slot.limit_ns.store(work.limit_ns, Relaxed);
-        slot.word.assign(first);
-        self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
-        self.tail += 1;
-        self.lane.bell.ring();
-        Ok(())
-    }
-}
-
-fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8]) -> Result<()> {
-    let kind = if bytes.len() <= INLINE {
-        slot.arguments().write(bytes);
-        TaskKind::Inline
-    } else {
-        let offset = Heap::of(plan.arena).take(bytes.len() as u64, &slot.arguments_block)?;
-        let place = Region::of(plan.arena, offset, bytes.len() as u64);
-        place.ok_or(Error::Panic("a block outside the arena".into()))?.write(bytes);
-        TaskKind::Block
-    };
-    slot.arguments_len.store(bytes.len() as u64, Relaxed);
-    slot.kind.store(kind as u32, Relaxed);
-    Ok(())
-}
-
-fn reply_of(plan: PlanRef, slot: &'static Slot) -> Vec<u8> {
+fn reply_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
     let len = slot.reply_len.load(Relaxed);
     let block = slot.reply_block.load(Acquire);
     let place = if block != 0 { Region::of(plan.arena, block, len) } else { slot.reply().part(0, len as usize) };
-    place.map_or_else(Vec::new, |place| place.frozen().to_vec())
+    place.map_or(&[], Region::frozen)
 }
 
 fn failure(code: i32, message: &str) -> Error {

@@ -1,10 +1,12 @@
 //! Results as they come, of items that are submitted as there is room for them.
 #![forbid(unsafe_code)]
 
-use super::desk::{Sink, Work};
+use super::desk::Goal;
 use super::job::Job;
+use super::work::{Sink, Work};
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
+use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::SLOTS;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,9 +36,7 @@ impl Unordered {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
         pool.own()?;
-        if pool.with_desk(|desk| desk.is_closed()) {
-            return Err(Error::Closed("the pool takes no more tasks"));
-        }
+        pool.with_desk(|desk| desk.check_open())?;
         let function = pool.function(address)?;
         let limit_ns = pool.limit(&options);
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
@@ -69,10 +69,12 @@ impl Unordered {
                     break;
                 }
             };
-            let job = Arc::new(Job::new(self.pool.next_id(), input.submitted, self.options.context));
-            let work = Work::with_sink(job, self.function, &item, self.limit_ns, Some(self.settled.clone()))?;
-            if let Err(error) = self.pool.with_desk(|desk| desk.submit(work)) {
-                // A pool that is closed ends the input; what is under way is still handed out.
+            let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
+            let work = Pins::of(self.pool.family(), &item)
+                .map(|pins| Work::single(job, self.function, self.limit_ns, Some(self.settled.clone()), pins));
+            if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
+                // An item that cannot be submitted ends the input, as a closed pool does; what is under way is
+                // still handed out.
                 input.source = None;
                 input.error = Some(error);
                 break;
@@ -89,7 +91,7 @@ impl Unordered {
         if next.is_none() {
             self.feed()?;
             self.check_end()?;
-            next = Some(self.pool.wait(deadline, |_| take())?);
+            next = Some(self.pool.wait(deadline, Goal::Any, |_| take())?);
         }
         self.input.lock().unwrap_or_else(PoisonError::into_inner).delivered += 1;
         // What goes wrong with the input is told once everything before it has been handed out.

@@ -1,8 +1,16 @@
 //! A job: one task as the host knows it, and what became of it.
 #![forbid(unsafe_code)]
 
+use super::Pool;
+use super::desk::Goal;
 use crate::error::{Error, Result};
-use std::sync::OnceLock;
+use crate::shm::memory::Deadline;
+use crate::shm::region;
+use crate::sys::clock::now_ns;
+use std::ffi::{CStr, CString};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Names a job for ever: printable, and unique beyond this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,15 +65,21 @@ impl Verdict {
     }
 }
 
-/// A settled job.
-pub struct Outcome {
-    /// What became of it.
-    pub verdict: Verdict,
-    /// Its reply, if it succeeded.
-    pub reply: Vec<u8>,
+/// What the words of a settled job have no room for.
+enum More {
+    /// Its reply.
+    Reply(Box<[u8]>),
+    /// Why it did not succeed, and the message of that as C reads it.
+    Failure(Box<(Verdict, CString)>),
 }
 
-/// One task.
+/// Words of a reply that needs no memory of its own.
+const SHORT: usize = 3;
+
+const OPEN: u32 = 0;
+const SETTLED: u32 = 1;
+
+/// One task. That it succeeded stands in plain words: most do.
 pub struct Job {
     /// Its name.
     pub id: JobId,
@@ -75,27 +89,141 @@ pub struct Job {
     pub context: usize,
     /// When it was submitted.
     pub submitted_ns: u64,
-    outcome: OnceLock<Outcome>,
+    /// The pool that it was given to; gone once that is freed, and then the job is settled.
+    pool: Weak<Pool>,
+    /// Written last.
+    state: AtomicU32,
+    pid: AtomicU32,
+    queued_ns: AtomicU64,
+    elapsed_ns: AtomicU64,
+    reply_len: AtomicU64,
+    reply: [AtomicU64; SHORT],
+    more: OnceLock<More>,
 }
 
 impl Job {
     /// A job that nobody has begun.
-    pub fn new(id: JobId, item: u64, context: usize) -> Job {
-        Job { id, item, context, submitted_ns: crate::sys::clock::now_ns(), outcome: OnceLock::new() }
+    pub fn new(pool: &Arc<Pool>, item: u64, context: usize) -> Job {
+        Job {
+            id: pool.next_id(),
+            item,
+            context,
+            submitted_ns: now_ns(),
+            pool: Arc::downgrade(pool),
+            state: AtomicU32::new(OPEN),
+            pid: AtomicU32::new(0),
+            queued_ns: AtomicU64::new(0),
+            elapsed_ns: AtomicU64::new(0),
+            reply_len: AtomicU64::new(0),
+            reply: [const { AtomicU64::new(0) }; SHORT],
+            more: OnceLock::new(),
+        }
     }
 
-    /// What became of it; `None` until it is settled.
-    pub fn outcome(&self) -> Option<&Outcome> {
-        self.outcome.get()
+    /// Whether its outcome is known.
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.state.load(Acquire) == SETTLED
     }
 
-    /// What became of it, or that there is no answer yet.
-    pub fn settled(&self) -> Result<&Outcome> {
-        self.outcome().ok_or(Error::Again("the result is not ready"))
+    /// That its outcome is known, or that there is no answer yet.
+    #[inline]
+    pub fn settled(&self) -> Result<()> {
+        if self.is_settled() { Ok(()) } else { Err(Error::Again("the result is not ready")) }
     }
 
-    /// Its outcome is known. Only the first one counts.
-    pub(super) fn settle(&self, verdict: Verdict, reply: Vec<u8>) {
-        let _ = self.outcome.set(Outcome { verdict, reply });
+    /// Why it did not succeed; `None` if it did, and before it is settled.
+    #[inline]
+    pub fn failure(&self) -> Option<&Verdict> {
+        match self.more.get() {
+            Some(More::Failure(failure)) => Some(&failure.0),
+            _ => None,
+        }
+    }
+
+    /// What became of it, once it is settled.
+    pub fn verdict(&self) -> Verdict {
+        let words = || {
+            let mut verdict = Verdict::of(Ok(()), self.item);
+            verdict.pid = self.pid();
+            (verdict.queued_ns, verdict.elapsed_ns) = (self.queued_ns.load(Relaxed), self.elapsed_ns.load(Relaxed));
+            verdict
+        };
+        self.failure().cloned().unwrap_or_else(words)
+    }
+
+    /// The verdict's message as C reads it.
+    pub fn message(&self) -> &CStr {
+        match self.more.get() {
+            Some(More::Failure(failure)) => &failure.1,
+            _ => c"",
+        }
+    }
+
+    /// The worker.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Relaxed)
+    }
+
+    /// Shows the reply of a job that succeeded.
+    #[inline]
+    pub fn with_reply<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        if let Some(More::Reply(reply)) = self.more.get() {
+            return look(reply);
+        }
+        let mut bytes = [0; 8 * SHORT];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(&self.reply) {
+            place.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
+        }
+        look(&bytes[..(self.reply_len.load(Relaxed) as usize).min(bytes.len())])
+    }
+
+    /// Waits until it is settled.
+    #[inline]
+    pub fn wait(&self, deadline: Deadline) -> Result<()> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        match self.pool.upgrade() {
+            Some(pool) => pool.wait(deadline, Goal::Job(self), |_| self.is_settled().then_some(())),
+            None => self.settled(),
+        }
+    }
+
+    /// Whether its outcome is known, after a look at what came back.
+    pub fn is_settled_now(&self) -> bool {
+        self.is_settled() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(self))
+    }
+
+    /// It succeeded. To be called by whoever holds the desk; only the first outcome counts.
+    pub(super) fn succeed(&self, pid: u32, started_ns: u64, ended_ns: u64, reply: &[u8]) {
+        if self.is_settled() {
+            return;
+        }
+        self.pid.store(pid, Relaxed);
+        self.queued_ns.store(started_ns.saturating_sub(self.submitted_ns), Relaxed);
+        self.elapsed_ns.store(ended_ns.saturating_sub(started_ns), Relaxed);
+        self.reply_len.store(reply.len() as u64, Relaxed);
+        if reply.len() <= 8 * SHORT {
+            for (word, bytes) in self.reply.iter().zip(reply.chunks(8)) {
+                let mut whole = [0; 8];
+                region::copy(bytes, &mut whole[..bytes.len()]);
+                word.store(u64::from_ne_bytes(whole), Relaxed);
+            }
+        } else {
+            let _ = self.more.set(More::Reply(reply.into()));
+        }
+        self.state.store(SETTLED, Release);
+    }
+
+    /// It did not succeed. Likewise.
+    pub(super) fn fail(&self, verdict: Verdict) {
+        if self.is_settled() {
+            return;
+        }
+        self.pid.store(verdict.pid, Relaxed);
+        let message = CString::new(verdict.message.replace('\0', "?")).unwrap_or_default();
+        let _ = self.more.set(More::Failure(Box::new((verdict, message))));
+        self.state.store(SETTLED, Release);
     }
 }

@@ -1,8 +1,9 @@
 //! A map: one function over many items, in chunks, with one verdict per item.
 #![forbid(unsafe_code)]
 
-use super::desk::{Desk, Work};
+use super::desk::{Desk, Goal};
 use super::job::Verdict;
+use super::work::Work;
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result, Status};
 use crate::family::Family;
@@ -247,7 +248,8 @@ impl Pool {
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
             Work::chunk(map.clone(), from, to, function, limit) //
         });
-        let waited = submitted.and_then(|()| self.wait(deadline, |_: &mut Desk| map.is_done().then_some(())));
+        let waited =
+            submitted.and_then(|()| self.wait(deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));
         if let Err(error) = waited {
             map.abandoned.store(true, Release);
             self.with_desk(|desk| desk.abandon(&map));
@@ -264,7 +266,7 @@ impl Pool {
             let to = from.saturating_add(size).min(count);
             let (start, end) = (from as usize * item_size, to as usize * item_size);
             place.part(start, end - start).map(|place| place.write(&items[start..end]));
-            self.with_desk(|desk| desk.submit(work(from, to)))?;
+            self.submit(work(from, to), &[])?;
         }
         Ok(())
     }

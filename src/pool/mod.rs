@@ -12,27 +12,30 @@
 //! - [`job`]: a task as the host knows it, and its verdict; [`map`] and [`iterator`]: many at once.
 #![forbid(unsafe_code)]
 
+mod bay;
 pub mod desk;
 pub mod event;
 pub mod iterator;
 pub mod job;
 pub mod map;
 pub mod template;
+pub mod work;
 pub mod worker;
 
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::pin::Pins;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
 use crate::shm::member::{Inherits, MemberId};
 use crate::shm::memory::{Deadline, Wake};
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
-use crate::sys::clock::now_ns;
+use crate::sys::clock::{self, now_ns};
 use crate::sys::descriptor::Poll;
 use crate::sys::{descriptor, fork, futex, limits, pidfd};
-use desk::{Desk, Work};
+use desk::{Desk, Goal};
 use event::Event;
 use job::{Job, JobId};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -40,6 +43,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use template::Template;
+use work::Work;
 
 /// What a pool is like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,48 +147,47 @@ impl Pool {
     }
 
     /// Submits a task; its job tells what becomes of it.
-    pub fn apply_async(&self, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
+    pub fn apply_async(self: &Arc<Pool>, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
         self.own()?;
         let function = self.function(address)?;
         let limit = self.limit(&options);
-        let job = Arc::new(Job::new(self.next_id(), 0, options.context));
-        let work = Work::single(job.clone(), function, arguments, limit)?;
-        self.desk().submit(work)?;
+        let job = Arc::new(Job::new(self, 0, options.context));
+        let pins = Pins::of(self.family(), arguments)?;
+        self.submit(Work::single(job.clone(), function, limit, None, pins), arguments)?;
         Ok(job)
+    }
+
+    /// A task for the desk.
+    fn submit(&self, work: Work, arguments: &[u8]) -> Result<()> {
+        let settled = self.desk().submit(work, arguments)?;
+        self.pass_on(settled);
+        Ok(())
     }
 
     /// Submits a task and waits for its outcome. Out of time, it is not begun any more.
     pub fn apply(
-        &self,
+        self: &Arc<Pool>,
         address: usize,
         arguments: &[u8],
         options: TaskOptions,
         deadline: Deadline,
     ) -> Result<Arc<Job>> {
         let job = self.apply_async(address, arguments, options)?;
-        self.wait_for(&job, deadline).inspect_err(|_| self.desk().abandon_job(&job))?;
+        job.wait(deadline).inspect_err(|_| self.desk().abandon_job(&job))?;
         Ok(job)
     }
 
-    /// Waits until a job is settled.
-    pub fn wait_for(&self, job: &Arc<Job>, deadline: Deadline) -> Result<()> {
-        match job.outcome() {
-            Some(_) => Ok(()),
-            None => self.wait(deadline, |_| job.outcome().map(|_| ())),
-        }
-    }
-
     /// Whether a job is settled, after a look at what came back.
-    pub fn is_settled(&self, job: &Arc<Job>) -> bool {
-        if job.outcome().is_some() {
+    pub fn is_settled(&self, job: &Job) -> bool {
+        if job.is_settled() {
             return true;
         }
         let _ = self.own().and_then(|()| self.mind_template());
-        self.own().is_ok() && self.look(&mut |_| job.outcome().map(|_| ())).is_some()
+        self.own().is_ok() && self.look(&mut |_| job.is_settled().then_some(())).is_some()
     }
 
     /// Waits until `done` has an answer, moving the pool on from this thread.
-    pub fn wait<T>(&self, deadline: Deadline, mut done: impl FnMut(&mut Desk) -> Option<T>) -> Result<T> {
+    pub fn wait<T>(&self, deadline: Deadline, goal: Goal, mut done: impl FnMut(&mut Desk) -> Option<T>) -> Result<T> {
         self.own()?;
         let mut spin_until = None;
         loop {
@@ -192,18 +195,19 @@ impl Pool {
                 return Ok(answer);
             }
             if self.freed.load(Acquire) {
-                return Err(Error::Closed("the pool was freed"));
+                return self.look(&mut done).ok_or(Error::Closed("the pool was freed"));
             }
             let now = now_ns();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.arm();
                 return self.look(&mut done).ok_or(Error::TimedOut);
             }
-            if now < *spin_until.get_or_insert(now + SPIN_NS) {
-                (0..64).for_each(|_| std::hint::spin_loop());
+            let until = *spin_until.get_or_insert(now + SPIN_NS);
+            if now < until {
+                clock::spin_or_yield(until - now, SPIN_NS);
                 continue;
             }
-            if let Some(answer) = self.sleep(deadline, &mut done)? {
+            if let Some(answer) = self.sleep(deadline, goal, &mut done)? {
                 return Ok(answer);
             }
             spin_until = None;
@@ -215,17 +219,27 @@ impl Pool {
         let settled = desk.pump();
         let answer = done(&mut desk);
         drop(desk);
-        // This thread may have collected what another one sleeps for.
-        if settled && !self.freed.load(Acquire) && self.waiters.load(Acquire) > 0 {
-            self.plan.plan().news.ring();
-        }
+        self.pass_on(settled);
         answer
     }
 
-    fn sleep<T>(&self, deadline: Deadline, done: &mut impl FnMut(&mut Desk) -> Option<T>) -> Result<Option<T>> {
+    /// This thread may have collected what another one sleeps for.
+    fn pass_on(&self, settled: bool) {
+        if settled && !self.freed.load(Acquire) && self.waiters.load(Acquire) > 0 {
+            self.plan.plan().news.ring();
+        }
+    }
+
+    fn sleep<T>(
+        &self,
+        deadline: Deadline,
+        goal: Goal,
+        done: &mut impl FnMut(&mut Desk) -> Option<T>,
+    ) -> Result<Option<T>> {
         let plan = self.plan.plan();
-        self.waiters.fetch_add(1, AcqRel);
+        let alone = self.waiters.fetch_add(1, AcqRel) == 0;
         let ticket = plan.news.prepare();
+        self.desk().plan_rings(goal, alone);
         let answer = self.look(done);
         let mut minded = Ok(());
         if answer.is_none() && !self.freed.load(Acquire) {
@@ -303,11 +317,17 @@ impl Pool {
                 let poll = Poll::new()?;
                 poll.add(self.notify.as_raw_fd(), 0)?;
                 *watch = Some(Watch { poll, template: None });
+                // For what has happened before anybody could hear it.
+                descriptor::ring(self.notify.as_raw_fd());
             }
             watch.as_ref().map_or(-1, |watch| watch.poll.raw())
         };
         self.watch_template();
         self.arm();
+        // What came before anybody armed it rang nobody.
+        if self.look(&mut |desk| Some(desk.events_waiting())).is_some_and(|waiting| waiting > 0) {
+            descriptor::ring(self.notify.as_raw_fd());
+        }
         Ok(raw)
     }
 
@@ -324,29 +344,45 @@ impl Pool {
     /// The next event, in the order in which they became known.
     pub fn next_event(&self, deadline: Deadline) -> Result<Event> {
         self.own()?;
-        descriptor::hush(self.notify.as_raw_fd());
         let _ = self.mind_template();
         self.watch_template();
-        self.wait(deadline, |desk| desk.next_event())
+        // The descriptor stays readable as long as there are events, or was never asked for.
+        if let Some(event) = self.look(&mut |desk: &mut Desk| desk.next_event()) {
+            return Ok(event);
+        }
+        descriptor::hush(self.notify.as_raw_fd());
+        let mut left = 0;
+        let event = self.wait(deadline, Goal::Any, |desk| {
+            let event = desk.next_event();
+            left = desk.events_waiting();
+            event
+        });
+        if event.is_ok() && left > 0 {
+            descriptor::ring(self.notify.as_raw_fd());
+        }
+        event
     }
 
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.
     pub fn end(&self) {
         // A copy in a forked child ends nothing.
-        if self.own().is_err() || self.freed.swap(true, AcqRel) {
+        if self.own().is_err() || self.freed.load(Acquire) {
             return;
+        }
+        {
+            let mut desk = self.desk();
+            desk.close();
+            // First the decision: what its worker dies over from now on was cancelled, not lost.
+            desk.cancel_all();
+            // The host looks at the plan no more, except for those of its threads that are inside.
+            desk.leave();
         }
         if self.plan.phase() != Phase::Ended {
             self.plan.advance(Phase::Stopping);
             descriptor::ring(self.doorbell.as_raw_fd());
         }
-        {
-            let mut desk = self.desk();
-            desk.close();
-            desk.cancel_all();
-            // The host looks at the plan no more, except for those of its threads that are inside.
-            desk.leave();
-        }
+        // From here on every job has its outcome.
+        self.freed.store(true, Release);
         self.plan.plan().news.ring_all();
     }
 
@@ -360,10 +396,14 @@ impl Pool {
     /// Ends at once: tasks that are not done are cancelled, their workers killed. Does not wait.
     pub fn terminate(&self) -> Result<()> {
         self.own()?;
-        self.desk().close();
+        {
+            let mut desk = self.desk();
+            desk.close();
+            // First the decision: what its worker dies over from now on was cancelled, not lost.
+            desk.cancel_all();
+        }
         self.plan.advance(Phase::Stopping);
         descriptor::ring(self.doorbell.as_raw_fd());
-        self.desk().cancel_all();
         Ok(())
     }
 
@@ -373,13 +413,13 @@ impl Pool {
         if !self.desk().is_closed() {
             return Err(Error::NotPermitted("a pool is closed or terminated before it is joined"));
         }
-        self.wait(deadline, |desk| desk.is_idle().then_some(()))?;
+        self.wait(deadline, Goal::All, |desk| desk.is_idle().then_some(()))?;
         self.plan.advance(Phase::Ending);
         for lane in self.plan.lanes() {
             lane.bell.ring_all();
         }
         descriptor::ring(self.doorbell.as_raw_fd());
-        self.wait(deadline, |desk| (desk.phase() == Phase::Ended).then_some(()))
+        self.wait(deadline, Goal::All, |desk| (desk.phase() == Phase::Ended).then_some(()))
     }
 
     /// The desk, for the room's other parts.

@@ -93,28 +93,25 @@ impl Template {
         let header = me.arena.header();
         for slot in 1..=header.member_high.load(Acquire) {
             let member = me.arena.member(slot);
-            let (state, generation) = member.identity();
-            let other = MemberId { slot, generation };
-            let ours = member.works_for.load(Acquire) == self.pool && other != me.me;
-            if !ours || !matches!(state, State::Alive | State::Claimed) {
+            let identity = member.identity();
+            let other = MemberId { slot, generation: identity.1 };
+            let ours = member.works_for.load(Acquire) == self.pool && member.has_role(Role::Worker);
+            let (pid, inode) = (member.pid.load(Acquire), member.pidfd_inode.load(Acquire));
+            // Not what is only claimed: its words may be those of a member that had the slot before, of whatever
+            // pool. A worker that is born later finds its parent gone, and leaves before it looks at its lane.
+            if identity.0 != State::Alive || !ours || member.identity() != identity {
                 continue;
             }
-            // A claim without a process goes when its claimer is repaired; the predecessor comes before
-            // its workers in no particular order, so a claim is given up by hand.
-            if state == State::Claimed && member.pid.load(Acquire) == 0 {
-                member.give_up(generation);
-                continue;
-            }
-            if let Ok(handle) = pidfd::open(member.pid.load(Acquire)) {
-                let inode = member.pidfd_inode.load(Acquire);
-                if inode == 0 || inode == pidfd::inode(handle.as_raw_fd()) {
+            match pidfd::open(pid) {
+                Ok(handle) if inode == 0 || inode == pidfd::inode(handle.as_raw_fd()) => {
                     // What its tasks forked is in its group.
-                    if member.has_role(Role::Worker) {
-                        pidfd::signal_group(member.pid.load(Acquire), 9);
-                    }
+                    pidfd::signal_group(pid, 9);
                     pidfd::signal(handle.as_raw_fd(), 9)?;
                     let _ = descriptor::poll_readable(handle.as_raw_fd(), None);
                 }
+                Ok(_) | Err(Error::Os { errno: 3, .. }) => {}
+                // No proof of its death.
+                Err(error) => return Err(error),
             }
             repair::repair(me.arena, other, me.me.slot, false);
         }
@@ -145,6 +142,8 @@ impl Template {
     fn hire(&mut self, index: usize, lane: &'static Lane, post: &'static Post) -> Result<()> {
         let me = self.me.ok_or(Error::Panic("a template that has not begun".into()))?;
         let arena = me.arena;
+        // Room for its pidfd, before it is there.
+        drop(descriptor::event_counter()?);
         let id = Member::claim(arena, me.me, Role::Worker, Inherits::As(me.me.slot))?;
         let member = arena.member(id.slot);
         member.works_for.store(self.pool, Release);
@@ -167,6 +166,7 @@ impl Template {
             pidfd::signal_group(pid, 9);
             fork::kill_and_reap(pid);
             repair::repair(arena, id, me.me.slot, false);
+            member.forget(id.generation);
         })?;
         member.pidfd_inode.store(pidfd::inode(handle.as_raw_fd()), Release);
         member.set_alive(id.generation, pid);
@@ -220,10 +220,16 @@ impl Template {
         let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
         lane.pid.store(0, Release);
         self.report(event::WORKER_DOWN, pid, exit, reason);
+        let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
         self.pace(lane, post);
+        // First the successor, for tasks wait; nobody waits for the dead one's traces but by his own death's news.
+        if self.plan.phase() == Phase::Working && post.not_before_ns.load(Relaxed) <= now_ns() {
+            // If that fails, `staff` tries again, and ever less often.
+            let _ = self.hire(index, lane, post);
+        }
         if let Some(me) = self.me {
-            let id = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
-            repair::repair(me.arena, id, me.me.slot, false);
+            repair::repair(me.arena, dead, me.me.slot, false);
+            me.arena.member(dead.slot).forget(dead.generation);
         }
     }
 
@@ -314,9 +320,10 @@ impl Template {
                 if self.hire(index, lane, post).is_ok() {
                     continue;
                 }
-                // Out of processes or memory: again, and again later.
-                self.pace(lane, post);
-                not_before = now + LEAST_DELAY_NS;
+                // Out of processes, memory or descriptors: again, and ever later.
+                let delay = (post.delay_ns.load(Relaxed) * 2).clamp(LEAST_DELAY_NS, MOST_DELAY_NS);
+                post.delay_ns.store(delay, Relaxed);
+                not_before = now + delay;
                 post.not_before_ns.store(not_before, Relaxed);
             }
             next = Some(next.map_or(not_before, |next| next.min(not_before)));
@@ -460,7 +467,7 @@ impl Duty for Template {
         if self.over {
             return None;
         }
-        let phase = self.plan.phase();
+        let (plan, phase) = (self.plan.plan(), self.plan.phase());
         if phase == Phase::Stopping {
             self.kill_all();
         }
@@ -469,6 +476,7 @@ impl Duty for Template {
                 self.plan.advance(Phase::Ended);
                 self.tell();
                 self.over = true;
+                robust::release(&plan.template.link);
                 return None;
             }
             return self.enforce(now_ns());

@@ -6,13 +6,17 @@ use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::functions;
 use crate::shm::lane::{Task, Turn, at_place, first_place};
-use crate::shm::plan::{Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY};
+use crate::shm::memory::Memory;
+use crate::shm::plan::{
+    Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
+};
+use crate::shm::real::Real;
 use crate::shm::region::Region;
-use crate::sys::clock::now_ns;
+use crate::sys::clock::{self, now_ns};
 use crate::sys::{descriptor, fork};
 use std::os::fd::RawFd;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicUsize, fence};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
@@ -43,9 +47,12 @@ impl Worker {
 
     /// Runs tasks until the pool ends.
     pub fn run(&self) {
-        for address in &RESOLVED {
+        // Mostly none: then no page of them becomes this worker's own.
+        for address in RESOLVED.iter().filter(|address| address.load(Relaxed) != 0) {
             address.store(0, Relaxed);
         }
+        let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
+        let mut since = None;
         let mut place = first_place(SLOTS, |slot| self.lane.slots[slot as usize].word.load());
         loop {
             let (slot, sequence) = at_place(place, SLOTS);
@@ -53,26 +60,32 @@ impl Worker {
             let seen = slot.word.load();
             match seen.turn(sequence) {
                 Turn::Run => {
-                    self.execute(slot, place, seen);
+                    since = self.execute(slot, place, seen, since, &mut call);
                     place += 1;
                 }
                 Turn::Skip => place += 1,
                 Turn::Wait if self.plan.phase() != Phase::Working => return,
-                Turn::Wait => self.wait(slot, sequence),
+                Turn::Wait => {
+                    self.wait(slot, sequence);
+                    since = None;
+                }
             }
         }
     }
 
     fn wait(&self, slot: &'static Slot, sequence: u32) {
         let news = || slot.word.load().turn(sequence) != Turn::Wait || self.plan.phase() != Phase::Working;
-        let until = now_ns() + SPIN_NS;
-        while now_ns() < until {
-            for _ in 0..32 {
-                if news() {
-                    return;
-                }
-                std::hint::spin_loop();
+        if news() {
+            return;
+        }
+        let mut now = now_ns();
+        let until = now + SPIN_NS;
+        while now < until {
+            clock::spin_or_yield(until - now, SPIN_NS);
+            if news() {
+                return;
             }
+            now = now_ns();
         }
         let ticket = self.lane.bell.prepare();
         if !news() {
@@ -81,15 +94,16 @@ impl Worker {
         }
     }
 
-    fn execute(&self, slot: &'static Slot, place: u64, seen: Task) {
+    /// Runs the task of a slot. `since`: when the last one ended, if it did just now; when this one did.
+    fn execute(&self, slot: &'static Slot, place: u64, seen: Task, since: Option<u64>, call: &mut Call) -> Option<u64> {
         self.lane.place.store(place, Relaxed);
-        slot.pid.store(self.pid, Relaxed);
-        slot.started_ns.store(now_ns(), Relaxed);
+        slot.pid.set(self.pid);
+        slot.started_ns.store(since.unwrap_or_else(now_ns), Relaxed);
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);
         // As it was when it was found to be this place's: by now it may be revoked, or another task.
-        let Ok(task) = slot.word.start(seen) else { return };
+        let Ok(task) = slot.word.start(seen) else { return since };
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
@@ -100,9 +114,9 @@ impl Worker {
                 }
                 Some(task)
             }
-            (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address),
+            (kind, Ok(address)) if kind == TaskKind::Chunk as u32 => self.run_chunk(slot, task, address, call),
             (kind, Ok(address)) => {
-                self.run_single(slot, kind, address);
+                self.run_single(slot, kind, address, call);
                 Some(task)
             }
         };
@@ -110,21 +124,23 @@ impl Worker {
         if family::is_forked() {
             fork::leave(0);
         }
-        slot.ended_ns.store(now_ns(), Relaxed);
+        let ended = now_ns();
+        slot.ended_ns.store(ended, Relaxed);
         match task.map(|task| slot.word.finish(task)) {
             Some(Ok(_)) => self.tell(place),
             // The keeper decided that the task is out of time: the end comes any moment, and nothing
             // may be begun before it.
             _ => fork::sleep_for_ever(),
         }
+        Some(ended)
     }
 
     /// The task is done; the host hears of it if it wants to.
     fn tell(&self, place: u64) {
         let plan = self.plan.plan();
-        fence(SeqCst);
+        Real::fence();
         if is_due(place, self.lane.ring_from.load(Relaxed)) {
-            plan.news.ring();
+            plan.news.ring_fenced();
         }
         if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
             descriptor::ring(self.notify);
@@ -148,7 +164,7 @@ impl Worker {
         Output::Any { inline: slot.reply(), arena: self.plan.arena, field: &slot.reply_block }
     }
 
-    fn run_single(&self, slot: &'static Slot, kind: u32, address: usize) {
+    fn run_single(&self, slot: &'static Slot, kind: u32, address: usize, call: &mut Call) {
         let len = slot.arguments_len.load(Relaxed);
         let bytes = if kind == TaskKind::Inline as u32 {
             slot.arguments().part(0, len as usize)
@@ -156,13 +172,13 @@ impl Worker {
             Region::of(self.plan.arena, slot.arguments_block.load(Acquire), len)
         };
         let Some(bytes) = bytes else { return self.refuse(slot, "the arguments are not where they should be") };
-        let mut call = Call::new(Input::Encoded(bytes.frozen()), self.output(slot));
+        call.renew(Input::Encoded(bytes.frozen()), self.output(slot));
         let Ok(code) = call.enter(|call| call.run(address)) else {
             return self.refuse(slot, "too many calls run in this process at once");
         };
         match (code, call.replied()) {
             (0, replied) => slot.reply_len.store(replied.unwrap_or(0) as u64, Relaxed),
-            _ => self.note_failure(slot, 0, &call),
+            _ => self.note_failure(slot, 0, call),
         }
     }
 
@@ -185,7 +201,7 @@ impl Worker {
     }
 
     /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
-    fn run_chunk(&self, slot: &'static Slot, first: Task, address: usize) -> Option<Task> {
+    fn run_chunk(&self, slot: &'static Slot, first: Task, address: usize, call: &mut Call) -> Option<Task> {
         let chunk = slot.chunk();
         let arena = self.plan.arena;
         let all = |at: u64, size: u64| chunk.count.checked_mul(size).and_then(|len| Region::of(arena, at, len));
@@ -196,7 +212,7 @@ impl Worker {
             return Some(first);
         };
         let exact = slot.limit_ns.load(Relaxed) != 0;
-        let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
+        call.renew(Input::Item(Region::EMPTY), Output::Nowhere);
         let work = Items { first: first.item(), items, replies, codes, chunk, exact, address };
         call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
     }

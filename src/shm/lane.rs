@@ -356,6 +356,12 @@ impl<M: Memory> Bell<M> {
     #[inline]
     pub fn ring(&self) {
         M::fence();
+        self.ring_fenced();
+    }
+
+    /// The same for a caller that has put a fence behind its news.
+    #[inline]
+    pub fn ring_fenced(&self) {
         let seen = self.word.load(Relaxed);
         if seen & ANNOUNCED != 0 {
             self.ring_announced(seen);

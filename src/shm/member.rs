@@ -200,6 +200,10 @@ impl Member {
     /// its parent died: then it must not go on.
     #[inline(always)]
     pub fn set_alive(&self, generation: u32, pid: u32) -> bool {
+        // Its slot may be another member's by now, whose pid this is not.
+        if self.identity().1 != generation {
+            return false;
+        }
         self.pid.store(pid, Release);
         let alive = |fate: u64| (fate & !STATE) | State::Alive as u64;
         self.change(generation, &[State::Claimed], alive).is_some() || self.identity() == (State::Alive, generation)

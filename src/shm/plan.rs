@@ -24,8 +24,8 @@ pub const SLOTS: u32 = 64;
 pub const MAX_LANES: u32 = 1024;
 /// Bytes of arguments, and of a reply, that need no block.
 pub const INLINE: usize = 128;
-/// Events that the host may not have fetched yet.
-pub const EVENTS: u32 = 256;
+/// Events that the host may not have fetched yet: birth, death and more of every worker that there can be.
+pub const EVENTS: u32 = 4096;
 
 /// What a pool is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -103,11 +103,15 @@ pub enum TaskKind {
     Chunk = 2,
 }
 
-/// One task of a lane.
+/// One task of a lane. A short task touches two lines that change hands: the first, from host to worker, and the
+/// fourth, from worker to host. What is the same from task to task has lines of its own, and is written with [`Set`].
 #[repr(C, align(128))]
 pub struct Slot {
     /// What becomes of it. See [`super::lane`].
     pub word: TaskWord<Real>,
+    pad: u64,
+    /// Short arguments, or a [`Chunk`]. Host.
+    pub arguments: [AtomicU64; INLINE / 8],
     /// Index in the family's function table. Host.
     pub function: AtomicU32,
     /// [`TaskKind`]. Host.
@@ -116,32 +120,50 @@ pub struct Slot {
     pub arguments_len: AtomicU64,
     /// Its time limit in ns, 0 for none; per item of a chunk. Host.
     pub limit_ns: AtomicU64,
+    /// Block of the arguments. Host.
+    pub arguments_block: AtomicU64,
+    pad2: [u64; 2],
     /// When it was started. Worker.
     pub started_ns: AtomicU64,
     /// When it ended. Worker; template if the worker died.
     pub ended_ns: AtomicU64,
     /// Bytes of the reply, or of the message of a failure. Worker.
     pub reply_len: AtomicU64,
-    /// What the function returned, of a chunk's first failed item; or [`WRONG_REPLY`]. Worker.
-    pub code: AtomicU64,
     /// What failed: [`NOTHING_FAILED`] or an item, the first. Worker.
     pub failed_item: AtomicU64,
-    /// Who ran it. Worker.
-    pub pid: AtomicU32,
-    /// How the worker ended, as in [`EventRecord`]. Template.
-    pub exit: AtomicU32,
-    /// Peak resident memory of the dead worker. Template.
-    pub max_rss: AtomicU64,
-    /// Block of the arguments. Host.
-    pub arguments_block: AtomicU64,
+    /// What the function returned, of a chunk's first failed item; or [`WRONG_REPLY`]. Worker.
+    pub code: AtomicU64,
     /// Block of the reply or message. Worker, and the host once it is final.
     pub reply_block: AtomicU64,
-    pad: [u64; 3],
-    /// Short arguments, or a [`Chunk`]. Host.
-    pub arguments: [AtomicU64; INLINE / 8],
     /// Short reply or message. Worker.
     pub reply: [AtomicU64; INLINE / 8],
+    /// Peak resident memory of the dead worker. Template.
+    pub max_rss: AtomicU64,
+    /// How the worker ended, as in [`EventRecord`]. Template.
+    pub exit: AtomicU32,
+    /// Who ran it. Worker.
+    pub pid: AtomicU32,
 }
+
+/// A word that mostly has the value already that it is to have.
+pub trait Set<T> {
+    /// Writes it if it has another one: a store would take its line from whoever reads it.
+    fn set(&self, value: T);
+}
+
+macro_rules! set {
+    ($($atomic:ident, $value:ident);*) => {
+        $(impl Set<$value> for $atomic {
+            #[inline(always)]
+            fn set(&self, value: $value) {
+                if self.load(Relaxed) != value {
+                    self.store(value, Relaxed);
+                }
+            }
+        })*
+    };
+}
+set!(AtomicU32, u32; AtomicU64, u64);
 
 /// No item failed.
 pub const NOTHING_FAILED: u64 = u64::MAX;
@@ -176,13 +198,15 @@ pub struct Lane {
     pub bell: Bell<Real>,
     /// Its pid, 0 for none. Worker and template.
     pub pid: AtomicU32,
-    /// Place of the task at work or last at work. Worker.
-    pub place: AtomicU64,
     /// When the worker was born. Template.
     pub born_ns: AtomicU64,
+    pad: [u64; 6],
+    /// Place of the task at work or last at work. Worker, for each task: the host, which looks at the bell for
+    /// each, must not meet it.
+    pub place: AtomicU64,
     /// Tasks that the worker has begun. Worker.
     pub begun: AtomicU64,
-    pad: [u64; 11],
+    pad1: [u64; 6],
     /// The host is woken by tasks from this place on. Host.
     pub ring_from: AtomicU64,
     pad2: [u64; 15],
@@ -210,11 +234,16 @@ fn bytes(lanes: u32) -> u64 {
 }
 
 impl PlanRef {
-    /// A new plan, all zero, in a block that `field` owns.
+    /// A new plan, all zero but its events, in a block that `field` owns.
     pub fn create(arena: Arena, field: &'static AtomicU64, lanes: u32) -> Result<PlanRef> {
         let offset = Heap::of(arena).take(bytes(lanes), field)?;
         let region = Region::of(arena, offset, bytes(lanes)).ok_or(Error::Panic("a block outside the arena".into()))?;
-        region.clear();
+        // All but the events, of which only those that were written are read.
+        let events = (offset.next_multiple_of(align_of::<Lane>() as u64) - offset) as usize + offset_of!(Plan, events);
+        let behind = events + size_of::<[EventRecord; EVENTS as usize]>();
+        for part in [region.part(0, events), region.part(behind, bytes(lanes) as usize - behind)] {
+            part.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
+        }
         let plan = PlanRef::at(arena, offset, lanes)?;
         plan.plan.lanes.store(lanes, Release);
         Ok(plan)
@@ -285,6 +314,18 @@ impl Slot {
     /// Room for short arguments.
     pub fn arguments(&'static self) -> Region {
         Region::of_words(&self.arguments)
+    }
+
+    /// Fetches what the host reads of a short task into its cache.
+    #[inline(always)]
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing as far as the program is concerned, whatever the address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>((&raw const self.word).cast());
+            _mm_prefetch::<_MM_HINT_T0>((&raw const self.started_ns).cast());
+        }
     }
 
     /// Room for a short reply.

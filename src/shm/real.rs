@@ -2,7 +2,7 @@
 
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
 use crate::sys::{futex, robust};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Atomics of the processor, futexes and robust lists of the kernel.
 pub enum Real {}
@@ -52,7 +52,14 @@ impl Memory for Real {
     }
     #[inline(always)]
     fn fence() {
-        fence(Ordering::SeqCst);
+        // The same fence as the one below, which costs three times as much: LLVM makes MFENCE of it.
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: adds nothing to a word of this thread's own stack, below what the ABI lets a signal touch.
+        unsafe {
+            std::arch::asm!("lock or dword ptr [rsp - 8], 0", options(nostack))
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        std::sync::atomic::fence(Ordering::SeqCst);
     }
     #[inline(always)]
     fn spin_hint() {

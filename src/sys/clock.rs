@@ -14,6 +14,18 @@ pub fn deadline_after_ms(timeout_ms: i64) -> Option<u64> {
     Some(now_ns().saturating_add(timeout.saturating_mul(1_000_000)))
 }
 
+/// How long a waiting thread keeps its processor to itself. Whoever is to answer may need it.
+const ALONE_NS: u64 = 2_000;
+
+/// One turn of a wait that spins for `spin_ns` before it sleeps, of which `left_ns` are left.
+pub fn spin_or_yield(left_ns: u64, spin_ns: u64) {
+    if left_ns + ALONE_NS >= spin_ns {
+        (0..16).for_each(|_| std::hint::spin_loop());
+    } else {
+        std::thread::yield_now();
+    }
+}
+
 /// An instant as the kernel wants it.
 pub fn timespec(ns: u64) -> libc::timespec {
     libc::timespec {

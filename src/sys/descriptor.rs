@@ -131,13 +131,6 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
     }
 }
 
-/// Whether one of them is readable at this moment. One call, whatever their number.
-pub fn any_readable(fds: impl Iterator<Item = RawFd>) -> bool {
-    let mut items: Vec<_> = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    // SAFETY: `items` has as many as it says.
-    unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, 0) != 0 }
-}
-
 /// Makes an epoll instance report `fd` as `key` while it is readable.
 pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
     let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };

@@ -95,7 +95,7 @@ unsafe fn is_read_ahead(file: *mut libc::FILE) -> bool {
 
 /// Writes out stdout and stderr, so that a child does not write the same bytes again; a stream whose
 /// lock another thread holds is left alone (that thread may sleep in it).
-#[inline]
+#[inline(always)]
 pub fn flush_streams() {
     // SAFETY: glibc's own streams.
     unsafe {
@@ -149,7 +149,11 @@ struct Action {
 #[inline(always)]
 pub fn default_signals(ignore: &[i32]) {
     // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
-    for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP, 32, 33].contains(signal)) {
+    // (A half-open range: the other kind is a function of its own.)
+    for signal in 1..65 {
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+            continue;
+        }
         let handler = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
         let action = Action { handler, flags: 0, restorer: 0, mask: 0 };
         let action = &raw const action as usize;
@@ -180,14 +184,22 @@ extern "C" fn exit_hook(code: libc::c_int, _: *mut libc::c_void) {
 
 /// Ends a child: what it wrote goes out, its code is recorded, no handler of the host runs.
 pub fn leave(code: i32) -> ! {
-    flush_streams();
-    if !own().left.swap(true, Ordering::AcqRel) {
+    leave_after(code, |code| {
         let leaving = own().leaving.load(Ordering::Acquire);
         if leaving != 0 {
             // SAFETY: only `catch_exit` stores here, and it stores a `fn(i32)`.
             let leaving: fn(i32) = unsafe { std::mem::transmute(leaving) };
             leaving(code);
         }
+    })
+}
+
+/// As [`leave`], for the caller of [`catch_exit`], who need not look up whom to tell.
+#[inline(always)]
+pub fn leave_after(code: i32, leaving: impl FnOnce(i32)) -> ! {
+    flush_streams();
+    if !own().left.swap(true, Ordering::AcqRel) {
+        leaving(code);
     }
     // SAFETY: ends the process; nothing of it is used afterwards.
     unsafe { libc::_exit(code & 0xff) }

@@ -9,6 +9,7 @@ pub mod fork;
 pub mod futex;
 pub mod limits;
 pub mod memory_file;
+pub mod named_memory;
 pub mod once;
 pub mod own;
 pub mod pidfd;

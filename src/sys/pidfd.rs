@@ -102,6 +102,16 @@ pub fn reap(fd: RawFd) -> (Reaped, Usage) {
     }
 }
 
+/// Which of the processes behind `fds` are dead, whoever reaped them: their indices. One call for all of them;
+/// where that is refused, every one may be.
+pub fn dead_among(fds: &[RawFd]) -> Vec<usize> {
+    let mut items: Vec<_> = fds.iter().map(|fd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: `items` outlives the call, which waits for nothing.
+    let ready = unsafe { libc::poll(items.as_mut_ptr(), items.len() as libc::nfds_t, 0) };
+    let dead = |index: &usize| ready < 0 || items[*index].revents != 0;
+    (0..items.len()).filter(dead).collect()
+}
+
 fn usage_of(usage: &libc::rusage) -> Usage {
     let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
     Usage { max_rss_bytes: usage.ru_maxrss as u64 * 1024, cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime) }

@@ -144,3 +144,27 @@ pub fn hold_for_life(word: &'static AtomicU32, link: &'static std::sync::atomic:
     pending_clear();
     held
 }
+
+/// Takes a word of [`hold_for_life`] off the list, where its memory may be used for something else before this
+/// process dies. It keeps its value.
+pub fn release(link: &'static std::sync::atomic::AtomicU64) {
+    let target: *mut Head = link.as_ptr().cast();
+    let end = &raw mut OWN;
+    let mut at = end;
+    // A keeper holds two words at most.
+    for _ in 0..4 {
+        // SAFETY: as in `own_list`; `at` is the list's head or a link on it, in the arena: each begins with the
+        // address of the next.
+        unsafe {
+            let next = (&raw mut (*at).next).read_volatile();
+            if next == target {
+                (&raw mut (*at).next).write_volatile(link.load(Ordering::Acquire) as *mut Head);
+                return;
+            }
+            if next == end || next.is_null() {
+                return;
+            }
+            at = next;
+        }
+    }
+}

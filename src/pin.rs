@@ -1,0 +1,50 @@
+//! Pins: what keeps an object for somebody who is still to come for it.
+#![forbid(unsafe_code)]
+
+use crate::error::Result;
+use crate::family::{self, Family};
+use crate::shm::cell::{Cell, Kind, Reference};
+use crate::wire;
+
+/// A view of this process that keeps an object, whoever made it.
+pub fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let view = Cell::claim(family.arena, Kind::View, family.me.slot)?;
+    let referred = view.refer(family.arena, target);
+    referred.inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))?;
+    Ok(view)
+}
+
+/// Keeps every object that some arguments name, until it is dropped: whoever submits a task may free his
+/// handles at once, as if they were copied like all the rest.
+pub struct Pins {
+    family: Family,
+    views: Vec<&'static Cell>,
+}
+
+impl Pins {
+    /// The objects of encoded arguments; `None` if there are none, as in most.
+    #[inline]
+    pub fn of(family: Family, encoded: &[u8]) -> Result<Option<Box<Pins>>> {
+        let reader = wire::Reader::new(encoded)?;
+        if !reader.has_handles() {
+            return Ok(None);
+        }
+        let mut pins = Box::new(Pins { family, views: Vec::new() });
+        for bits in reader.handles() {
+            pins.views.push(view_of(family, Reference::from_bits(bits?))?);
+        }
+        Ok(Some(pins))
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        // In a forked child this is a copy, and what it names is the parent's to let go.
+        let Ok(family) = family::current() else { return };
+        if family.me == self.family.me {
+            for view in &self.views {
+                view.let_go(family.arena, view.generation(), family.me.slot);
+            }
+        }
+    }
+}

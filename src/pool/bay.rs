@@ -1,0 +1,157 @@
+//! A lane as the host sees it: what it put there, and how.
+#![forbid(unsafe_code)]
+
+use super::work::{What, Work, kept};
+use crate::error::{Error, Result};
+use crate::shm::heap::Heap;
+use crate::shm::lane::State;
+use crate::shm::plan::{INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
+use crate::shm::region::Region;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A lane as the host sees it: places `head..tail` hold its work.
+pub struct Bay {
+    /// The lane.
+    pub lane: &'static Lane,
+    /// The oldest place that is not collected.
+    pub head: u64,
+    /// The next place to be filled.
+    pub tail: u64,
+    /// Something was put there that the worker may not have heard of.
+    rings: bool,
+    /// What was put there.
+    pub work: Vec<Option<Work>>,
+}
+
+impl Bay {
+    /// An empty one.
+    pub fn new(lane: &'static Lane) -> Bay {
+        Bay { lane, head: 0, tail: 0, rings: false, work: (0..SLOTS).map(|_| None).collect() }
+    }
+
+    /// The slot of a place.
+    pub fn slot(&self, place: u64) -> &'static Slot {
+        &self.lane.slots[(place % SLOTS as u64) as usize]
+    }
+
+    /// Places that hold work.
+    pub fn places(&self) -> std::ops::Range<u64> {
+        self.head..self.tail
+    }
+
+    /// What was put at a place.
+    pub fn work_at(&self, place: u64) -> Option<&Work> {
+        self.work[(place % SLOTS as u64) as usize].as_ref()
+    }
+
+    /// The last place whose task is still to be done here.
+    pub fn last(&self) -> u64 {
+        let revoked = |place: &u64| self.slot(*place).word.load().state() == State::Revoked;
+        self.places().rev().find(|place| !revoked(place)).unwrap_or(self.head)
+    }
+
+    /// Whether somebody is here to begin tasks.
+    pub fn has_worker(&self) -> bool {
+        self.lane.pid.load(Relaxed) != 0
+    }
+
+    /// Places of tasks that another lane could have: all but the next one, or all if nobody is here to begin it.
+    fn spare_places(&self) -> std::ops::Range<u64> {
+        if self.has_worker() { (self.head + 1).min(self.tail)..self.tail } else { self.head..self.tail }
+    }
+
+    /// How many of them there are. Some may have been begun: their words are the worker's to look at.
+    pub fn takeable(&self) -> usize {
+        self.spare_places().filter(|place| self.work_at(*place).is_some()).count()
+    }
+
+    /// The last task of the lane that another lane could have. Its place stays used: the worker skips it, and
+    /// the host collects nothing there.
+    pub fn take_back(&mut self, plan: PlanRef) -> Option<Work> {
+        for place in self.spare_places().rev() {
+            let slot = self.slot(place);
+            let task = slot.word.load();
+            if task.state() != State::Assigned {
+                continue;
+            }
+            let single = self.work_at(place).is_some_and(|work| matches!(work.what, What::Single { .. }));
+            let arguments = if single { kept(arguments_of(plan, slot)).ok()? } else { Box::default() };
+            if slot.word.revoke(task).is_ok() {
+                let _ = Heap::of(plan.arena).give(&slot.arguments_block);
+                let mut work = self.work[(place % SLOTS as u64) as usize].take()?;
+                work.is_off();
+                work.arguments = arguments;
+                return Some(work);
+            }
+        }
+        None
+    }
+
+    /// Writes a task into the next place, of which the worker hears by [`Bay::ring`]; its arguments are its own where no others are given. On failure the
+    /// work comes back.
+    #[inline]
+    pub fn assign(
+        &mut self,
+        plan: PlanRef,
+        mut work: Work,
+        arguments: Option<&[u8]>,
+    ) -> std::result::Result<(), Box<(Work, Error)>> {
+        let slot = self.slot(self.tail);
+        let first = match &work.what {
+            What::Single { .. } => {
+                if let Err(error) = put_arguments(plan, slot, arguments.unwrap_or(&work.arguments)) {
+                    return Err(Box::new((work, error)));
+                }
+                0
+            }
+            What::Chunk { map, next, end } => {
+                map.begin_chunk();
+                slot.set_chunk(map.chunk(*end));
+                slot.kind.set(TaskKind::Chunk as u32);
+                *next
+            }
+        };
+        work.arguments = Box::default();
+        slot.function.set(work.function);
+        slot.limit_ns.set(work.limit_ns);
+        slot.word.assign(first);
+        self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
+        self.tail += 1;
+        self.rings = true;
+        Ok(())
+    }
+
+    /// Wakes the worker if tasks came since the last time. Once for many: the fence in it waits until the last
+    /// of them is in memory.
+    #[inline]
+    pub fn ring(&mut self) {
+        if std::mem::take(&mut self.rings) {
+            self.lane.bell.ring();
+        }
+    }
+}
+
+fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
+    let len = slot.arguments_len.load(Relaxed);
+    let place = if slot.kind.load(Relaxed) == TaskKind::Inline as u32 {
+        slot.arguments().part(0, len as usize)
+    } else {
+        Region::of(plan.arena, slot.arguments_block.load(Relaxed), len)
+    };
+    place.map_or(&[], Region::frozen)
+}
+
+fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8]) -> Result<()> {
+    let kind = if bytes.len() <= INLINE {
+        slot.arguments().write(bytes);
+        TaskKind::Inline
+    } else {
+        let offset = Heap::of(plan.arena).take(bytes.len() as u64, &slot.arguments_block)?;
+        let place = Region::of(plan.arena, offset, bytes.len() as u64);
+        place.ok_or(Error::Panic("a block outside the arena".into()))?.write(bytes);
+        TaskKind::Block
+    };
+    slot.arguments_len.set(bytes.len() as u64);
+    slot.kind.set(kind as u32);
+    Ok(())
+}
