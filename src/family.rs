@@ -11,7 +11,7 @@ use crate::shm::memory::Deadline;
 use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
 use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 /// This process in its family. Free to copy; proof that there is an arena and that calls may go on.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
         member.pidfd_inode.store(pidfd::inode(pidfd::raw(handle)), Ordering::Release);
     }
     member.set_alive(me.generation, fork::pid());
-    arena.header().unwatched.store(1, Ordering::Release);
+    tell_of_birth(arena);
     identity::set(me);
     Ok(Family { arena, me })
 }
@@ -105,7 +105,7 @@ pub fn be(arena: Arena, me: MemberId) -> bool {
     let lives = be_quietly(arena, me);
     // After that store: a keeper that looks now finds a process to watch. Said by the child, which is there
     // even if its parent died right after the fork.
-    arena.header().unwatched.store(1, Ordering::Release);
+    tell_of_birth(arena);
     lives
 }
 
@@ -126,6 +126,19 @@ pub fn ring() {
     descriptor::ring(doorbell());
 }
 
+/// There is a new member to watch. The keeper is told only if somebody sleeps already: whoever goes to sleep later
+/// tells it, and the death of a member for which nobody waits may be found late.
+pub fn tell_of_birth(arena: Arena) {
+    let header = arena.header();
+    header.unwatched.store(1, Ordering::Release);
+    // One of the two sees the other: this the sleeper, or the sleeper (see `Sentry::alarm`) the birth.
+    fence(Ordering::SeqCst);
+    let high = header.member_high.load(Ordering::Acquire);
+    if (1..=high).any(|slot| arena.member(slot).asleep.load(Ordering::Relaxed) != 0) {
+        ring();
+    }
+}
+
 /// Guards a sleep: the sleeper also hears of the keeper's death, starts the next one, and passes the
 /// news on, even if it is killed at it.
 ///
@@ -136,6 +149,7 @@ pub struct Sentry {
     family: Family,
     deadline: Deadline,
     armed: bool,
+    counted: bool,
 }
 
 /// How long a sleeper waits before it tries again to start a keeper, for want of processes or memory.
@@ -144,7 +158,7 @@ const RETRY_NS: u64 = 10_000_000;
 impl Sentry {
     /// A guard for one blocking call that ends at `deadline`.
     pub fn new(family: Family, deadline: Deadline) -> Sentry {
-        Sentry { family, deadline, armed: false }
+        Sentry { family, deadline, armed: false, counted: false }
     }
 
     /// To be asked before each sleep: the word whose change must end it, and its value. `None` if no keeper
@@ -152,6 +166,11 @@ impl Sentry {
     pub fn alarm(&mut self) -> Option<(&'static AtomicU32, u32)> {
         let header = self.family.arena.header();
         let word = &header.keeper.word;
+        if !self.counted {
+            self.family.arena.member(self.family.me.slot).asleep.fetch_add(1, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            self.counted = true;
+        }
         if header.member_high.load(Ordering::Acquire) < 2 {
             return Some((word, word.load(Ordering::Acquire)));
         }
@@ -183,6 +202,9 @@ impl Sentry {
 
 impl Drop for Sentry {
     fn drop(&mut self) {
+        if self.counted {
+            self.family.arena.member(self.family.me.slot).asleep.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.armed {
             let keeper = &self.family.arena.header().keeper;
             if !keeper.lives() {

@@ -125,7 +125,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     member.set_alive(id.generation, pid);
     // Once more after that store: a keeper that looked in between saw nobody to watch. Should this process die
     // before it, the keeper looks at everybody for its sake.
-    arena.header().unwatched.store(1, Ordering::Release);
+    family::tell_of_birth(arena);
     let pidfd = opened.inspect_err(|_| {
         // The child still waits for it, see `await_parent`: nothing of the user's has run.
         fork::kill_and_reap(pid);

@@ -89,6 +89,8 @@ pub struct Member {
     parent_generation: AtomicU32,
     /// Not 0: ends with its parent. Written with the claim.
     pub daemon: AtomicU32,
+    /// Threads of it that sleep until another process wakes them. Written by the member itself, and 0 with the claim.
+    pub asleep: AtomicU32,
     /// Births at the moment whose memory it has: it may hold handles of objects born before. Written
     /// with the claim.
     pub inherits: AtomicU64,
@@ -137,6 +139,7 @@ impl Member {
             member.pid.store(0, Relaxed);
             member.pidfd_inode.store(0, Relaxed);
             member.daemon.store(0, Relaxed);
+            member.asleep.store(0, Relaxed);
             member.works_for.store(0, Relaxed);
             member.parent_generation.store(parent.generation, Relaxed);
             member.exit.store(0, Release);
