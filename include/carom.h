@@ -1177,7 +1177,11 @@ typedef struct carom_verdict {
     int32_t code;
     /** The signal that ended the worker, 0 for none. */
     int32_t signal;
-    /** 0 for now. */
+    /**
+     * `si_code` of that signal, as the handler of sigaction sees it; 0 if it is not one of those of a crash (`SIGSEGV`,
+     * `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGABRT`, `SIGTRAP`, `SIGSYS`), or nobody could write it down: the task had a
+     * handler of its own, or blocked the signal.
+     */
     int32_t signal_code;
     /** With what the worker left, if it left over the task (it called `exit`); -1 if nobody can tell how it ended. */
     int32_t exitcode;
@@ -1191,7 +1195,7 @@ typedef struct carom_verdict {
     carom_job_id job;
     /** Index of the item, 0 for a task of its own. */
     uint64_t item;
-    /** 0 for now. */
+    /** Where the fault was (`si_addr`), if `signal_code` is not 0 and the kernel raised the signal. */
     uint64_t fault_address;
     /** From the submission to the begin. */
     int64_t queued_ns;
@@ -1206,7 +1210,11 @@ typedef struct carom_verdict {
      * is freed, or, from a synchronous call, until the next one of this thread.
      */
     const char *message;
-    /** "" for now. */
+    /**
+     * Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module;
+     * `#1 0x7f3a01c2 (libx.so+0x1c2)` where the function has no name. "" if there is no `signal_code`. Never NULL;
+     * valid as long as `message`.
+     */
     const char *backtrace;
     /** "" for now. */
     const char *stderr_tail;

@@ -10,7 +10,7 @@ use crate::pool::job::{Job, JobId, Verdict};
 use crate::shm::region;
 use crate::sys::clock::deadline_after_ms;
 use std::cell::RefCell;
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
 
 /// What becomes of one task. Opaque.
@@ -44,7 +44,8 @@ pub struct carom_verdict {
     pub code: i32,
     /// The signal that ended the worker, 0 for none.
     pub signal: i32,
-    /// 0 for now.
+    /// `si_code` of that signal, as the handler of sigaction sees it; 0 if it is not one of those of a crash (`SIGSEGV`, `SIGBUS`, `SIGFPE`, `SIGILL`, `SIGABRT`,
+    /// `SIGTRAP`, `SIGSYS`), or nobody could write it down: the task had a handler of its own, or blocked the signal.
     pub signal_code: i32,
     /// With what the worker left, if it left over the task (it called `exit`); -1 if nobody can tell how it ended.
     pub exitcode: i32,
@@ -58,7 +59,7 @@ pub struct carom_verdict {
     pub job: carom_job_id,
     /// Index of the item, 0 for a task of its own.
     pub item: u64,
-    /// 0 for now.
+    /// Where the fault was (`si_addr`), if `signal_code` is not 0 and the kernel raised the signal.
     pub fault_address: u64,
     /// From the submission to the begin.
     pub queued_ns: i64,
@@ -71,7 +72,8 @@ pub struct carom_verdict {
     /// What the function said when it failed, or how the worker ended; "" on success. Never NULL; valid until the result is freed, or, from a
     /// synchronous call, until the next one of this thread.
     pub message: *const c_char,
-    /// "" for now.
+    /// Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module; `#1 0x7f3a01c2 (libx.so+0x1c2)` where
+    /// the function has no name. "" if there is no `signal_code`. Never NULL; valid as long as `message`.
     pub backtrace: *const c_char,
     /// "" for now.
     pub stderr_tail: *const c_char,
@@ -101,34 +103,34 @@ fn c_message(verdict: &Verdict) -> CString {
     CString::new(verdict.message.replace('\0', "?")).unwrap_or_default()
 }
 
-/// The verdict as C sees it; `message` outlives it.
-fn shown(verdict: &Verdict, job: JobId, message: *const c_char) -> carom_verdict {
+/// The verdict as C sees it; `message` and `backtrace` outlive it.
+fn shown(verdict: &Verdict, job: JobId, message: &CStr, backtrace: &CStr) -> carom_verdict {
     carom_verdict {
         size: 0,
         status: verdict.status.as_ref().err().map_or(0, Error::status),
         code: verdict.code,
         signal: verdict.signal,
-        signal_code: 0,
+        signal_code: verdict.fault().0,
         exitcode: verdict.exit_code,
         pid: verdict.pid as i32,
         attempt: 1,
         limit: 0,
         job: carom_job_id { high: job.high, low: job.low },
         item: verdict.item,
-        fault_address: 0,
+        fault_address: verdict.fault().1,
         queued_ns: verdict.queued_ns as i64,
         elapsed_ns: verdict.elapsed_ns as i64,
         cpu_ns: 0,
         max_rss_bytes: verdict.max_rss_bytes,
-        message,
-        backtrace: c"".as_ptr(),
+        message: message.as_ptr(),
+        backtrace: backtrace.as_ptr(),
         stderr_tail: c"".as_ptr(),
     }
 }
 
 thread_local! {
-    /// Message of the last verdict that a synchronous call of this thread showed.
-    static SHOWN: RefCell<CString> = RefCell::default();
+    /// Message and backtrace of the last verdict that a synchronous call of this thread showed.
+    static SHOWN: RefCell<(CString, CString)> = RefCell::default();
 }
 
 /// Shows the verdict of a synchronous call, if the caller wants it.
@@ -136,12 +138,11 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
     if out.is_null() {
         return Ok(());
     }
-    let message = c_message(verdict);
-    let address = SHOWN.with_borrow_mut(|shown| {
-        *shown = message;
-        shown.as_ptr()
-    });
-    options::write(out, shown(verdict, job, address))
+    let texts = (c_message(verdict), verdict.backtrace());
+    SHOWN.with_borrow_mut(|last| {
+        *last = texts;
+        options::write(out, shown(verdict, job, &last.0, &last.1))
+    })
 }
 
 /// Waits up to `timeout_ms` until the task is settled, well or badly. Moves the pool on from this thread.
@@ -224,7 +225,7 @@ pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut 
         let result = result_of(result)?;
         result.is_settled_now();
         result.settled()?;
-        options::write(verdict, shown(&result.verdict(), result.id, result.message().as_ptr()))
+        options::write(verdict, shown(&result.verdict(), result.id, result.message(), result.backtrace()))
     })
 }
 

@@ -6,6 +6,7 @@
 
 use super::bay::Bay;
 use super::event::{self, Event};
+use super::evidence::Evidence;
 use super::job::{Job, Verdict};
 use super::map::Map;
 use super::work::{What, Work, hand_over, kept};
@@ -292,7 +293,7 @@ impl Desk {
         let heap = Heap::of(self.plan.arena);
         work.iter().for_each(Work::is_off);
         let job = work.and_then(|work| self.settle(work, slot, task));
-        for field in [&slot.arguments_block, &slot.reply_block] {
+        for field in [&slot.arguments_block, &slot.reply_block, &slot.evidence_block] {
             if field.load(Relaxed) != 0 {
                 let _ = heap.give(field);
             }
@@ -390,7 +391,7 @@ impl Desk {
                 (verdict.code, verdict.message, verdict.status) = (failed.code, failed.message, failed.status);
             }
             _ if self.cancelled => verdict.status = Err(Error::Cancelled),
-            state => lost(&mut verdict, slot, state),
+            state => lost(&mut verdict, slot, state, Evidence::of(self.plan.arena, slot)),
         }
         verdict
     }
@@ -540,8 +541,10 @@ fn failure(code: i32, message: &str) -> Error {
 }
 
 /// The verdict on a task whose worker died over it.
-fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State) {
-    let exit = super::exit_of(slot.exit.load(Relaxed));
+fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State, evidence: Option<Evidence>) {
+    // If nobody can tell how the worker ended, it may have told itself.
+    let told = || evidence.as_ref().map(|evidence| -evidence.signal);
+    let exit = super::exit_of(slot.exit.load(Relaxed)).or_else(told);
     verdict.max_rss_bytes = slot.max_rss.load(Relaxed);
     match exit {
         Some(code) if code < 0 => verdict.signal = -code,
@@ -559,4 +562,6 @@ fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State) {
         verdict.status = Err(Error::WorkerLost(how.into()));
     }
     verdict.message = verdict.status.as_ref().err().map(|error| error.to_string()).unwrap_or_default();
+    // A time limit may have come while it wrote.
+    verdict.evidence = evidence.filter(|evidence| evidence.signal == verdict.signal).map(Arc::new);
 }

@@ -3,6 +3,7 @@
 
 use super::Pool;
 use super::desk::Goal;
+use super::evidence::Evidence;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
 use crate::shm::region;
@@ -44,6 +45,8 @@ pub struct Verdict {
     pub max_rss_bytes: u64,
     /// What the function said when it failed, or why the worker died.
     pub message: String,
+    /// What a worker left behind that crashed.
+    pub(super) evidence: Option<Arc<Evidence>>,
 }
 
 impl Verdict {
@@ -61,7 +64,19 @@ impl Verdict {
             elapsed_ns: 0,
             max_rss_bytes: 0,
             message,
+            evidence: None,
         }
+    }
+
+    /// si_code of the signal that ended the worker, and the address of the fault, where there is one.
+    pub fn fault(&self) -> (i32, u64) {
+        self.evidence.as_ref().map_or((0, 0), |evidence| (evidence.code, evidence.address))
+    }
+
+    /// Where the worker was when it crashed, empty if it did not. Reads files.
+    pub fn backtrace(&self) -> CString {
+        let text = self.evidence.as_ref().map(|evidence| evidence.backtrace()).unwrap_or_default();
+        CString::new(text.replace('\0', "?")).unwrap_or_default()
     }
 }
 
@@ -69,8 +84,16 @@ impl Verdict {
 enum More {
     /// Its reply.
     Reply(Box<[u8]>),
-    /// Why it did not succeed, and the message of that as C reads it.
-    Failure(Box<(Verdict, CString)>),
+    /// Why it did not succeed.
+    Failure(Box<Failure>),
+}
+
+struct Failure {
+    verdict: Verdict,
+    /// Its message as C reads it.
+    message: CString,
+    /// Likewise, once somebody has asked.
+    backtrace: OnceLock<CString>,
 }
 
 /// Words of a reply that needs no memory of its own.
@@ -136,7 +159,7 @@ impl Job {
     #[inline]
     pub fn failure(&self) -> Option<&Verdict> {
         match self.more.get() {
-            Some(More::Failure(failure)) => Some(&failure.0),
+            Some(More::Failure(failure)) => Some(&failure.verdict),
             _ => None,
         }
     }
@@ -155,7 +178,15 @@ impl Job {
     /// The verdict's message as C reads it.
     pub fn message(&self) -> &CStr {
         match self.more.get() {
-            Some(More::Failure(failure)) => &failure.1,
+            Some(More::Failure(failure)) => &failure.message,
+            _ => c"",
+        }
+    }
+
+    /// The verdict's backtrace as C reads it.
+    pub fn backtrace(&self) -> &CStr {
+        match self.more.get() {
+            Some(More::Failure(failure)) => failure.backtrace.get_or_init(|| failure.verdict.backtrace()),
             _ => c"",
         }
     }
@@ -223,7 +254,8 @@ impl Job {
         }
         self.pid.store(verdict.pid, Relaxed);
         let message = CString::new(verdict.message.replace('\0', "?")).unwrap_or_default();
-        let _ = self.more.set(More::Failure(Box::new((verdict, message))));
+        let failure = Failure { verdict, message, backtrace: OnceLock::new() };
+        let _ = self.more.set(More::Failure(Box::new(failure)));
         self.state.store(SETTLED, Release);
     }
 }

@@ -15,6 +15,7 @@
 mod bay;
 pub mod desk;
 pub mod event;
+mod evidence;
 pub mod iterator;
 pub mod job;
 pub mod map;
@@ -34,7 +35,7 @@ use crate::shm::memory::{Deadline, Wake};
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
 use crate::sys::clock::{self, now_ns};
 use crate::sys::descriptor::Poll;
-use crate::sys::{descriptor, fork, futex, limits, pidfd};
+use crate::sys::{crash, descriptor, fork, futex, limits, pidfd};
 use desk::{Desk, Goal};
 use event::Event;
 use job::{Job, JobId};
@@ -116,6 +117,7 @@ impl Pool {
         let after = self.plan.plan().template_id.load(Acquire);
         *self.spawned.lock().unwrap_or_else(PoisonError::into_inner) = Spawned { at_ns: now_ns(), after };
         let index = self.family.arena.cell_index(self.cell);
+        crash::warm_up();
         let duty = Template::new(self.plan, index, self.doorbell.as_raw_fd(), self.notify.as_raw_fd());
         keeper::spawn(self.family, Inherits::Everything, index, duty)
     }

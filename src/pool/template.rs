@@ -5,8 +5,8 @@
 //! acts: if it dies, the next template reads there what is left to do.
 #![forbid(unsafe_code)]
 
-use super::event;
 use super::worker::Worker;
+use super::{event, evidence};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
@@ -19,7 +19,7 @@ use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::fork::{self, Side};
 use crate::sys::pidfd::{self, Reaped, Usage};
-use crate::sys::{birth, futex, robust};
+use crate::sys::{birth, crash, futex, robust};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
@@ -192,6 +192,7 @@ impl Template {
         keep.sort_unstable();
         descriptor::close_all_but(&keep);
         fork::catch_exit(record_exit);
+        crash::attach(&self.plan.lanes()[index].crash, fork::pid());
         Worker::new(self.plan, index, self.notify).run();
         fork::leave(0)
     }
@@ -216,7 +217,7 @@ impl Template {
         descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
-        let reason = settle(lane, pid, exit, usage);
+        let reason = settle(self.plan, lane, pid, exit, usage);
         let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
         lane.pid.store(0, Release);
         self.report(event::WORKER_DOWN, pid, exit, reason);
@@ -385,18 +386,20 @@ fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
 }
 
 /// Writes into the slot of the task at work how its worker ended, then settles it.
-fn settle(lane: &'static Lane, pid: u32, exit: i32, usage: Usage) -> u32 {
+fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage) -> u32 {
     let mut reason = if exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
     for slot in &lane.slots {
         let state = slot.word.load().state();
         if matches!(state, TaskState::Running | TaskState::Killed) {
             note_end(slot, pid, exit, usage);
+            evidence::keep(plan.arena, lane, slot, pid);
             if state == TaskState::Killed {
                 reason = event::REASON_TIME_LIMIT;
             }
         }
         slot.word.bury();
     }
+    lane.crash.clear();
     reason
 }
 
@@ -433,11 +436,12 @@ impl Duty for Template {
         self.outlive_predecessor(me)?;
         for (_, lane, _) in self.lanes() {
             let pid = lane.pid.swap(0, AcqRel);
-            settle(lane, pid, UNKNOWN_EXIT, Usage::default());
+            settle(self.plan, lane, pid, UNKNOWN_EXIT, Usage::default());
             if pid != 0 {
                 self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
             }
         }
+        crash::install();
         poll.add(self.doorbell, BELL)?;
         if !self.watch_host(me, poll)? {
             self.plan.advance(Phase::Stopping);

@@ -14,6 +14,7 @@ use super::lane::{Bell, TaskWord};
 use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
+use crate::sys::crash::Record;
 use std::mem::offset_of;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -122,7 +123,9 @@ pub struct Slot {
     pub limit_ns: AtomicU64,
     /// Block of the arguments. Host.
     pub arguments_block: AtomicU64,
-    pad2: [u64; 2],
+    /// Block of the evidence of a crash, a copy of [`Record`]. Template, and the host once the task is final.
+    pub evidence_block: AtomicU64,
+    pad2: u64,
     /// When it was started. Worker.
     pub started_ns: AtomicU64,
     /// When it ended. Worker; template if the worker died.
@@ -212,9 +215,11 @@ pub struct Lane {
     pad2: [u64; 15],
     /// The ring.
     pub slots: [Slot; SLOTS as usize],
+    /// How the worker crashed. Worker; template once that is dead.
+    pub crash: Record,
 }
 
-const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384);
+const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384 + size_of::<Record>());
 // What a function reads and writes in place is aligned to 16.
 const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 
@@ -306,6 +311,7 @@ impl PlanRef {
             // A damaged block is lost, and nothing else.
             let _ = heap.give(&slot.arguments_block);
             let _ = heap.give(&slot.reply_block);
+            let _ = heap.give(&slot.evidence_block);
         }
     }
 }

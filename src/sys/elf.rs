@@ -306,7 +306,7 @@ fn file_of_line(line: &[u8], address: usize) -> Option<Vec<u8>> {
 }
 
 /// Looks for the note of the linker among all notes: u32 name length, u32 length, u32 type, name, bytes.
-fn build_id_of_notes(mut notes: &[u8], align: usize) -> Option<BuildId> {
+pub(super) fn build_id_of_notes(mut notes: &[u8], align: usize) -> Option<BuildId> {
     const NT_GNU_BUILD_ID: u32 = 3;
     // Only 4 and 8 occur; linkers also write 0 and 1 and mean 4.
     let align = if align == 8 { 8 } else { 4 };

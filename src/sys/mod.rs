@@ -3,11 +3,13 @@
 
 pub mod birth;
 pub mod clock;
+pub mod crash;
 pub mod descriptor;
 pub mod elf;
 pub mod fork;
 pub mod futex;
 pub mod limits;
+mod maps;
 pub mod memory_file;
 pub mod named_memory;
 pub mod once;
@@ -16,3 +18,4 @@ pub mod pidfd;
 pub mod raw;
 pub mod robust;
 pub mod sink;
+pub mod symbols;

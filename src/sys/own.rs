@@ -4,10 +4,11 @@
 //! So a child begins with all of it zero, and writes nothing to say that it is another process. (Each page
 //! that a child or its parent writes after a fork is copied, a microsecond each; a wiped one is not.)
 
+use super::crash::Record;
 use super::memory_file;
 use crate::error::Result;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// How many calls of users' functions a process can be in at once.
 pub const CALLS: usize = 16;
@@ -28,6 +29,10 @@ pub struct Own {
     /// Told of the exit code, a `fn(i32)`, 0 for nobody. See `fork::catch_exit`.
     pub leaving: AtomicUsize,
     name: AtomicPtr<libc::c_char>,
+    /// In a worker: where it writes how it crashed, and its pid. See `crash`.
+    pub crash: AtomicPtr<Record>,
+    /// See `crash`.
+    pub crash_pid: AtomicU32,
     /// Addresses of the calls that run. See `call`.
     pub calls: [AtomicU64; CALLS],
 }
@@ -44,6 +49,8 @@ impl Own {
             left: AtomicBool::new(false),
             leaving: AtomicUsize::new(0),
             name: AtomicPtr::new(std::ptr::null_mut()),
+            crash: AtomicPtr::new(std::ptr::null_mut()),
+            crash_pid: AtomicU32::new(0),
             calls: [const { AtomicU64::new(0) }; CALLS],
         }
     }
