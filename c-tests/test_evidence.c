@@ -441,6 +441,45 @@ static void a_template_that_dies_too(void) {
     finish(pool);
 }
 
+static char *printed(const carom_verdict *verdict) {
+    static char text[8192];
+    int fds[2];
+    CHECK_EQ(pipe(fds), 0);
+    CHECK_OK(carom_verdict_print(verdict, fds[1]));
+    close(fds[1]);
+    ssize_t len = read(fds[0], text, sizeof text - 1);
+    CHECK(len > 0);
+    text[len] = 0;
+    close(fds[0]);
+    fputs(text, stderr);
+    return text;
+}
+static void a_verdict_in_words(void) {
+    static const char *const words[] = {
+        "CAROM_EWORKERLOST: ", "\n  task      item 0 of job ", ", SIGSEGV (SEGV_MAPERR) at 0x0\n", "\n  time      ",
+        "\n  memory    ", " KiB at most\n", "\n  backtrace\n    #0 read_nowhere+0x", "\n    #1 crash+0x",
+    };
+    carom_pool *pool = pool_of(1, 0, 0);
+    carom_result *result = submit(pool, crash, READ);
+    carom_verdict verdict = verdict_of(result);
+    char *text = printed(&verdict);
+    for (size_t i = 0; i < COUNT_OF(words); i++) CHECK(strstr(text, words[i]) != NULL);
+    CHECK_EQ(text[strlen(text) - 1], '\n');
+    for (char *line = strchr(text, '\n'); line[1]; line = strchr(line + 1, '\n')) CHECK_EQ(line[1], ' ');
+    carom_result_free(result);
+    result = submit(pool, end_otherwise, 1);
+    verdict = verdict_of(result);
+    text = printed(&verdict);
+    CHECK(strstr(text, ", left with 3\n") && !strstr(text, "backtrace") && !strstr(text, "SIG"));
+    carom_result_free(result);
+    result = submit(pool, end_otherwise, 6);
+    verdict = verdict_of(result);
+    text = printed(&verdict);
+    CHECK(strncmp(text, "CAROM_OK\n  task ", 15) == 0 && !strstr(text, "memory"));
+    carom_result_free(result);
+    finish(pool);
+}
+
 int main(int argc, char **argv) {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     CASE(every_crash);
@@ -455,5 +494,6 @@ int main(int argc, char **argv) {
     CASE(threads_of_tasks);
     CASE(in_a_library_of_the_worker);
     CASE(a_template_that_dies_too);
+    CASE(a_verdict_in_words);
     return 0;
 }

@@ -1182,6 +1182,24 @@ ROW(carom_result_verdict) {
     REFUSED(carom_result_verdict(result, NULL), CAROM_EINVAL);
     EACH_BAD_SIZE(carom_verdict, verdict, status, 1, REFUSED(carom_result_verdict(result, verdict), status));
 }
+ROW(carom_verdict_print) {
+    int fds[2];
+    char byte;
+    CHECK_EQ(pipe(fds), 0);
+    REFUSED(carom_verdict_print(NULL, fds[1]), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_verdict, verdict, status, 0, REFUSED(carom_verdict_print(verdict, fds[1]), status));
+    carom_verdict verdict = {.size = sizeof verdict}; /* all zero, its texts too */
+    REFUSED(carom_verdict_print(&verdict, -1), -EBADF);
+    REFUSED(carom_verdict_print(&verdict, fds[0]), -EBADF);
+    close(fds[1]);
+    CHECK_EQ(read(fds[0], &byte, 1), 0); /* nothing was written */
+    close(fds[0]);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    REFUSED(carom_verdict_print(&verdict, full), -ENOSPC);
+    CHECK_OK(carom_verdict_print(&verdict, null));
+    close(full);
+    close(null);
+}
 ROW(carom_result_free) { EACH_BAD(carom_result, RESULT, h, carom_result_free(h)); }
 
 /* ------------------------------------------------------------------------------------------------------ named memory */

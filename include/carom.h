@@ -1195,7 +1195,7 @@ typedef struct carom_verdict {
     carom_job_id job;
     /** Index of the item, 0 for a task of its own. */
     uint64_t item;
-    /** Where the fault was (`si_addr`), if `signal_code` is not 0 and the kernel raised the signal. */
+    /** Where the fault was (`si_addr`), if `signal_code` is above 0: somebody's `kill` has none. */
     uint64_t fault_address;
     /** From the submission to the begin. */
     int64_t queued_ns;
@@ -1212,8 +1212,8 @@ typedef struct carom_verdict {
     const char *message;
     /**
      * Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module;
-     * `#1 0x7f3a01c2 (libx.so+0x1c2)` where the function has no name. "" if there is no `signal_code`. Never NULL;
-     * valid as long as `message`.
+     * `#1 0x7f3a01c2 (libx.so+0x1c2)` where the function has no name. "" if it did not crash, or nobody could write it
+     * down. Never NULL; valid as long as `message`.
      */
     const char *backtrace;
     /** "" for now. */
@@ -1255,6 +1255,15 @@ carom_status carom_result_get(carom_result *result, void *data, size_t capacity,
  * Never blocks. `CAROM_EAGAIN` before it is settled.
  */
 carom_status carom_result_verdict(carom_result *result, carom_verdict *verdict);
+
+/**
+ * Writes a verdict to `fd` as a person reads it: a few lines, of which all but the first are indented. Only what it
+ * has: backtrace and memory are those of a worker that died.
+ *
+ * May block as `write` does, and leaves SIGPIPE to the host. `CAROM_EINVAL`; the errno of `write`: a part may have been
+ * written.
+ */
+carom_status carom_verdict_print(const carom_verdict *verdict, int32_t fd);
 
 /**
  * Ends this handle. Before the task is settled: it is forgotten, and runs on. NULL is nothing.

@@ -5,6 +5,7 @@ mod boundary;
 mod handle;
 mod object;
 mod options;
+mod verdict;
 
 // The order of the header's sections; blank lines keep rustfmt from sorting them.
 pub mod library;

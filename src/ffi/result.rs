@@ -4,11 +4,13 @@ use super::boundary;
 use super::handle::{self, Kind, Object, Use};
 use super::library::carom_status;
 use super::options::{self, Sized_};
+use super::verdict;
 use crate::error::{Error, Result};
 use crate::family;
 use crate::pool::job::{Job, JobId, Verdict};
 use crate::shm::region;
 use crate::sys::clock::deadline_after_ms;
+use crate::sys::descriptor;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
@@ -59,7 +61,7 @@ pub struct carom_verdict {
     pub job: carom_job_id,
     /// Index of the item, 0 for a task of its own.
     pub item: u64,
-    /// Where the fault was (`si_addr`), if `signal_code` is not 0 and the kernel raised the signal.
+    /// Where the fault was (`si_addr`), if `signal_code` is above 0: somebody's `kill` has none.
     pub fault_address: u64,
     /// From the submission to the begin.
     pub queued_ns: i64,
@@ -73,7 +75,7 @@ pub struct carom_verdict {
     /// synchronous call, until the next one of this thread.
     pub message: *const c_char,
     /// Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module; `#1 0x7f3a01c2 (libx.so+0x1c2)` where
-    /// the function has no name. "" if there is no `signal_code`. Never NULL; valid as long as `message`.
+    /// the function has no name. "" if it did not crash, or nobody could write it down. Never NULL; valid as long as `message`.
     pub backtrace: *const c_char,
     /// "" for now.
     pub stderr_tail: *const c_char,
@@ -227,6 +229,15 @@ pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut 
         result.settled()?;
         options::write(verdict, shown(&result.verdict(), result.id, result.message(), result.backtrace()))
     })
+}
+
+/// Writes a verdict to `fd` as a person reads it: a few lines, of which all but the first are indented. Only what it has: backtrace and memory are those of
+/// a worker that died.
+///
+/// May block as `write` does, and leaves SIGPIPE to the host. `CAROM_EINVAL`; the errno of `write`: a part may have been written.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_verdict_print(verdict: *const carom_verdict, fd: i32) -> carom_status {
+    boundary::status(|| descriptor::write_all(fd, verdict::block(verdict)?.as_bytes()))
 }
 
 /// Ends this handle. Before the task is settled: it is forgotten, and runs on. NULL is nothing.

@@ -31,6 +31,23 @@ pub fn above_stdio(fd: RawFd, call: &'static str) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(moved) })
 }
 
+/// Writes all of it to somebody's descriptor.
+pub fn write_all(fd: RawFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: `bytes` is ours; a bad descriptor is an error.
+        let written = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return Err(Error::Os { call: "write", errno: libc::EIO }),
+            Ok(written) => bytes = &bytes[written.min(bytes.len())..],
+            Err(_) => match Error::last_os("write") {
+                Error::Os { errno: libc::EINTR, .. } => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
 pub fn ring(fd: RawFd) {
     let one = 1u64;

@@ -17,5 +17,6 @@ pub mod own;
 pub mod pidfd;
 pub mod raw;
 pub mod robust;
+pub mod signals;
 pub mod sink;
 pub mod symbols;

@@ -1,0 +1,86 @@
+//! A verdict in words.
+
+use super::library::carom_status_name;
+use super::options;
+use super::result::carom_verdict;
+use crate::error::{Error, Result};
+use crate::sys::signals;
+use std::ffi::{CStr, c_char};
+use std::fmt::Write;
+
+/// A text of the caller's, "" for NULL.
+fn text<'t>(text: *const c_char) -> std::borrow::Cow<'t, str> {
+    if text.is_null() {
+        return "".into();
+    }
+    // SAFETY: not NULL; a C string by the caller's promise, which he got from us or made himself.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
+}
+
+/// As a person would say it.
+fn duration(ns: i64) -> String {
+    let (unit, name) = match ns {
+        10_000_000_000.. => (1_000_000_000, "s"),
+        10_000_000..=9_999_999_999 => (1_000_000, "ms"),
+        10_000..=9_999_999 => (1000, "us"),
+        _ => (1, "ns"),
+    };
+    format!("{} {name}", ns / unit)
+}
+
+fn ending(verdict: &carom_verdict) -> String {
+    let mut words = match (verdict.signal, verdict.exitcode) {
+        (0, 0) => return String::new(),
+        (0, -1) => return ", nobody knows how it ended".into(),
+        (0, code) => return format!(", left with {code}"),
+        (signal, _) => match signals::name(signal) {
+            Some(name) => format!(", {name}"),
+            None => format!(", signal {signal}"),
+        },
+    };
+    // 0 is also what there is where nobody knows.
+    if verdict.signal_code != 0 {
+        let code = verdict.signal_code;
+        let name = signals::code_name(verdict.signal, code).map_or_else(|| code.to_string(), str::to_string);
+        let _ = write!(words, " ({name})");
+    }
+    if verdict.signal_code > 0 {
+        let _ = write!(words, " at {:#x}", verdict.fault_address);
+    }
+    words
+}
+
+fn lines(block: &mut String, title: &str, text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(block, "  {title}");
+        text.lines().for_each(|line| _ = writeln!(block, "    {line}"));
+    }
+}
+
+/// One block of lines, the first without indentation.
+pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
+    if verdict.is_null() {
+        return Err(Error::invalid("the verdict is NULL"));
+    }
+    let verdict = options::read(verdict)?;
+    let mut block = text(carom_status_name(verdict.status)).into_owned();
+    let message = text(verdict.message);
+    let separator = if message.is_empty() { "" } else { ": " };
+    let _ = writeln!(block, "{separator}{}", message.replace('\n', "\n    "));
+    if verdict.code != 0 {
+        let _ = writeln!(block, "  code      {}", verdict.code);
+    }
+    let (item, job) = (verdict.item, verdict.job);
+    let _ = writeln!(block, "  task      item {item} of job {:016x}-{:x}", job.high, job.low);
+    if verdict.pid != 0 {
+        let _ = writeln!(block, "  worker    {}{}", verdict.pid, ending(&verdict));
+    }
+    let (queued, elapsed) = (duration(verdict.queued_ns), duration(verdict.elapsed_ns));
+    let _ = writeln!(block, "  time      {queued} queued, {elapsed} at work");
+    if verdict.max_rss_bytes != 0 {
+        let _ = writeln!(block, "  memory    {} KiB at most", verdict.max_rss_bytes / 1024);
+    }
+    lines(&mut block, "backtrace", &text(verdict.backtrace));
+    lines(&mut block, "stderr", &text(verdict.stderr_tail));
+    Ok(block)
+}

@@ -1,0 +1,65 @@
+//! What signals and their codes are called.
+
+/// The name of a signal, as "SIGSEGV"; `None` for what is none, and for those of real time.
+pub fn name(signal: i32) -> Option<&'static str> {
+    macro_rules! names {
+        ($($name:ident)*) => { match signal { $(libc::$name => Some(stringify!($name)),)* _ => None } };
+    }
+    names!(SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM
+        SIGTERM SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF
+        SIGWINCH SIGIO SIGPWR SIGSYS)
+}
+
+/// The name of a code that came with a signal, as "SEGV_MAPERR".
+pub fn code_name(signal: i32, code: i32) -> Option<&'static str> {
+    // The kernel's numbers, which the libc crate has only in part.
+    let names: &[&str] = match (signal, code) {
+        (_, 0) => return Some("SI_USER"),
+        (_, 0x80) => return Some("SI_KERNEL"),
+        (_, -1) => return Some("SI_QUEUE"),
+        (_, -6) => return Some("SI_TKILL"),
+        (libc::SIGSEGV, _) => &["SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"],
+        (libc::SIGBUS, _) => &["BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"],
+        (libc::SIGFPE, _) => &[
+            "FPE_INTDIV",
+            "FPE_INTOVF",
+            "FPE_FLTDIV",
+            "FPE_FLTOVF",
+            "FPE_FLTUND",
+            "FPE_FLTRES",
+            "FPE_FLTINV",
+            "FPE_FLTSUB",
+        ],
+        (libc::SIGILL, _) => &[
+            "ILL_ILLOPC",
+            "ILL_ILLOPN",
+            "ILL_ILLADR",
+            "ILL_ILLTRP",
+            "ILL_PRVOPC",
+            "ILL_PRVREG",
+            "ILL_COPROC",
+            "ILL_BADSTK",
+        ],
+        (libc::SIGTRAP, _) => &["TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"],
+        (libc::SIGSYS, _) => &["SYS_SECCOMP"],
+        _ => &[],
+    };
+    usize::try_from(code).ok()?.checked_sub(1).and_then(|index| names.get(index)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_manual() {
+        assert_eq!(
+            (name(11), name(6), name(0), name(64), name(-1)),
+            (Some("SIGSEGV"), Some("SIGABRT"), None, None, None)
+        );
+        assert_eq!(code_name(libc::SIGSEGV, 2), Some("SEGV_ACCERR"));
+        assert_eq!(code_name(libc::SIGFPE, 1), Some("FPE_INTDIV"));
+        assert_eq!((code_name(libc::SIGSEGV, 99), code_name(libc::SIGTERM, 1)), (None, None));
+        assert_eq!((code_name(libc::SIGABRT, -6), code_name(libc::SIGSEGV, i32::MIN)), (Some("SI_TKILL"), None));
+    }
+}
