@@ -24,6 +24,9 @@
 
 enum { TIME_LIMIT_MS = 2000, BENCH_WORKERS = 2, BENCH_ROUNDS = 3 };
 
+/* Where the decoder was at the first of the files that crash it. */
+static struct { size_t item; char text[4096]; } crash = { .item = SIZE_MAX };
+
 static struct { bool damage, quiet, noise, bench; int workers; const char *out, *directory; } options = { .out = "thumbs.png" };
 
 /* The task. What it calls is in decoder.c; the thumbnail is made where the host will read it. */
@@ -58,6 +61,12 @@ static const char *judge(const carom_verdict *verdict, fate *fate) {
     }
 }
 
+static void crash_note(const carom_verdict *verdict) {
+    if (verdict->item >= crash.item || !*verdict->backtrace) return;
+    crash.item = verdict->item;
+    snprintf(crash.text, sizeof crash.text, "%s", verdict->backtrace);
+}
+
 /* Every file is a task, every task gets a verdict, and they come as they are ready. Returns how many were not ok. */
 static size_t pool_run(const input_list *inputs, int workers, thumb *thumbs) {
     carom_pool *pool = NULL;
@@ -82,6 +91,7 @@ static size_t pool_run(const input_list *inputs, int workers, thumb *thumbs) {
         snprintf(thumb->verdict, sizeof thumb->verdict, "%s", judge(&verdict, &thumb->fate));
         if (thumb->fate == FATE_OK) must(carom_result_get(result, thumb->pixels, THUMB_BYTES, NULL, 0), "thumbnail");
         else bad++;
+        crash_note(&verdict);
         carom_result_free(result);
         if (++done % 50 == 0 && progress) fprintf(stderr, "\r%zu of %zu files, %zu bad ", done, inputs->count, bad);
     }
@@ -121,6 +131,13 @@ static void table_print(const input_list *inputs, const thumb *thumbs) {
     }
     printf("\n  %-18s  %6s  %s\n", "verdict", "files", "for example");
     for (size_t row = 0; row < used; row++) printf("  %-18s  %6zu  %s\n", rows[row].verdict, rows[row].count, rows[row].example);
+}
+
+/* One crash in full: which call of ours it was, and what became of it. */
+static void crash_print(const input_list *inputs, const thumb *thumbs) {
+    if (crash.item >= inputs->count) return;
+    printf("\n%s: %s\n", inputs->items[crash.item].name, thumbs[crash.item].verdict);
+    for (char *line = strtok(crash.text, "\n"); line; line = strtok(NULL, "\n")) printf("  %s\n", line);
 }
 
 /* Undamaged files of which loop and pool do not say the same. Where the loop died at one, the pool must not have got past it. */
@@ -173,6 +190,7 @@ static int run(const input_list *inputs, plain *plain, thumb *thumbs) {
     if (!options.quiet) {
         printf("carom pool: %zu files in %.2f s\n", inputs->count, seconds);
         table_print(inputs, thumbs);
+        crash_print(inputs, thumbs);
         if (differ > 0) printf("\nundamaged files: %zu of %zu DIFFER from the plain loop's\n", differ, undamaged);
         else printf("\nundamaged files: all %zu byte for byte as in a plain loop\n", undamaged);
     }
