@@ -90,12 +90,17 @@ impl Evidence {
             let (frames, offsets): (Vec<_>, Vec<_>) = (0..lines.len()).filter_map(offset).unzip();
             let symbols = module.symbols();
             let name = module.name(symbols.as_ref());
-            let functions = symbols.map(|symbols| symbols.functions(&offsets)).unwrap_or_default();
+            let functions = symbols.as_ref().map(|symbols| symbols.functions(&offsets)).unwrap_or_default();
             for (at, frame) in frames.into_iter().enumerate() {
                 let back = (frame != 0) as u64;
                 lines[frame] = match functions.get(at) {
                     Some(Some(function)) => format!("{}+{:#x} ({name})", function.name, function.offset + back),
-                    _ => format!("{} ({name}+{:#x})", lines[frame], offsets[at].wrapping_add(back)),
+                    _ => {
+                        // As addr2line wants it.
+                        let address = symbols.as_ref().and_then(|symbols| symbols.address_of(offsets[at]));
+                        let place = address.unwrap_or(offsets[at]).wrapping_add(back);
+                        format!("{} ({name}+{place:#x})", lines[frame])
+                    }
                 };
                 ours[frame] = lines[frame].contains("5carom4pool6worker");
             }

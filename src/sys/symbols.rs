@@ -135,7 +135,8 @@ impl Symbols {
         found
     }
 
-    fn address_of(&self, offset: u64) -> Option<u64> {
+    /// The address that the linker gave to the byte at this offset in the file.
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
         let load = |[start, len, address]: &[u64; 3]| {
             let behind = offset.checked_sub(*start).filter(|behind| behind < len)?;
             address.checked_add(behind)
