@@ -52,9 +52,9 @@ pub(super) fn keep(arena: Arena, lane: &'static Lane, slot: &'static Slot, pid: 
 impl Evidence {
     /// What the template kept with the slot.
     pub(super) fn of(arena: Arena, slot: &'static Slot) -> Option<Evidence> {
-        let mut words = vec![0; WORDS];
         let block = slot.evidence_block.load(Relaxed);
         let place = if block == 0 { None } else { Region::of(arena, block, BYTES) }?;
+        let mut words = vec![0; WORDS];
         for (index, word) in words.iter_mut().enumerate() {
             let mut bytes = [0; 8];
             place.part(8 * index, 8)?.read(&mut bytes);
