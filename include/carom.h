@@ -223,7 +223,7 @@ typedef void (*carom_log_callback)(uint32_t level, const char *message, void *ct
  */
 carom_status carom_log_set(carom_log_callback callback, void *ctx, uint32_t level);
 
-/** How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1. */
+/** How many processors this process may use: its affinity, and its cgroup's quota in whole processors; at least 1. */
 int32_t carom_cpu_count(void);
 
 /* ---------------------------------------------------------------------------------------------------------------------
