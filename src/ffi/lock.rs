@@ -119,7 +119,7 @@ pub extern "C" fn carom_lock_recover(lock: *mut carom_lock, timeout_ms: i64) -> 
 pub extern "C" fn carom_lock_release(lock: *mut carom_lock) -> carom_status {
     // As in `carom_lock_acquire`.
     match look(lock) {
-        Some((lock, _)) if lock.release_at_once() => 0,
+        Some((lock, me)) if lock.release_at_once(me) => 0,
         _ => release(lock),
     }
 }

@@ -99,6 +99,26 @@ impl<M: Memory> LockWord<M> {
         free && self.word.compare_exchange(seen, seen | slot as u64, Acquire, Relaxed).is_ok()
     }
 
+    /// The same for whoever can guess what the word is when it is free: then it need not be read before it is
+    /// written, which would fetch its cache line twice from a processor that has just released it.
+    #[inline(always)]
+    pub fn try_acquire_from(&self, free: u64, generation: u16, slot: u32) -> bool {
+        let free_of_object = free & (OWNER | DIED | WAITERS) == 0 && free >> 48 == generation as u64;
+        free_of_object && self.word.compare_exchange(free, free | slot as u64, Acquire, Relaxed).is_ok()
+    }
+
+    /// The reverse: true if the lock was held by `slot`, without waiters, and is free now.
+    #[inline(always)]
+    pub fn try_release_to(&self, free: u64, generation: u16, slot: u32) -> bool {
+        let free_of_object = free & (OWNER | DIED | WAITERS) == 0 && free >> 48 == generation as u64;
+        free_of_object && self.word.compare_exchange(free | slot as u64, free, Release, Relaxed).is_ok()
+    }
+
+    /// What the word is when it is free and nobody waits.
+    pub fn when_free(&self) -> u64 {
+        self.word.load(Relaxed) & (GENERATION | EPOCH)
+    }
+
     /// Acquires for the process in `slot`. `recover`: also from a dead owner, whose mark goes.
     /// `alarm` is asked before each sleep for a word whose change must end the sleep too.
     pub fn acquire<'a>(
