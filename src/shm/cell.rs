@@ -259,6 +259,14 @@ impl Cell {
         generation_of(self.life.load(Acquire))
     }
 
+    /// Whether it is the object of this generation, and nobody takes it apart. Who waits at it asks this and no less:
+    /// whoever takes it apart wakes the waiters first, and raises the generation last.
+    #[inline(always)]
+    pub fn is_there(&self, generation: u32) -> bool {
+        let life = self.life.load(Acquire);
+        life & ENDING == 0 && generation_of(life) == generation
+    }
+
     /// Slot of the process that holds it, 0 for none.
     pub fn creator(&self) -> u32 {
         ((self.life.load(Acquire) & CREATOR) >> CREATOR_SHIFT) as u32

@@ -59,7 +59,7 @@ impl Barrier {
     }
 
     fn word(self) -> Result<sync::Barrier<'static, Real>> {
-        if self.cell.generation() != self.generation {
+        if !self.cell.is_there(self.generation) {
             return Err(gone());
         }
         Ok(sync::Barrier::of(self.cell))
