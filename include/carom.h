@@ -179,7 +179,8 @@ carom_status carom_shutdown(int64_t timeout_ms);
 
 /**
  * Makes a process that was forked without carom a member of the family: until then every call in it returns
- * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one.
+ * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one. `CAROM_ENOTSUP` where the system has no
+ * pidfd_open.
  */
 carom_status carom_attach(void);
 
@@ -416,8 +417,9 @@ typedef struct carom_process_options {
  * program runs there. If this process dies, so does the child.
  *
  * Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at
- * run time); `CAROM_ENOMEM`, or the errno of fork. The child's memory of other threads' locks is as they were: in a
- * program with threads it should call only what is safe after fork.
+ * run time); `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork. The child's
+ * memory of other threads' locks is as they were: in a program with threads it should call only what is safe after
+ * fork.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);
@@ -1359,7 +1361,7 @@ typedef struct carom_pool_event {
  * this process dies, its workers do. No thread is made.
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and
- * `CAROM_INLINE`, `CAROM_ENOMEM`, or the errno of fork or eventfd.
+ * `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or eventfd.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 

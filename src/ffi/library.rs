@@ -70,7 +70,7 @@ pub extern "C" fn carom_shutdown(timeout_ms: i64) -> carom_status {
 }
 
 /// Makes a process that was forked without carom a member of the family: until then every call in it returns `CAROM_EFORKED`.
-/// Nothing to do, and `CAROM_OK`, in a process that is one.
+/// Nothing to do, and `CAROM_OK`, in a process that is one. `CAROM_ENOTSUP` where the system has no pidfd_open.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_attach() -> carom_status {
     boundary::status(family::attach)
