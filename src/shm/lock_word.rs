@@ -164,15 +164,13 @@ impl<M: Memory> LockWord<M> {
                 seen = self.word.load(Relaxed);
                 continue;
             }
-            // Count and bit in one step: a release that sees one sees the other.
-            let counted = if mine || seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
-            let sleeping = counted | WAITERS;
-            if sleeping != seen
-                && let Err(now) = self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed)
-            {
-                seen = now;
-                continue;
-            }
+            let sleeping = match self.announce(seen, mine) {
+                Ok(sleeping) => sleeping,
+                Err(now) => {
+                    seen = now;
+                    continue;
+                }
+            };
             counted_in = Some(seen & EPOCH);
             // Whatever ended the sleep, look once more before leaving: a wake that this thread
             // consumed would otherwise be lost to the others.
@@ -183,6 +181,17 @@ impl<M: Memory> LockWord<M> {
             }
             seen = self.word.load(Relaxed);
         }
+    }
+
+    /// Counts the caller, unless it is counted, and asks for a wake; the word as it is then, or as somebody else made
+    /// it. Count and bit in one step: a release that sees one sees the other.
+    fn announce(&self, seen: u64, counted: bool) -> Result<u64, u64> {
+        let count = if counted || seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
+        let sleeping = count | WAITERS;
+        if sleeping == seen {
+            return Ok(seen);
+        }
+        self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed).map(|_| sleeping)
     }
 
     /// Frees the lock, whoever held it, and wakes a waiter if there is one.
