@@ -82,9 +82,14 @@ impl Value {
             Guard::None => cell.flags.store(NO_LOCK, Relaxed),
             Guard::Given(lock) => cell.refer(family.arena, lock)?,
         }
-        if len > size_of_val(&cell.inline) || shape.alignment > 8 {
-            let room = len.checked_add(shape.alignment).ok_or(TOO_LARGE)?;
-            Heap::of(family.arena).take(room as u64, &cell.block)?;
+        let apart = len > size_of_val(&cell.inline) || shape.alignment > 8;
+        if apart {
+            let room = len.checked_add(shape.alignment).ok_or(TOO_LARGE)? as u64;
+            let heap = Heap::of(family.arena);
+            match initial {
+                Some(_) => heap.take(room, &cell.block)?,
+                None => heap.take_zero(room, &cell.block)?,
+            };
             cell.extra[2].store(shape.alignment as u64, Relaxed);
         }
         let data = self.data(family.arena)?;
@@ -93,6 +98,7 @@ impl Value {
                 return Err(Error::MessageSize { needed: len, capacity: initial.len() });
             }
             Some(initial) => drop(data.write(initial)),
+            None if apart => {}
             None => data.clear(),
         }
         Ok(())
