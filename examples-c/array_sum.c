@@ -47,9 +47,9 @@ int main(int argc, char **argv) {
 
     MUST(carom_array_new(CAROM_I32, 0, ITEMS, NULL, NULL, &array));                  /* zeros */
     MUST(carom_semaphore_new(0, NULL, &written));
+    processes[WRITERS] = start(read_all, CAROM_HANDLE(array), CAROM_HANDLE(written));
     for (int i = 0; i < WRITERS; i++)
         processes[i] = start(write_part, CAROM_HANDLE(array), CAROM_HANDLE(written), CAROM_INTEGER(i));
-    processes[WRITERS] = start(read_all, CAROM_HANDLE(array), CAROM_HANDLE(written));
     finish(processes, WRITERS + 1);
 
     MUST(carom_array_new(CAROM_I32, 0, 5, data, NULL, &from_data));                  /* or from what there is */

@@ -6,7 +6,7 @@
 /* test: */
 #include "example.h"
 
-enum { SLOTS = 5, ITEMS = 200, CONSUMERS = 2, END = -1 };
+enum { SLOTS = 5, ITEMS = 5000, CONSUMERS = 2, END = -1 };
 
 typedef struct { int32_t head, tail, items[SLOTS]; } ring;
 typedef struct { carom_value *ring; carom_semaphore *room, *used; } buffer;

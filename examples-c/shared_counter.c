@@ -4,7 +4,9 @@
  * carom_value_add needs no lock. Without either, increments get lost; the last part arranges for that to happen every
  * time: all three read before any of them writes. */
 /* test: */
+#define _DEFAULT_SOURCE
 #include "example.h"
+#include <time.h>
 
 enum { WORKERS = 3, ITERATIONS = 5 };
 
@@ -15,6 +17,7 @@ static int32_t count_locked(carom_call *call) {
     for (int i = 0; i < ITERATIONS; i++) {
         MUST(carom_value_lock(counter, PATIENCE_MS));
         int32_t before = *number;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);    /* works */
         printf("  worker %" PRId64 " counts from %" PRId32 " to %" PRId32 "\n", integer(call, 1), before, before + 1);
         *number = before + 1;
         MUST(carom_value_unlock(counter));
