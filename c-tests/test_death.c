@@ -157,6 +157,13 @@ static void holder_of_a_value(void) {
     CHECK_OK(carom_process_kill(holder));
     all_ended(waiters, 24);
     CHECK_STATUS(carom_value_lock(value, 0), CAROM_EOWNERDEAD);
+    carom_value *copy = NULL;
+    int64_t number = 6;
+    CHECK_STATUS(carom_value_get(value, &number, sizeof number, 0), CAROM_EOWNERDEAD);
+    CHECK_STATUS(carom_value_set(value, &number, sizeof number, 0), CAROM_EOWNERDEAD);
+    CHECK_STATUS(carom_value_copy(value, &copy, 0), CAROM_EOWNERDEAD);
+    CHECK_OK(carom_value_load(value, &number)); /* it asks no lock */
+    CHECK_EQ(number, 5);
     CHECK_OK(carom_value_recover(value, 0));
     CHECK_EQ(*(int64_t *)carom_value_data(value), 5);
     CHECK_OK(carom_value_unlock(value));

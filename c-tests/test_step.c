@@ -4,7 +4,7 @@
  * this process. For k = 0, 1, 2, … until the operation is done; where that is more than there is time for, evenly spread
  * ones. It is the release build of the library that is stepped through, with all that it calls.
  *
- *     test_step [SECONDS [OPERATION]]      (5 seconds, all operations)
+ *     test_step [SECONDS [OPERATION]]      (3 seconds, all operations)
  *
  * One line per operation: instructions, points killed at, hangs (none, or the test fails), and how often a dead owner was
  * reported.
@@ -230,7 +230,7 @@ static long points_of(int64_t index, int64_t budget_ms) {
 }
 
 int main(int argc, char **argv) {
-    int64_t seconds = argc > 1 ? atoll(argv[1]) : 5;
+    int64_t seconds = argc > 1 ? atoll(argv[1]) : 3;
     const char *only = argc > 2 ? argv[2] : NULL;
     long total = 0;
     shared = share(sizeof *shared);

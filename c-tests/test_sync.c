@@ -828,7 +828,8 @@ static void *waits_for_the_end(void *kind) {
 }
 
 static void freed_while_one_waits(void) {
-    for (int kind = 0; kind < 4; kind++) {
+    for (int round = 0; round < 4 * 300; round++) {
+        int kind = round % 4;
         pthread_t thread;
         CHECK_OK(carom_semaphore_new(0, NULL, &semaphore));
         CHECK_OK(carom_event_new(&event));

@@ -39,6 +39,34 @@
  *             it. carom starts no thread, installs no signal handler and reaps no child but its own, unless you ask it
  *             to.
  *
+ * Deaths      A process may be killed at any instruction. What it held is put right within moments, by whoever joins it
+ *             or by the keeper, a small process that carom has for this. (A thread that ends, and a process that is
+ *             stopped, are not dead: what they hold stays held.) What the others see:
+ *
+ *             |           | what the dead one did | the others                                              |
+ *             |-----------|-----------------------|---------------------------------------------------------|
+ *             | lock,     | holds it              | acquire is CAROM_EOWNERDEAD, and not holding it, for    |
+ *             | recursive |                       | everybody until one recovers it; or CAROM_OK, by option |
+ *             |           | waits                 | nothing: a wake that it was sent goes to another        |
+ *             |           | releases it           | it is free, or as if it held it                         |
+ *             | value,    | holds the lock        | as a lock: lock, get, set, copy. The bytes are as it    |
+ *             | array     |                       | left them, perhaps half changed                         |
+ *             |           | adds, swaps, stores   | all of it is done or nothing                            |
+ *             | semaphore | has units, plain      | the units are gone                                      |
+ *             |           | has units, owned      | the units are back, and who waits for one goes on       |
+ *             |           | waits                 | nothing: the unit that it was woken for is another's    |
+ *             |           | releases a unit       | the unit is back, or as if it had it                    |
+ *             | condition | holds the lock        | as a lock; but of those who wait one at most gets       |
+ *             |           |                       | CAROM_EOWNERDEAD, and holds the lock, recovered         |
+ *             |           | notifies              | it holds the lock: see above. All who wait look again   |
+ *             |           | waits                 | nothing: for its notification the others look again     |
+ *             | event     | sets it               | it is set, and all who wait go on; or it is not set     |
+ *             |           | waits                 | nothing                                                 |
+ *             | barrier   | is there, or runs     | CAROM_EBROKEN for who waits and who comes, until it is  |
+ *             |           | the action            | reset                                                   |
+ *             |           | has not come yet      | nothing: they wait for as long as their time-out says   |
+ *             |           | has left              | nothing                                                 |
+ *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
  *             child returns CAROM_EFORKED until it attaches; _free is allowed. (Named memory and shareable lists belong
  *             to no family: they work in every process.)
@@ -179,7 +207,8 @@ carom_status carom_shutdown(int64_t timeout_ms);
 
 /**
  * Makes a process that was forked without carom a member of the family: until then every call in it returns
- * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one.
+ * `CAROM_EFORKED`. Nothing to do, and `CAROM_OK`, in a process that is one. `CAROM_ENOTSUP` where the system has no
+ * pidfd_open.
  */
 carom_status carom_attach(void);
 
@@ -223,7 +252,7 @@ typedef void (*carom_log_callback)(uint32_t level, const char *message, void *ct
  */
 carom_status carom_log_set(carom_log_callback callback, void *ctx, uint32_t level);
 
-/** How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1. */
+/** How many processors this process may use: its affinity, and its cgroup's quota in whole processors; at least 1. */
 int32_t carom_cpu_count(void);
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -416,8 +445,9 @@ typedef struct carom_process_options {
  * program runs there. If this process dies, so does the child.
  *
  * Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at
- * run time); `CAROM_ENOMEM`, or the errno of fork. The child's memory of other threads' locks is as they were: in a
- * program with threads it should call only what is safe after fork.
+ * run time); `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork. The child's
+ * memory of other threads' locks is as they were: in a program with threads it should call only what is safe after
+ * fork.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);
@@ -502,7 +532,18 @@ carom_status carom_process_parent(int32_t *pid, int32_t *alive);
 int64_t carom_process_children(carom_process **processes, size_t capacity);
 
 /* ---------------------------------------------------------------------------------------------------------------------
- * Held by a process, released by anyone (a recursive one by the thread that holds it), and never lost with a dead holder.
+ * Held by a process, released by anyone (a recursive one by the thread that holds it), and never lost with a dead
+ * holder.
+ * - Which primitive: a lock for steps that must not mix, a recursive one where functions that take it call each other;
+ *   a semaphore for things of which there are so many; an event for what has happened; a condition to wait until
+ *   shared data are as they have to be; a barrier for work in phases. For a single number, a value's atomic functions.
+ * - Order: who needs two locks takes them in the same order as everybody else, or tries the second (time-out 0) and
+ *   gives the first back. Nothing here finds a deadlock; who acquires a plain lock again waits for himself.
+ * - Time-outs: none is needed against the death of a holder. One is needed where a holder may be stuck, and says so.
+ * - Cost: some 15 ns for acquire and release while nobody else wants it, without a system call. To be put to sleep and
+ *   woken takes a thousand times as long: hold it briefly, compute outside, and let what is independent have its own.
+ * - Release it on every way out of a function, errors too. What a thread holds when it ends stays held until its
+ *   process ends.
  */
 
 /** Options of a lock. */
@@ -570,6 +611,10 @@ void carom_lock_free(carom_lock *lock);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Units that are taken and given back. Owned ones come back when the process that took them dies.
+ * - For what there are so many of: connections, licences, workers at a time. Take before use, give back after.
+ * - Bounded, if a unit given back twice would be a mistake: it is refused. To a plain one it is one unit more.
+ * - Owned, if a user may die: plain units die with it. Plain, if one takes and another gives: items in a queue, turns.
+ * - No replacement for a lock: the single unit of a plain one is lost with its holder. It costs about two locks.
  */
 
 /** Options of a semaphore. */
@@ -622,6 +667,11 @@ void carom_semaphore_free(carom_semaphore *semaphore);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Waiting, without a lock, for news about what the lock guards.
+ * - Whoever waits: acquire, wait_for, use the data, release. wait alone may end without news: let it stand in a loop
+ *   that looks at the data. Whoever changes the data notifies before the lock is released.
+ * - notify(1) if each waiter can use each news; notify_all if they wait for different things, and at the end.
+ * - A time-out limits the wait, not the acquiring behind it: hold the lock briefly everywhere.
+ * - For one bit that stays as it is, an event is simpler; for counting, a semaphore.
  */
 
 /**
@@ -684,6 +734,10 @@ void carom_condition_free(carom_condition *condition);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * A flag that many wait for.
+ * - For what happens once, or begins and ends: ready, paused, stop. Who comes after it was set does not wait, so
+ *   nothing is missed; but it counts nothing, and lets all go on, never one.
+ * - The primitive for a signal handler: set may be called there.
+ * - Give the wait a time-out if whoever is to set the event may die first: nobody knows who that is.
  */
 
 /**
@@ -726,6 +780,10 @@ void carom_event_free(carom_event *event);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * So many parties wait until all are there. A party that dies there breaks the barrier.
+ * - For work in phases: what anybody did before it, all see behind it. The action runs alone, between two phases: the
+ *   place to check, sum up, or swap buffers.
+ * - Give it a time-out: a party that dies, or gives up, before it arrives is not known to be missing.
+ * - It breaks for all: who gets `CAROM_EBROKEN` stops, or all agree on who resets it. Who cannot come aborts it.
  */
 
 #define CAROM_DEFAULT -3                /* A timeout: the barrier's own. */
@@ -785,6 +843,12 @@ void carom_barrier_free(carom_barrier *barrier);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
+ * - get and set are one locked step each, some 25 ns; the two are no increment. For more than one step: lock, use the
+ *   pointer (carom_value_data, taken once; plain memory), unlock.
+ * - Values that change together have one lock: get_lock from the first, and `lock` in the options of the others.
+ * - A counter or a flag needs no lock: add, swap, load and store are atomic, and never half done by a dead one.
+ * - Raw, without a lock, is for data that one process writes before the others read (a join, a barrier, an event lies
+ *   in between), or of which each has its own part. Else it is a race: of two increments at a time one is lost.
  */
 
 #define CAROM_RAW 0                     /* Raw bytes, of any length. */
@@ -919,6 +983,10 @@ void carom_value_free(carom_value *value);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Many items of one type that a family shares, guarded as a value is.
+ * - get and set copy any number of items under one lock: a call for a thousand costs a few calls for one.
+ * - In place: through carom_array_data, with the lock held for as long as the items must belong together.
+ * - Raw where each process has its own items, as rows of a matrix, and the others read when it is done. Parts that are
+ *   written at the same time had better lie 64 bytes apart, a cache line, or they slow each other down.
  */
 
 /**
@@ -1376,7 +1444,7 @@ typedef struct carom_pool_event {
  * this process dies, its workers do. No thread is made.
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and
- * `CAROM_INLINE`, `CAROM_ENOMEM`, or the errno of fork or eventfd.
+ * `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or eventfd.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 

@@ -94,7 +94,10 @@ fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
 /// Makes a process that was forked without carom a member again. Nothing to do in a member.
 pub fn attach() -> Result<()> {
     match Arena::get() {
-        Some(arena) if identity::get().is_none() => join(arena, Inherits::Everything).map(|_| ()),
+        Some(arena) if identity::get().is_none() => {
+            pidfd::check()?;
+            join(arena, Inherits::Everything).map(|_| ())
+        }
         _ => current().map(|_| ()),
     }
 }

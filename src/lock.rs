@@ -66,7 +66,12 @@ impl Lock {
     /// nothing has happened. Never panics.
     #[inline(always)]
     pub fn acquire_at_once(self, me: MemberId) -> bool {
-        !self.is_recursive() && self.cell.lock.try_acquire(self.word_generation(), me.slot)
+        !self.is_recursive() && self.take_at_once(me)
+    }
+
+    #[inline(always)]
+    fn take_at_once(self, me: MemberId) -> bool {
+        self.cell.lock.try_acquire_from(self.cell.free_lock(), self.word_generation(), me.slot)
     }
 
     /// The same for a recursive lock, free or the calling thread's.
@@ -75,7 +80,7 @@ impl Lock {
         if !self.is_recursive() {
             return false;
         }
-        if self.cell.lock.try_acquire(self.word_generation(), me.slot) {
+        if self.take_at_once(me) {
             self.note_owner();
             return true;
         }
@@ -85,15 +90,21 @@ impl Lock {
     /// The short way of [`Lock::release`] for a plain lock. False where that is not all; then the long way
     /// says why. Never panics.
     #[inline(always)]
-    pub fn release_at_once(self) -> bool {
-        !self.is_recursive() && self.cell.lock.release(self.word_generation()) == Released::Free
+    pub fn release_at_once(self, me: MemberId) -> bool {
+        !self.is_recursive() && self.give_at_once(me)
+    }
+
+    #[inline(always)]
+    fn give_at_once(self, me: MemberId) -> bool {
+        self.cell.lock.try_release_to(self.cell.free_lock(), self.word_generation(), me.slot)
+            || self.cell.lock.release(self.word_generation()) == Released::Free
     }
 
     /// The same for a recursive lock.
     #[inline]
     pub fn release_recursive_at_once(self, me: MemberId) -> bool {
         let mine = self.is_recursive() && self.is_mine(me);
-        mine && (self.leave() || self.cell.lock.release(self.word_generation()) == Released::Free)
+        mine && (self.leave() || self.give_at_once(me))
     }
 
     /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.

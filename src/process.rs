@@ -129,7 +129,8 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let pidfd = opened.inspect_err(|_| {
         // The child still waits for it, see `await_parent`: nothing of the user's has run.
         fork::kill_and_reap(pid);
-        repair::repair(arena, id, family.me.slot, false);
+        repair::repair(arena, id, family.me.slot);
+        member.forget(id.generation);
     })?;
     let process = Arc::new(Process {
         starter: family.me,
@@ -231,7 +232,7 @@ impl Process {
             Reaped::Exit(exit) => Ending::Known(exit),
             Reaped::Unknown => member.recorded_exit().map_or(Ending::Unknown, |code| Ending::Known(Exit::Code(code))),
         };
-        repair::repair(family.arena, self.id, family.me.slot, false);
+        repair::repair(family.arena, self.id, family.me.slot);
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);

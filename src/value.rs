@@ -75,17 +75,22 @@ impl Value {
         let cell = self.cell;
         let len = shape.item_size.checked_mul(shape.count).ok_or(TOO_LARGE)?;
         cell.type_code.store(shape.type_code, Relaxed);
-        cell.extra[2].store(shape.item_size as u64, Relaxed);
+        cell.item_size.store(shape.item_size as u64, Relaxed);
         cell.len.store(len as u64, Relaxed);
         match guard {
             Guard::Own => cell.flags.store(RECURSIVE, Relaxed),
             Guard::None => cell.flags.store(NO_LOCK, Relaxed),
             Guard::Given(lock) => cell.refer(family.arena, lock)?,
         }
-        if len > size_of_val(&cell.inline) || shape.alignment > 8 {
-            let room = len.checked_add(shape.alignment).ok_or(TOO_LARGE)?;
-            Heap::of(family.arena).take(room as u64, &cell.block)?;
-            cell.extra[3].store(shape.alignment as u64, Relaxed);
+        let apart = len > size_of_val(&cell.inline) || shape.alignment > 8;
+        if apart {
+            let room = len.checked_add(shape.alignment).ok_or(TOO_LARGE)? as u64;
+            let heap = Heap::of(family.arena);
+            match initial {
+                Some(_) => heap.take(room, &cell.block)?,
+                None => heap.take_zero(room, &cell.block)?,
+            };
+            cell.extra[2].store(shape.alignment as u64, Relaxed);
         }
         let data = self.data(family.arena)?;
         match initial {
@@ -93,6 +98,7 @@ impl Value {
                 return Err(Error::MessageSize { needed: len, capacity: initial.len() });
             }
             Some(initial) => drop(data.write(initial)),
+            None if apart => {}
             None => data.clear(),
         }
         Ok(())
@@ -155,7 +161,7 @@ impl Value {
 
     /// Bytes of an item.
     pub fn item_size(self) -> u64 {
-        self.cell.extra[2].load(Relaxed)
+        self.cell.item_size.load(Relaxed)
     }
 
     /// The value of a cell that is there.
@@ -187,7 +193,7 @@ impl Value {
         let region = if block == 0 {
             Region::of_words(&self.cell.inline).part(0, len as usize)
         } else {
-            let alignment = self.cell.extra[3].load(Relaxed).max(1);
+            let alignment = self.cell.extra[2].load(Relaxed).max(1);
             Region::of(arena, block.next_multiple_of(alignment), len)
         };
         if self.cell.generation() != self.generation {

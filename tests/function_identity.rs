@@ -150,20 +150,3 @@ fn pictures_follow_what_is_loaded() {
     assert!(in_child(|| elf::generation() == 0 && elf::module_of(start).is_some_and(|module| module.base < start)));
     assert!(elf::generation() > 0);
 }
-
-/// Not a test: `cargo test --release --test function_identity -- --ignored --nocapture cost`.
-#[test]
-#[ignore]
-fn cost() {
-    let measure = |what: &str, body: &dyn Fn()| {
-        let start = std::time::Instant::now();
-        (0..100_000).for_each(|_| body());
-        println!("{what}: {} ns", start.elapsed().as_nanos() / 100_000);
-    };
-    let (program, library) = (cost as fn() as usize, libc::getpid as *const () as usize);
-    measure("slot_of, program", &|| assert_eq!(function::slot_of(program, |_| Ok(1)), Ok(1)));
-    measure("slot_of, library", &|| assert_eq!(function::slot_of(library, |_| Ok(2)), Ok(2)));
-    measure("identify, library", &|| assert!(function::identify(library).is_ok()));
-    elf::before_fork();
-    measure("before_fork, unchanged", &elf::before_fork);
-}

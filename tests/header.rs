@@ -57,7 +57,7 @@ fn sections() -> Vec<Section> {
             let path = directory.join(format!("{name}.rs"));
             let text = fs::read_to_string(&path).unwrap();
             let heading =
-                text.lines().map_while(|line| line.strip_prefix("//! ")).map(|line| line.trim().to_string()).collect();
+                text.lines().map_while(|line| line.strip_prefix("//! ")).map(|line| line.trim_end().into()).collect();
             Section { path, heading, text }
         })
         .collect()

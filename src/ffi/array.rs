@@ -1,4 +1,8 @@
 //! Many items of one type that a family shares, guarded as a value is.
+//! - get and set copy any number of items under one lock: a call for a thousand costs a few calls for one.
+//! - In place: through carom_array_data, with the lock held for as long as the items must belong together.
+//! - Raw where each process has its own items, as rows of a matrix, and the others read when it is done. Parts that are
+//!   written at the same time had better lie 64 bytes apart, a cache line, or they slow each other down.
 
 use super::boundary;
 use super::handle::Kind;

@@ -1,4 +1,8 @@
 //! So many parties wait until all are there. A party that dies there breaks the barrier.
+//! - For work in phases: what anybody did before it, all see behind it. The action runs alone, between two phases: the
+//!   place to check, sum up, or swap buffers.
+//! - Give it a time-out: a party that dies, or gives up, before it arrives is not known to be missing.
+//! - It breaks for all: who gets `CAROM_EBROKEN` stops, or all agree on who resets it. Who cannot come aborts it.
 
 use super::boundary;
 use super::call::{self, carom_function};

@@ -1,4 +1,9 @@
 //! Waiting, without a lock, for news about what the lock guards.
+//! - Whoever waits: acquire, wait_for, use the data, release. wait alone may end without news: let it stand in a loop
+//!   that looks at the data. Whoever changes the data notifies before the lock is released.
+//! - notify(1) if each waiter can use each news; notify_all if they wait for different things, and at the end.
+//! - A time-out limits the wait, not the acquiring behind it: hold the lock briefly everywhere.
+//! - For one bit that stays as it is, an event is simpler; for counting, a semaphore.
 
 use super::boundary;
 use super::handle::Kind;

@@ -1,4 +1,8 @@
 //! A flag that many wait for.
+//! - For what happens once, or begins and ends: ready, paused, stop. Who comes after it was set does not wait, so
+//!   nothing is missed; but it counts nothing, and lets all go on, never one.
+//! - The primitive for a signal handler: set may be called there.
+//! - Give the wait a time-out if whoever is to set the event may die first: nobody knows who that is.
 
 use super::boundary;
 use super::handle::Kind;

@@ -70,7 +70,7 @@ pub extern "C" fn carom_shutdown(timeout_ms: i64) -> carom_status {
 }
 
 /// Makes a process that was forked without carom a member of the family: until then every call in it returns `CAROM_EFORKED`.
-/// Nothing to do, and `CAROM_OK`, in a process that is one.
+/// Nothing to do, and `CAROM_OK`, in a process that is one. `CAROM_ENOTSUP` where the system has no pidfd_open.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_attach() -> carom_status {
     boundary::status(family::attach)
@@ -147,7 +147,7 @@ pub extern "C" fn carom_log_set(callback: carom_log_callback, ctx: *mut c_void, 
     })
 }
 
-/// How many processors this process may use: its affinity, and its cgroup's quota rounded up; at least 1.
+/// How many processors this process may use: its affinity, and its cgroup's quota in whole processors; at least 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_cpu_count() -> i32 {
     crate::sys::limits::processors().min(i32::MAX as usize) as i32

@@ -193,7 +193,8 @@ fn task_options(options: *const carom_task_options) -> Result<(carom_task_option
 /// Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the program, and no other descriptor of
 /// it. A worker that dies costs the task that it was running, and is replaced. If this process dies, its workers do. No thread is made.
 ///
-/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, `CAROM_ENOMEM`, or the
+/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, and where the system has no
+/// pidfd_open, `CAROM_ENOMEM`, or the
 /// errno of fork or eventfd.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut *mut carom_pool) -> carom_status {

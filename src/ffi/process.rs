@@ -57,8 +57,8 @@ fn process_of(process: *mut carom_process) -> Result<handle::Use<Arc<Process>>> 
 /// In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or calls `exit`, what is in stdout and
 /// stderr goes out, and the process ends by `_exit`: no atexit handler of this program runs there. If this process dies, so does the child.
 ///
-/// Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at run time); `CAROM_ENOMEM`, or the errno of
-/// fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
+/// Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at run time); `CAROM_ENOMEM`; `CAROM_ENOTSUP` where
+/// the system has no pidfd_open; or the errno of fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_start(
     function: carom_function,

@@ -1,4 +1,10 @@
 //! Typed bytes that a family shares, with a lock of their own (recursive), a given one, or none.
+//! - get and set are one locked step each, some 25 ns; the two are no increment. For more than one step: lock, use the
+//!   pointer (carom_value_data, taken once; plain memory), unlock.
+//! - Values that change together have one lock: get_lock from the first, and `lock` in the options of the others.
+//! - A counter or a flag needs no lock: add, swap, load and store are atomic, and never half done by a dead one.
+//! - Raw, without a lock, is for data that one process writes before the others read (a join, a barrier, an event lies
+//!   in between), or of which each has its own part. Else it is a race: of two increments at a time one is lost.
 
 use super::boundary;
 use super::handle::{self, Kind, Named};

@@ -21,7 +21,7 @@ use crate::shm::member::{Inherits, Member, MemberId, Role};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
-use crate::sys::{birth, fork, futex, limits, robust};
+use crate::sys::{birth, fork, futex, limits, pidfd, robust};
 use std::sync::atomic::Ordering::{Acquire, Release};
 use watch::Watch;
 
@@ -84,6 +84,7 @@ pub fn start(family: Family) -> Result<()> {
 /// Forks a keeper with a duty. `works_for`: index of the pool's cell, 0 for none.
 pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: D) -> Result<MemberId> {
     let arena = family.arena;
+    pidfd::check()?;
     let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
     arena.member(id.slot).works_for.store(works_for, Release);
     fork::flush_streams();

@@ -135,12 +135,8 @@ impl Watch {
 
     fn repair(&mut self, id: MemberId) {
         let member = self.me.arena.member(id.slot);
-        // A living parent has the last word on the slot: to read how the process ended, or since it may be about
-        // to write down whom it forked, which must not hit the slot's next member.
-        let made = member.has_role(Role::Process) || member.has_role(Role::Worker);
-        let asks = made && member.has_parent(self.me.arena);
         let pid = member.pid.load(Acquire);
-        if repair::repair(self.me.arena, id, self.me.me.slot, asks) == Repaired::Done {
+        if repair::repair(self.me.arena, id, self.me.me.slot) == Repaired::Done {
             log::info(format_args!("repaired what the process {pid} left"));
         }
         self.stale = true;

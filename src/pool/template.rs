@@ -113,7 +113,7 @@ impl Template {
                 // No proof of its death.
                 Err(error) => return Err(error),
             }
-            repair::repair(me.arena, other, me.me.slot, false);
+            repair::repair(me.arena, other, me.me.slot);
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Template {
             // Nobody would hear of its death.
             pidfd::signal_group(pid, 9);
             fork::kill_and_reap(pid);
-            repair::repair(arena, id, me.me.slot, false);
+            repair::repair(arena, id, me.me.slot);
             member.forget(id.generation);
         })?;
         member.pidfd_inode.store(pidfd::inode(handle.as_raw_fd()), Release);
@@ -229,7 +229,7 @@ impl Template {
             let _ = self.hire(index, lane, post);
         }
         if let Some(me) = self.me {
-            repair::repair(me.arena, dead, me.me.slot, false);
+            repair::repair(me.arena, dead, me.me.slot);
             me.arena.member(dead.slot).forget(dead.generation);
         }
     }

@@ -28,6 +28,9 @@ pub const FUNCTIONS: usize = 1024;
 pub const FUNCTION_SIZE: usize = 512;
 
 const FULL_SIZE: u64 = 64 << 30;
+/// What is tried where the full size is refused: valgrind, for one, has no room for it, and its search for leaks
+/// reads all of an arena.
+const SMALL_SIZE: u64 = 1 << 30;
 const LEAST_SIZE: u64 = 64 << 20;
 const MEMBERS_AT: u64 = 4096;
 const FUNCTIONS_AT: u64 = MEMBERS_AT + (MEMBERS * size_of::<Member>()) as u64;
@@ -118,11 +121,13 @@ impl Arena {
 
     /// Makes the arena of a new family. To be called by one thread, once.
     pub fn create() -> Result<Arena> {
-        let size = memory_file::reservable(FULL_SIZE);
-        if size < LEAST_SIZE {
+        let most = memory_file::reservable(FULL_SIZE);
+        if most < LEAST_SIZE {
             return Err(Error::NoMemory("the limits of this process leave no room for the arena"));
         }
-        let base = memory_file::map_for_ever(c"carom", size)? as usize;
+        let smaller = [SMALL_SIZE, LEAST_SIZE].into_iter().filter(|size| *size < most);
+        let map = |size| memory_file::map_for_ever(c"carom", size).map(|base| (base as usize, size));
+        let (base, size) = smaller.fold(map(most), |done, size| done.or_else(|_| map(size)))?;
         let arena = Arena { base };
         let header = arena.header();
         // A cell is as large as two cache lines; an eighth of the arena holds more than anybody needs.

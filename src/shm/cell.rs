@@ -103,12 +103,20 @@ pub struct Cell {
     pub depth: AtomicU32,
     /// Length of the data in bytes. Written before the object is known to anybody.
     pub len: AtomicU64,
+    /// Bytes of an item of a value or an array. Written before the object is known to anybody.
+    pub item_size: AtomicU64,
+    /// Data of up to 24 bytes.
+    pub inline: [AtomicU64; 3],
+
+    // The second cache line: what is read with every operation, and hardly ever written. Reading it does not
+    // take the first line from whoever is about to write the lock word there.
     /// What the kind makes of them. Written before the object is known to anybody.
     pub flags: AtomicU32,
     /// Type of a value. Written before the object is known to anybody.
     pub type_code: AtomicU32,
-    /// Data of up to 24 bytes.
-    pub inline: [AtomicU64; 3],
+    /// What the lock word is when it is free and nobody waits: a guess, right between two repairs. Written by
+    /// whoever claims the cell, and by repairers.
+    free_lock: AtomicU64,
     /// Heap block of larger data, 0 for none. Written by the heap.
     pub block: AtomicU64,
     /// Reference to another cell, 0 for none: the lock of a value, what a view keeps.
@@ -116,7 +124,7 @@ pub struct Cell {
     /// Births in the family when this object was made.
     born: AtomicU64,
     /// More blocks, and words for what the kind makes of them.
-    pub extra: [AtomicU64; 4],
+    pub extra: [AtomicU64; 3],
 }
 
 const _: () = assert!(size_of::<Cell>() == 128);
@@ -206,6 +214,7 @@ impl Cell {
             return false;
         }
         self.born.store(arena.header().births.load(Acquire), Relaxed);
+        self.guess_lock();
         true
     }
 
@@ -228,6 +237,16 @@ impl Cell {
         }
     }
 
+    fn guess_lock(&self) {
+        self.free_lock.store(self.lock.when_free(), Relaxed);
+    }
+
+    /// What the lock word probably is when it is free.
+    #[inline(always)]
+    pub fn free_lock(&self) -> u64 {
+        self.free_lock.load(Relaxed)
+    }
+
     /// What the cell is now.
     #[inline(always)]
     pub fn kind(&self) -> Kind {
@@ -238,6 +257,14 @@ impl Cell {
     #[inline(always)]
     pub fn generation(&self) -> u32 {
         generation_of(self.life.load(Acquire))
+    }
+
+    /// Whether it is the object of this generation, and nobody takes it apart. Who waits at it asks this and no less:
+    /// whoever takes it apart wakes the waiters first, and raises the generation last.
+    #[inline(always)]
+    pub fn is_there(&self, generation: u32) -> bool {
+        let life = self.life.load(Acquire);
+        life & ENDING == 0 && generation_of(life) == generation
     }
 
     /// Slot of the process that holds it, 0 for none.
@@ -386,6 +413,7 @@ impl Cell {
             self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
             self.lock.repair(dead, force);
+            self.guess_lock();
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);
                 self.wait_word().broadcast(force);

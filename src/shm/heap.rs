@@ -12,6 +12,7 @@
 use super::arena::Arena;
 use super::internal_lock::InternalLock;
 use super::real::Real;
+use super::region::Region;
 use crate::error::{Error, Result};
 use crate::sys::memory_file;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -99,6 +100,21 @@ impl Heap {
     /// A block of at least `len` bytes, aligned to 16, whose offset is stored in `field`, a word of
     /// the arena that is 0 now. Its bytes are whatever they were.
     pub fn take(self, len: u64, field: &'static AtomicU64) -> Result<u64> {
+        self.take_block(len, field).map(|(offset, _)| offset)
+    }
+
+    /// The same, all zero. Memory of the arena that was never used is zero as it is, and is not touched.
+    pub fn take_zero(self, len: u64, field: &'static AtomicU64) -> Result<u64> {
+        let (offset, fresh) = self.take_block(len, field)?;
+        if !fresh {
+            let block = Region::of(self.arena, offset, len);
+            block.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
+        }
+        Ok(offset)
+    }
+
+    /// A block, and whether it was never used before.
+    fn take_block(self, len: u64, field: &'static AtomicU64) -> Result<(u64, bool)> {
         let class = class_of(len).ok_or(Error::NoMemory("a block larger than the arena"))?;
         let guard = self.root.lock.lock();
         if guard.owner_died {
@@ -119,7 +135,7 @@ impl Heap {
         if head != 0 && class_size(class) >= LARGE {
             let _ = self.root.idle.fetch_update(Relaxed, Relaxed, |idle| Some(idle.saturating_sub(class_size(class))));
         }
-        Ok(block + HEADER)
+        Ok((block + HEADER, head == 0))
     }
 
     /// Gives back the block of `field`, if it has one; `field` is 0 afterwards. Nobody uses the block.

@@ -99,6 +99,26 @@ impl<M: Memory> LockWord<M> {
         free && self.word.compare_exchange(seen, seen | slot as u64, Acquire, Relaxed).is_ok()
     }
 
+    /// The same for whoever can guess what the word is when it is free: then it need not be read before it is
+    /// written, which would fetch its cache line twice from a processor that has just released it.
+    #[inline(always)]
+    pub fn try_acquire_from(&self, free: u64, generation: u16, slot: u32) -> bool {
+        let free_of_object = free & (OWNER | DIED | WAITERS) == 0 && free >> 48 == generation as u64;
+        free_of_object && self.word.compare_exchange(free, free | slot as u64, Acquire, Relaxed).is_ok()
+    }
+
+    /// The reverse: true if the lock was held by `slot`, without waiters, and is free now.
+    #[inline(always)]
+    pub fn try_release_to(&self, free: u64, generation: u16, slot: u32) -> bool {
+        let free_of_object = free & (OWNER | DIED | WAITERS) == 0 && free >> 48 == generation as u64;
+        free_of_object && self.word.compare_exchange(free | slot as u64, free, Release, Relaxed).is_ok()
+    }
+
+    /// What the word is when it is free and nobody waits.
+    pub fn when_free(&self) -> u64 {
+        self.word.load(Relaxed) & (GENERATION | EPOCH)
+    }
+
     /// Acquires for the process in `slot`. `recover`: also from a dead owner, whose mark goes.
     /// `alarm` is asked before each sleep for a word whose change must end the sleep too.
     pub fn acquire<'a>(
@@ -144,15 +164,13 @@ impl<M: Memory> LockWord<M> {
                 seen = self.word.load(Relaxed);
                 continue;
             }
-            // Count and bit in one step: a release that sees one sees the other.
-            let counted = if mine || seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
-            let sleeping = counted | WAITERS;
-            if sleeping != seen
-                && let Err(now) = self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed)
-            {
-                seen = now;
-                continue;
-            }
+            let sleeping = match self.announce(seen, mine) {
+                Ok(sleeping) => sleeping,
+                Err(now) => {
+                    seen = now;
+                    continue;
+                }
+            };
             counted_in = Some(seen & EPOCH);
             // Whatever ended the sleep, look once more before leaving: a wake that this thread
             // consumed would otherwise be lost to the others.
@@ -163,6 +181,17 @@ impl<M: Memory> LockWord<M> {
             }
             seen = self.word.load(Relaxed);
         }
+    }
+
+    /// Counts the caller, unless it is counted, and asks for a wake; the word as it is then, or as somebody else made
+    /// it. Count and bit in one step: a release that sees one sees the other.
+    fn announce(&self, seen: u64, counted: bool) -> Result<u64, u64> {
+        let count = if counted || seen & COUNT == COUNT { seen } else { seen + COUNT_ONE };
+        let sleeping = count | WAITERS;
+        if sleeping == seen {
+            return Ok(seen);
+        }
+        self.word.compare_exchange(seen, sleeping, Relaxed, Relaxed).map(|_| sleeping)
     }
 
     /// Frees the lock, whoever held it, and wakes a waiter if there is one.

@@ -172,6 +172,13 @@ impl Member {
         parent == 0 || lives && generation == self.parent_generation.load(Acquire)
     }
 
+    /// Whether a living parent has the last word on the slot: to read how the process ended, or since it may be about
+    /// to write down whom it forked, which must not hit the slot's next member. It ends with [`Member::forget`].
+    pub fn is_asked_for(&self, arena: Arena) -> bool {
+        let made = self.has_role(Role::Process) || self.has_role(Role::Worker);
+        made && self.parent() != 0 && self.has_parent(arena)
+    }
+
     /// Slot of the process that repairs it, while it is [`State::Repairing`].
     pub fn repairer(&self) -> u32 {
         ((self.fate.load(Acquire) & REPAIRER) >> REPAIRER_SHIFT) as u32

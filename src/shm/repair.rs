@@ -17,8 +17,7 @@ pub enum Repaired {
 }
 
 /// Repairs after the death of `dead`, of which the caller (the process in `slot`) has proof.
-/// `parent_asks`: the parent may still want the exit record.
-pub fn repair(arena: Arena, dead: MemberId, slot: u32, parent_asks: bool) -> Repaired {
+pub fn repair(arena: Arena, dead: MemberId, slot: u32) -> Repaired {
     let member = arena.member(dead.slot);
     member.set_dead(dead.generation);
     let Some(redo) = member.begin_repair(dead.generation, slot) else {
@@ -26,7 +25,7 @@ pub fn repair(arena: Arena, dead: MemberId, slot: u32, parent_asks: bool) -> Rep
     };
     sweep(arena, dead.slot, redo, slot);
     hand_on(arena, dead.slot, slot);
-    member.end_repair(dead.generation, parent_asks);
+    member.end_repair(dead.generation, member.is_asked_for(arena));
     Repaired::Done
 }
 
@@ -50,7 +49,7 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
             State::Gone if member.parent() == dead => member.forget(generation),
             State::Repairing if member.repairer() == dead && other != dead => {
                 member.redo_repair(generation);
-                repair(arena, MemberId { slot: other, generation }, slot, false);
+                repair(arena, MemberId { slot: other, generation }, slot);
             }
             _ => {}
         }

@@ -43,7 +43,7 @@ impl Barrier {
         let cell = Cell::claim(family.arena, Kind::Barrier, family.me.slot)?;
         let generation = cell.generation();
         cell.type_code.store(action, Relaxed);
-        cell.extra[3].store(timeout_ms as u64, Relaxed);
+        cell.extra[2].store(timeout_ms as u64, Relaxed);
         let taken = Heap::of(family.arena).take(parties * 8, &cell.block);
         let offset = taken.inspect_err(|_| cell.let_go(family.arena, generation, family.me.slot))?;
         Region::of(family.arena, offset, parties * 8).into_iter().for_each(Region::clear);
@@ -59,7 +59,7 @@ impl Barrier {
     }
 
     fn word(self) -> Result<sync::Barrier<'static, Real>> {
-        if self.cell.generation() != self.generation {
+        if !self.cell.is_there(self.generation) {
             return Err(gone());
         }
         Ok(sync::Barrier::of(self.cell))
@@ -67,7 +67,7 @@ impl Barrier {
 
     /// The instant at which a wait without a time-out of its own ends.
     pub fn default_deadline(self) -> Deadline {
-        deadline_after_ms(self.cell.extra[3].load(Relaxed) as i64)
+        deadline_after_ms(self.cell.extra[2].load(Relaxed) as i64)
     }
 
     /// Arrives and waits for the others; the index of the arrival. Not within its time: the barrier breaks.

@@ -36,7 +36,7 @@ impl Condition {
 
     /// The lock that it is about.
     pub fn lock(self, family: Family) -> Result<Lock> {
-        if self.cell.generation() != self.generation {
+        if !self.cell.is_there(self.generation) {
             return Err(gone());
         }
         match self.cell.refers_to.load(Acquire) {

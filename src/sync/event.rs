@@ -29,7 +29,7 @@ impl Event {
     }
 
     fn flag(self) -> Result<sync::Event<'static, Real>> {
-        if self.cell.generation() != self.generation {
+        if !self.cell.is_there(self.generation) {
             return Err(gone());
         }
         Ok(sync::Event::of(self.cell))

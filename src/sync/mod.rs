@@ -28,7 +28,7 @@ fn wait_until<T>(
     mut done: impl FnMut() -> Option<T>,
 ) -> Result<T> {
     for _ in 0..SPINS {
-        if cell.generation() != generation {
+        if !cell.is_there(generation) {
             return Err(gone());
         }
         if let Some(answer) = done() {
@@ -50,7 +50,7 @@ fn wait_until<T>(
         || sentry.alarm(),
         || {
             let answer = done();
-            if cell.generation() == generation { answer.map(Ok) } else { Some(Err(gone())) }
+            if cell.is_there(generation) { answer.map(Ok) } else { Some(Err(gone())) }
         },
     );
     answer.unwrap_or(Err(Error::TimedOut))

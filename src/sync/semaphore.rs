@@ -65,7 +65,7 @@ impl Semaphore {
     }
 
     fn check(self) -> Result<()> {
-        if self.cell.generation() == self.generation { Ok(()) } else { Err(gone()) }
+        if self.cell.is_there(self.generation) { Ok(()) } else { Err(gone()) }
     }
 
     /// Takes a unit, waiting for one.

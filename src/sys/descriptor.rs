@@ -79,15 +79,60 @@ fn close_range(first: u32, last: u32) {
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
         return;
     }
-    // Before Linux 5.9 one by one, as far as there can be any.
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is ours; closing a descriptor that is not open does nothing.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
-        for fd in first..=last.min(limit.rlim_cur.min(1 << 20) as u32) {
-            libc::close(fd as RawFd);
+    // Before Linux 5.9 one by one: those that /proc names, else as far as there can be any.
+    if close_named(first, last).is_none() {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is ours; closing a descriptor that is not open does nothing. The hard limit, since those
+        // open now may lie above a soft one that was lowered later.
+        unsafe {
+            libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+            for fd in first..=last.min(limit.rlim_max.min(1 << 20) as u32) {
+                libc::close(fd as RawFd);
+            }
         }
     }
+}
+
+/// The same by the kernel's list of what is open, whatever the limits say. `None` where there is no such list.
+/// Allocates nothing, as opendir would.
+fn close_named(first: u32, last: u32) -> Option<()> {
+    // struct linux_dirent64: 19 bytes and the name, ended by a zero byte; its length is in the two bytes at 16.
+    const LENGTH_AT: usize = 16;
+    const NAME_AT: usize = 19;
+    let mut entries = [0u8; 1024];
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: a C string; a new descriptor or -1.
+    let list = unsafe { libc::open(c"/proc/self/fd".as_ptr(), flags) };
+    if list < 0 {
+        return None;
+    }
+    let mut complete = None;
+    loop {
+        // SAFETY: the kernel writes no more than the length of `entries`.
+        let len = unsafe { libc::syscall(libc::SYS_getdents64, list, entries.as_mut_ptr(), entries.len()) };
+        if len == 0 {
+            complete = Some(());
+        }
+        let Some(mut rest) = usize::try_from(len).ok().filter(|len| *len > 0).and_then(|len| entries.get(..len)) else {
+            break;
+        };
+        while let Some(&[low, high]) = rest.get(LENGTH_AT..LENGTH_AT + 2) {
+            let (entry, others) = rest.split_at(rest.len().min(u16::from_ne_bytes([low, high]).max(1) as usize));
+            rest = others;
+            // A number, or one of the two names of dots.
+            let name = entry.get(NAME_AT..).unwrap_or_default();
+            let digits = name.iter().take_while(|byte| byte.is_ascii_digit());
+            let fd = digits.fold(0u32, |fd, digit| fd.wrapping_mul(10).wrapping_add((digit - b'0') as u32));
+            if name.first().is_some_and(u8::is_ascii_digit) && (first..=last).contains(&fd) && fd != list as u32 {
+                // The list goes by number, so what is closed disturbs nothing behind it.
+                // SAFETY: as in `close_range`.
+                unsafe { libc::close(fd as RawFd) };
+            }
+        }
+    }
+    // SAFETY: `list` is ours.
+    unsafe { libc::close(list) };
+    complete
 }
 
 /// In a child: makes standard input read nothing, unless it does so already.

@@ -12,7 +12,7 @@ pub fn raise_descriptors() {
     }
 }
 
-/// Processors that this process may use: its affinity, and its cgroup's quota rounded up; at least 1.
+/// Processors that this process may use: its affinity, and its cgroup's quota in whole processors; at least 1.
 pub fn processors() -> usize {
     // std asks sched_getaffinity and the cpu quotas of cgroup v1 and v2.
     std::thread::available_parallelism().map_or(1, |count| count.get())

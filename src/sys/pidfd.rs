@@ -33,11 +33,26 @@ pub struct Usage {
     pub cpu_ns: u64,
 }
 
-/// A descriptor for the process `pid`, readable when it is dead.
+/// A descriptor for the process `pid`, readable when it is dead. `Error::Unsupported` where there are none.
 pub fn open(pid: u32) -> Result<OwnedFd> {
     // SAFETY: plain call; returns a new descriptor (close-on-exec by definition) or -1.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    above_stdio(fd as RawFd, "pidfd_open")
+    above_stdio(fd as RawFd, "pidfd_open").map_err(|error| match error {
+        Error::Os { errno: libc::ENOSYS | libc::EPERM, .. } => Error::Unsupported(
+            "no other processes here: this kernel, sandbox or valgrind refuses pidfd_open (Linux 5.3)",
+        ),
+        error => error,
+    })
+}
+
+/// Fails where the death of a process cannot be found out, so that there must be no second one in a family.
+/// Asked of the kernel each time: a sandbox may begin at any time. (A microsecond.)
+pub fn check() -> Result<()> {
+    match open(super::fork::pid()) {
+        Err(error @ Error::Unsupported(_)) => Err(error),
+        // Want of descriptors is told by whoever has more to say about it.
+        _ => Ok(()),
+    }
 }
 
 /// What tells this process from any other with the same number, where the kernel has it (6.9).

@@ -1,10 +1,11 @@
 //! Explores interleavings and kills of the protocols in shared memory.
 //!
 //! `cargo test --release --test sim -- --nocapture` prints what was explored.
-//! CAROM_SIM_SECONDS: how long in all (about 25 without). CAROM_SIM_SEED: of the random schedules.
+//! CAROM_SIM_SECONDS: how long in all (about 33 without). CAROM_SIM_SEED: of the random schedules.
 //! CAROM_SIM_TRACE: show the schedules that catch the seeded bugs too.
 
 mod bell;
+mod birth;
 mod calls;
 mod explore;
 mod fault;
@@ -17,6 +18,7 @@ mod report;
 mod runner;
 mod sentry;
 mod user_lock;
+mod wait_word;
 
 /// Where random schedules begin.
 fn seed() -> u64 {

@@ -27,7 +27,7 @@ fn effort() -> f64 {
     if cfg!(debug_assertions) { base / 20.0 } else { base }
 }
 
-const DEFAULT_SECONDS: f64 = 25.0;
+const DEFAULT_SECONDS: f64 = 33.0;
 
 /// Explores what `make` makes; the limits are those of effort 1.
 fn explored<S: Scenario>(limits: Limits, effort: f64, make: impl FnOnce() -> S) -> (Report, Duration) {
