@@ -9,10 +9,14 @@ archive := $(CARGO_TARGET_DIR)/release/libcarom.a
 headers := $(wildcard include/*.h include/*.hpp c-tests/*.h)
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
+sanitizers := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# Some tests store to a null pointer on purpose: the signal tells, see c-tests/sanitize.sh.
+sanitizers += -fno-sanitize=null -Wno-format-truncation
 tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))
+sanitized := $(patsubst build/c-tests/%,build/sanitize/%,$(tests))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c torture bench lib examples header install clean force
+.PHONY: help run test test-c sanitize sanitize-c torture bench lib examples header install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
@@ -30,6 +34,13 @@ test: ## everything that CI runs
 
 test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
+
+sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
+	@scripts/setup.sh sanitize
+	@$(MAKE) --no-print-directory -j$$(nproc) sanitize-c
+
+sanitize-c: build/c-tests/runner $(tests) $(sanitized)
+	c-tests/sanitize.sh
 
 torture: build/c-tests/test_step ## kill at every instruction and every access, for SECONDS=60 each
 	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
@@ -73,6 +84,14 @@ build/c-tests/%: c-tests/%.c $(headers) | build/lib/libcarom.so
 build/c-tests/%: c-tests/%.cpp $(headers) | build/lib/libcarom.so
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(warnings) -Iinclude $< -o $@ $(link)
+
+build/sanitize/%: c-tests/%.c $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
+	$(CC) $(sanitizers) $(warnings) -Iinclude $< -o $@ $(link)
+
+build/sanitize/%: c-tests/%.cpp $(headers) | build/lib/libcarom.so
+	@mkdir -p $(@D)
+	$(CXX) $(sanitizers) $(warnings) -Iinclude $< -o $@ $(link)
 
 # An example names what it is made of besides itself: /* build: other.c -lpng */
 build/examples/%: examples-c/%.c $(headers) $(wildcard examples-c/*) | build/lib/libcarom.so

@@ -330,11 +330,13 @@ static void refuses_to_begin(void) {
 }
 
 static void small_address_space(void) {
+    NOT_UNDER_ASAN;
     limited(RLIMIT_AS, 1ul << 30);
     everything_works();
 }
 
 static void tiny_address_space(void) {
+    NOT_UNDER_ASAN;
     limited(RLIMIT_AS, 100ul << 20);
     refuses_to_begin();
     limited(RLIMIT_AS, 1ul << 30);
@@ -342,6 +344,7 @@ static void tiny_address_space(void) {
 }
 
 static void a_value_beyond_the_arena(void) {
+    NOT_UNDER_ASAN;
     carom_value *value = NULL;
     limited(RLIMIT_AS, 1ul << 30);
     CHECK_STATUS(carom_value_new(CAROM_RAW, NULL, 1ul << 30, NULL, &value), CAROM_ENOMEM);

@@ -224,6 +224,7 @@ static int32_t changes(carom_call *call) {
 }
 
 static void other_processes(void) {
+    NOT_ALONE;
     carom_shareable_list *list = make(eight, 8);
     carom_argument name = CAROM_STRING(carom_shareable_list_name(list), strlen(carom_shareable_list_name(list)));
     for (int i = 8; i < 11; i++) {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh run|test|bench: installs what `make run`, `make test` or `make bench` needs and is not here. Says so before.
+# setup.sh run|test|sanitize|bench: installs what `make run` and so on needs and is not here. Says so before.
 #
 # Packages are those of Debian and its relatives. Elsewhere, or without root, it says what is missing, and fails.
 set -eu
@@ -36,6 +36,11 @@ test)
         echo "make test needs rustfmt and clippy; adding them with rustup."
         rustup component add rustfmt clippy
     fi
+    ;;
+sanitize)
+    need g++ program g++
+    need binutils program nm
+    need valgrind program valgrind
     ;;
 bench)
     need g++ program g++

@@ -40,8 +40,11 @@ pub fn map_for_ever(name: &std::ffi::CStr, size: u64) -> Result<*mut u8> {
     let file = create(name, size)?;
     let len = usize::try_from(size).map_err(|_| Error::NoMemory("the address space is too small for the arena"))?;
     let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file);
-    let map: MmapRaw =
-        map.map_err(|error| Error::Os { call: "mmap", errno: error.raw_os_error().unwrap_or(libc::ENOMEM) })?;
+    let map: MmapRaw = map.map_err(|error| match error.raw_os_error() {
+        // EINVAL is how valgrind says it.
+        None | Some(libc::EINVAL | libc::ENOMEM) => Error::NoMemory("the address space has no room for the arena"),
+        Some(errno) => Error::Os { call: "mmap", errno },
+    })?;
     let address = map.as_mut_ptr();
     // SAFETY: the range is the mapping just made. A core dump of a worker should not carry the
     // whole arena; a refusal changes nothing else.

@@ -199,7 +199,13 @@ impl Mapping {
         let address =
             unsafe { libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         if address == libc::MAP_FAILED {
-            return Err(Error::last_os("mmap"));
+            return Err(match Error::last_os("mmap") {
+                // Nothing else is wrong with these arguments: so valgrind says that there is no room.
+                Error::Os { errno: libc::EINVAL, .. } => {
+                    Error::NoMemory("the address space has no room for the object")
+                }
+                error => error,
+            });
         }
         Ok(Mapping { address: address.cast(), len, writable, state: AtomicU64::new(0) })
     }
