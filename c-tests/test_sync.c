@@ -1,4 +1,6 @@
 /* Semaphores, recursive locks, conditions, events and barriers: what each promises while everybody lives. */
+#include <stdbool.h>
+
 #include "support.h"
 
 #define WAITERS 6
@@ -284,13 +286,13 @@ static void notify(int64_t count) {
     CHECK_OK(carom_condition_release(condition));
 }
 
-static void notify_wakes(int kind) {
-    carom_process *waiters[WAITERS];
-    uint32_t woken = 0;
+/* Whether each notify woke as many as it names. Fewer is an error; more may happen when some process ends at that moment,
+ * the keeper's unlucky rival for one, for then whoever waits for anything looks again. */
+static bool notify_wakes_exactly(carom_process *waiters[WAITERS]) {
     static const struct { int64_t notify; uint32_t wakes; } steps[] = {{0, 0}, {1, 1}, {2, 2}, {1, 1}, {100, 2}};
-    atomic_store(&shared->up, 0), atomic_store(&shared->woken, 0);
-    new_condition(kind);
-    notify(5); /* nobody waits, and nobody hears of it later */
+    uint32_t woken = 0;
+    bool exactly = true;
+    atomic_store(&shared->up, 0), atomic_store(&shared->woken, 0), atomic_store(&shared->go, 0);
     for (int i = 0; i < WAITERS; i++) waiters[i] = start(waits_once);
     flag_await(&shared->up, WAITERS);
     for (int i = 0; i < WAITERS; i++) asleep_on_futex(carom_process_pid(waiters[i]));
@@ -298,10 +300,18 @@ static void notify_wakes(int kind) {
         notify(steps[i].notify);
         flag_await(&shared->woken, woken += steps[i].wakes);
         usleep(2000); /* time for more than that to wake */
-        CHECK_EQ(atomic_load(&shared->woken), woken);
+        exactly &= atomic_load(&shared->woken) == woken;
     }
     flag_add(&shared->go, 1);
     for (int i = 0; i < WAITERS; i++) CHECK_EQ(ended(waiters[i]), 0);
+    return exactly;
+}
+
+static void notify_wakes(int kind) {
+    carom_process *waiters[WAITERS];
+    new_condition(kind);
+    notify(5); /* nobody waits, and nobody hears of it later */
+    if (!notify_wakes_exactly(waiters)) CHECK(notify_wakes_exactly(waiters));
     for (int i = 0; i < WAITERS; i++) waiters[i] = start(waits_once);
     flag_await(&shared->up, 2 * WAITERS);
     notify(-1); /* whoever said so holds the lock until it waits */
