@@ -5,10 +5,7 @@
 #ifndef POOL_H
 #define POOL_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include "check.h"
+#include "common.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,33 +13,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
-
-/* Nothing is waited for longer than this: less than the runner's patience, so that a failure says where it is. */
-#define PATIENCE_MS 8000
-
-/* carom keeps this many descriptors for as long as the process lives. */
-#define OWN_FDS 1
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
-
-static inline int64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Memory that this process and all that it forks from now on share. Zero. */
-static inline void *share(size_t size) {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    CHECK(memory != MAP_FAILED);
-    return memory;
-}
 
 static inline long load(long *it) { return __atomic_load_n(it, __ATOMIC_SEQ_CST); }
 static inline void store(long *it, long value) { __atomic_store_n(it, value, __ATOMIC_SEQ_CST); }
@@ -124,29 +100,6 @@ static inline void end(pid_t pid) {
     kill(pid, SIGKILL);
     CHECK(is_readable(fd, PATIENCE_MS));
     close(fd);
-}
-
-static inline int fd_count(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    while (directory && readdir(directory)) count++;
-    if (directory) closedir(directory);
-    return count;
-}
-
-/* Kilobytes of the arena that this process has touched. */
-static inline long arena_kb(void) {
-    FILE *file = fopen("/proc/self/smaps", "re");
-    char line[512];
-    long sum = 0, kb;
-    int ours = 0;
-    while (file && fgets(line, sizeof line, file)) {
-        unsigned long from, to;
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) ours = strstr(line, "memfd:carom") != NULL;
-        else if (ours && sscanf(line, "Rss: %ld kB", &kb) == 1) sum += kb;
-    }
-    if (file) fclose(file);
-    return sum;
 }
 
 static inline carom_pool *pool_of(int workers, uint32_t events, int64_t limit_ms) {
