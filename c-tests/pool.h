@@ -184,29 +184,6 @@ static inline carom_status next_event(carom_pool *pool, carom_pool_event *event,
     return carom_pool_next_event(pool, event, timeout_ms);
 }
 
-static inline void run_case_(const char *name, void (*body)(void)) {
-    fprintf(stderr, "%s\n", name);
-    fflush(NULL);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setsid();
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        memset(check_fds_at_start_, 0, sizeof check_fds_at_start_);
-        check_remember_fds_();
-        body();
-        check_no_leaks(OWN_FDS);
-        exit(0);
-    }
-    CHECK(pid > 0);
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0) CHECK_EQ(errno, EINTR);
-    CHECK_EQ(status, 0);
-    /* Whatever is left became our child. If it does not end, the runner says what it is. */
-    while (waitpid(-1, &status, 0) > 0)
-        if (WIFEXITED(status)) CHECK(WEXITSTATUS(status) != CHECK_FAILED);
-}
-
 /* A main calls no function of carom: each case is a fresh process, and so the first of a family of its own. */
 #define CASE(body)                                                               \
     do {                                                                         \

@@ -159,42 +159,6 @@ static inline int32_t ended(carom_process *process) {
     return code;
 }
 
-/* Waits for a child of a plain fork, and says how it ended as carom would. */
-static inline int wait_for(pid_t pid) {
-    int status = 0;
-    while (waitpid(pid, &status, 0) < 0) CHECK_EQ(errno, EINTR);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
-static inline void begin_case_(void) {
-    setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    memset(check_fds_at_start_, 0, sizeof check_fds_at_start_);
-    check_remember_fds_();
-}
-
-static inline void run_case_(const char *name, void (*body)(void)) {
-    fprintf(stderr, "%s\n", name);
-    fflush(NULL);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid_t pid = fork();
-    if (pid == 0) {
-        begin_case_();
-        body();
-        check_no_leaks(OWN_FDS);
-        exit(0);
-    }
-    CHECK(pid > 0);
-    int end = wait_for(pid);
-    /* Under an old valgrind (CAROM_TEST_ALONE) a case goes as far as one process can. */
-    if (end == CHECK_ALONE && getenv("CAROM_TEST_ALONE")) fprintf(stderr, "  as far as one process can\n");
-    else check_eq_(__FILE__, __LINE__, name, end, 0);
-    /* Whatever is left became our child. If it does not end, the runner says what it is. */
-    int status;
-    while (waitpid(-1, &status, 0) > 0)
-        if (WIFEXITED(status)) CHECK(WEXITSTATUS(status) != CHECK_FAILED);
-}
-
 #define CASE(body) run_case_(#body, body)
 
 #endif

@@ -4,21 +4,25 @@
 //! CAROM_SIM_SECONDS: how long in all (about 33 without). CAROM_SIM_SEED: of the random schedules.
 //! CAROM_SIM_TRACE: show the schedules that catch the seeded bugs too.
 
+mod barrier;
 mod bell;
 mod birth;
 mod calls;
+mod condition;
+mod event;
 mod explore;
 mod fault;
 mod internal_lock;
+mod keepers;
 mod machine;
 mod memory;
 mod pool;
 mod pool_tests;
 mod report;
 mod runner;
+mod semaphore;
 mod sentry;
 mod user_lock;
-mod wait_word;
 
 /// Where random schedules begin.
 fn seed() -> u64 {

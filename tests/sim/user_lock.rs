@@ -1,9 +1,10 @@
 //! The lock word of users' locks: owners die, a keeper repairs, and may die at it too.
 
-use super::calls::{Note, await_death, become_mortal, check, forget, me};
+use super::calls::{Note, check, forget, me};
 use super::explore::Limits;
 use super::fault::{Fault, Faulty};
-use super::machine::{Event, Op, Status, with};
+use super::keepers::{KEEPER, keep, limits, start_keepers};
+use super::machine::{Op, Status, with};
 use super::memory::{Sim, SimWord64, Simulated};
 use super::report::{Shows, catches, holds};
 use super::runner::Scenario;
@@ -13,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 const LOCKER: u32 = 0;
-const KEEPER: u32 = 1;
+const OWNER: u32 = 1;
 const GENERATION: u16 = 3;
 
 #[derive(Clone, Copy, Default)]
@@ -113,32 +114,12 @@ impl<M: Simulated> UserLock<M> {
         }
     }
 
-    /// Keepers are started behind the lockers, in a row; each takes over when those before it are dead.
     fn keeper(&self, number: u64) {
-        let first = self.plan.lockers as usize;
-        let mut known = 0u64;
-        for predecessor in first..me() {
-            await_death(!(1 << predecessor), false);
-            known |= 1 << predecessor;
-        }
-        if number == 1 {
-            become_mortal();
-        }
-        // What a predecessor had begun with is not known: the first repair of each death is forced.
-        let mut force = number > 0 && !self.plan.trusts_count;
-        if number > 0 && !self.plan.only_owners {
-            self.lock.repair(0xfff, force);
-        }
-        loop {
-            forget(known);
-            let Event::Death(dead) = await_death(known, false) else { continue };
-            known |= 1 << dead;
-            let slot = dead as u32 + 1;
+        keep(self.plan.lockers as usize, number, self.plan.trusts_count, |slot, force| {
             if !self.plan.only_owners || self.lock.owner(GENERATION) == Some(slot) {
                 self.lock.repair(slot, force);
             }
-            force &= known.count_ones() < 2;
-        }
+        });
     }
 }
 
@@ -148,13 +129,11 @@ impl<M: Simulated> Scenario for UserLock<M> {
             for _ in 0..self.plan.lockers {
                 machine.start("locker", LOCKER, 0, false, true);
             }
-            machine.start("keeper", KEEPER, 0, true, true);
-            machine.start("keeper", KEEPER, 1, true, false);
-            machine.start("keeper", KEEPER, 2, true, false);
-            if self.plan.retires {
-                machine.start("owner", KEEPER + 1, 0, false, false);
-            }
         });
+        start_keepers();
+        if self.plan.retires {
+            with(|machine| machine.start("owner", OWNER, 0, false, false));
+        }
     }
 
     fn process(&self, role: u32, argument: u64) {
@@ -173,10 +152,6 @@ impl<M: Simulated> Scenario for UserLock<M> {
             check(killed || bits >> 31 & 0x1ffff == 0, "counts somebody who is not there");
         }
     }
-}
-
-fn limits(kills: u8, timeouts: u8, runs: u64) -> Limits {
-    Limits { kills, timeouts, runs, ..Limits::default() }
 }
 
 const TWO: Plan = Plan { lockers: 2, rounds: 2, timed: false, retires: false, trusts_count: false, only_owners: false };
