@@ -6,7 +6,7 @@ CFLAGS ?= -O2 -g
 CXXFLAGS ?= -O2 -g
 
 archive := $(CARGO_TARGET_DIR)/release/libcarom.a
-headers := $(wildcard include/*.h include/*.hpp c-tests/*.h)
+headers := $(wildcard include/*.h include/*.hpp c-tests/*.h c-tests/*/*.h)
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 sanitizers := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined

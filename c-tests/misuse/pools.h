@@ -1,0 +1,244 @@
+/* test_misuse.c: pools, results, iterators. */
+
+ROW(carom_pool_new) {
+    REFUSED(carom_pool_new(NULL, NULL), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_pool_options, options, status, 0, REFUSED_HANDLE(carom_pool, out, carom_pool_new(options, out), status));
+    const int32_t workers[] = {-3, -4711, INT32_MIN, 1025, INT32_MAX};
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        carom_pool_options options = {.size = sizeof options, .workers = workers[i]};
+        REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    }
+    carom_pool_options options = {.size = sizeof options, .workers = 1, .events = 4};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .events = UINT32_MAX};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .time_limit_ms = -2};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options.time_limit_ms = INT64_MIN;
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+}
+
+ROW(carom_pool_apply) {
+    uint32_t before = atomic_load(ran);
+    int64_t data[2];
+    EACH_BAD(carom_pool, POOL, h, {
+        UNTOUCHED(size_t, len, carom_pool_apply(h, works, NULL, 0, NULL, data, 8, len, 0), CAROM_EBADHANDLE);
+    });
+    EACH_STRANGE(f, UNTOUCHED(size_t, len, carom_pool_apply(pool, f, NULL, 0, NULL, data, 8, len, PATIENCE_MS), CAROM_EFUNCTION));
+    EACH_STRANGE_ARGUMENT(a, status, UNTOUCHED(size_t, len, carom_pool_apply(pool, works, a, 1, NULL, data, 8, len, PATIENCE_MS), status));
+    REFUSED(carom_pool_apply(pool, works, NULL, 1, NULL, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    REFUSED(carom_pool_apply(pool, works, NULL, SIZE_MAX, NULL, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  REFUSED(carom_pool_apply(pool, works, NULL, 0, options, NULL, 0, NULL, PATIENCE_MS), status));
+    carom_task_options options = {.size = sizeof options, .time_limit_ms = -2};
+    REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(size_t, len, carom_pool_apply(pool, replies, NULL, 0, NULL, NULL, 8, len, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(size_t, len, carom_pool_apply(pool, replies, NULL, 0, NULL, data, SIZE_MAX, len, PATIENCE_MS), CAROM_EINVAL);
+    /* A verdict that cannot be shown is noticed before the task runs, not after. */
+    EACH_BAD_SIZE(carom_verdict, verdict, status, 1, {
+        carom_task_options with = {.size = sizeof with, .verdict = verdict};
+        REFUSED(carom_pool_apply(pool, works, NULL, 0, &with, NULL, 0, NULL, PATIENCE_MS), status);
+    });
+    CHECK_EQ(atomic_load(ran), before);
+    UNTOUCHED(int64_t, out, carom_pool_apply(pool, replies, NULL, 0, NULL, out, 7, NULL, PATIENCE_MS), CAROM_EMSGSIZE);
+}
+
+ROW(carom_pool_apply_async) {
+    uint32_t before = atomic_load(ran);
+    EACH_BAD(carom_pool, POOL, h, {
+        REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(h, works, NULL, 0, NULL, out), CAROM_EBADHANDLE);
+        REFUSED(carom_pool_apply_async(h, works, NULL, 0, NULL, NULL), CAROM_EBADHANDLE);
+    });
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(pool, f, NULL, 0, NULL, out), CAROM_EFUNCTION));
+    EACH_STRANGE_ARGUMENT(a, status, REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(pool, works, a, 1, NULL, out), status));
+    REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(pool, works, NULL, 1, NULL, out), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(pool, works, NULL, 0, options, out), status));
+    REFUSED(carom_pool_apply_async(pool, works, NULL, 0, NULL, (carom_result **)(uintptr_t)7), CAROM_EINVAL);
+    CHECK_EQ(atomic_load(ran), before);
+}
+
+ROW(carom_pool_map) {
+    uint32_t before = atomic_load(ran);
+    int64_t in[4] = {1, 2, 3, 4};
+    typedef struct {
+        int64_t items[4];
+    } four;
+    EACH_BAD(carom_pool, POOL, h, UNTOUCHED(four, out, carom_pool_map(h, works, in, 8, 4, NULL, out, 8, 0), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, UNTOUCHED(four, out, carom_pool_map(pool, f, in, 8, 4, NULL, out, 8, PATIENCE_MS), CAROM_EFUNCTION));
+    UNTOUCHED(four, out, carom_pool_map(pool, works, NULL, 8, 4, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    REFUSED(carom_pool_map(pool, works, in, 8, 4, NULL, NULL, 8, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, SIZE_MAX, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(four, out, carom_pool_map(pool, works, in, SIZE_MAX, 4, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(four, out, carom_pool_map(pool, works, in, SIZE_MAX / 2 + 1, 2, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, 4, NULL, out, SIZE_MAX, PATIENCE_MS), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, 4, options, out, 8, PATIENCE_MS), status));
+    carom_task_options crooked = {.size = sizeof crooked, .statuses = (carom_status *)(uintptr_t)0x1001};
+    UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, 4, &crooked, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_verdict, verdict, status, 1, {
+        carom_task_options with = {.size = sizeof with, .verdict = verdict};
+        UNTOUCHED(four, out, carom_pool_map(pool, works, in, 8, 4, &with, out, 8, PATIENCE_MS), status);
+    });
+    CHECK_EQ(atomic_load(ran), before);
+    carom_task_options one_by_one = {.size = sizeof one_by_one, .chunk_size = 1};
+    REFUSED(carom_pool_map(pool, works, NULL, 0, SIZE_MAX, NULL, NULL, 0, PATIENCE_MS), CAROM_ENOMEM);
+    REFUSED(carom_pool_map(pool, works, NULL, 0, (size_t)1 << 45, &one_by_one, NULL, 0, PATIENCE_MS), CAROM_ENOMEM);
+    CHECK_OK(carom_pool_map(pool, works, NULL, 8, 0, NULL, NULL, 8, PATIENCE_MS)); /* none is none */
+}
+
+static int64_t no_source(void *ctx, carom_argument *arguments, size_t max) {
+    (void)arguments, (void)max;
+    return *(int64_t *)ctx;
+}
+
+ROW(carom_pool_imap_unordered) {
+    uint32_t before = atomic_load(ran);
+    int64_t in[2] = {1, 2};
+    carom_argument argument = CAROM_INTEGER(1);
+    carom_items items = {.size = sizeof items, .data = in, .item_size = 8, .count = 2};
+    EACH_BAD(carom_pool, POOL, h,
+             REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(h, works, &items, NULL, out), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(pool, f, &items, NULL, out), CAROM_EFUNCTION));
+    REFUSED(carom_pool_imap_unordered(pool, works, &items, NULL, NULL), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_items, bad, status, 0,
+                  REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(pool, works, bad, NULL, out), status));
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(pool, works, &items, options, out), status));
+    const carom_items strange[] = {
+        {.size = sizeof items, .data = in, .item_size = 8, .count = 2, .arguments = &argument, .per_item = 1},
+        {.size = sizeof items, .data = in, .item_size = 8, .count = 2, .source = no_source},
+        {.size = sizeof items, .arguments = &argument, .per_item = 1, .count = 1, .source = no_source},
+        {.size = sizeof items, .count = 2, .item_size = 8},
+        {.size = sizeof items, .data = in, .item_size = SIZE_MAX, .count = 2},
+        {.size = sizeof items, .data = in, .item_size = 8, .count = SIZE_MAX},
+        {.size = sizeof items, .arguments = &argument, .per_item = SIZE_MAX, .count = 2},
+        {.size = sizeof items, .arguments = &argument, .per_item = 1, .count = SIZE_MAX / 8},
+        {.size = sizeof items, .arguments = &argument, .per_item = 0, .count = SIZE_MAX},
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(pool, works, &strange[i], NULL, out), CAROM_EINVAL);
+    EACH_STRANGE_ARGUMENT(a, status, {
+        carom_items lists = {.size = sizeof lists, .arguments = a, .per_item = 1, .count = 1};
+        REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(pool, works, &lists, NULL, out), status);
+    });
+    CHECK_EQ(atomic_load(ran), before);
+}
+
+ROW(carom_iterator_next) {
+    EACH_BAD(carom_iterator, ITERATOR, h, REFUSED_HANDLE(carom_result, out, carom_iterator_next(h, out, 0), CAROM_EBADHANDLE));
+    EACH_BAD(carom_iterator, ITERATOR, h, REFUSED_HANDLE(carom_result, out, carom_iterator_next(h, out, CAROM_FOREVER), CAROM_EBADHANDLE));
+    /* A source that returns nonsense, or says why it cannot go on. */
+    const struct {
+        int64_t says;
+        carom_status status;
+    } sources[] = {{-5, -5}, {65, CAROM_EINVAL}, {INT64_MAX, CAROM_EINVAL}, {INT64_MIN, CAROM_EINVAL}, {-6000, CAROM_EINVAL}};
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        int64_t says = sources[i].says;
+        carom_items items = {.size = sizeof items, .source = no_source, .ctx = &says};
+        carom_iterator *broken = NULL;
+        CHECK_OK(carom_pool_imap_unordered(pool, works, &items, NULL, &broken));
+        REFUSED_HANDLE(carom_result, out, carom_iterator_next(broken, out, PATIENCE_MS), sources[i].status);
+        carom_iterator_free(broken);
+    }
+    /* No place for the result: it is not lost by that. */
+    int64_t in = 1;
+    carom_items items = {.size = sizeof items, .data = &in, .item_size = 8, .count = 1};
+    carom_iterator *one = NULL;
+    carom_result *it = NULL;
+    CHECK_OK(carom_pool_imap_unordered(pool, works, &items, NULL, &one));
+    REFUSED(carom_iterator_next(one, NULL, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_OK(carom_iterator_next(one, &it, PATIENCE_MS));
+    carom_result_free(it);
+    REFUSED_HANDLE(carom_result, out, carom_iterator_next(one, out, 0), CAROM_EEND);
+    REFUSED_HANDLE(carom_result, out, carom_iterator_next(one, out, CAROM_FOREVER), CAROM_EEND);
+    carom_iterator_free(one);
+}
+ROW(carom_iterator_free) { EACH_BAD(carom_iterator, ITERATOR, h, carom_iterator_free(h)); }
+ROW(carom_pool_fd) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_fd(h), CAROM_EBADHANDLE)); }
+ROW(carom_pool_dispatch) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_dispatch(h, 0), CAROM_EBADHANDLE)); }
+ROW(carom_pool_next_event) {
+    EACH_BAD(carom_pool, POOL, h, {
+        carom_pool_event event = {.size = sizeof event, .kind = 4711};
+        REFUSED(carom_pool_next_event(h, &event, 0), CAROM_EBADHANDLE);
+        CHECK_EQ(event.kind, 4711);
+    });
+    REFUSED(carom_pool_next_event(pool, NULL, 0), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_pool_event, event, status, 1, REFUSED(carom_pool_next_event(pool, event, 0), status));
+    carom_pool_event event = {.size = sizeof event, .kind = 4711};
+    REFUSED(carom_pool_next_event(pool, &event, 0), CAROM_ETIMEDOUT);
+    CHECK_EQ(event.kind, 4711);
+}
+ROW(carom_pool_close) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_close(h), CAROM_EBADHANDLE)); }
+ROW(carom_pool_terminate) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_terminate(h), CAROM_EBADHANDLE)); }
+ROW(carom_pool_join) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_join(h, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_pool_join(pool, 0), CAROM_EPERM);
+    REFUSED(carom_pool_join(pool, CAROM_FOREVER), CAROM_EPERM);
+}
+ROW(carom_pool_free) { EACH_BAD(carom_pool, POOL, h, carom_pool_free(h)); }
+
+/* A pool that is closed, or ended, takes nothing. */
+static void closed_pools(void) {
+    carom_pool_options options = {.size = sizeof options, .workers = 1};
+    for (int terminated = 0; terminated < 2; terminated++) {
+        carom_pool *over = NULL;
+        int64_t in = 1;
+        carom_items items = {.size = sizeof items, .data = &in, .item_size = 8, .count = 1};
+        CHECK_OK(carom_pool_new(&options, &over));
+        CHECK_OK(terminated ? carom_pool_terminate(over) : carom_pool_close(over));
+        for (int joined = 0; joined < 2; joined++) {
+            REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(over, works, NULL, 0, NULL, out), CAROM_ECLOSED);
+            REFUSED(carom_pool_apply(over, works, NULL, 0, NULL, NULL, 0, NULL, PATIENCE_MS), CAROM_ECLOSED);
+            REFUSED(carom_pool_map(over, works, &in, 8, 1, NULL, NULL, 0, PATIENCE_MS), CAROM_ECLOSED);
+            REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(over, works, &items, NULL, out), CAROM_ECLOSED);
+            CHECK_OK(carom_pool_join(over, PATIENCE_MS));
+        }
+        carom_pool_free(over);
+        REFUSED(carom_pool_join(over, 0), CAROM_EBADHANDLE);
+    }
+}
+
+ROW(carom_result_wait) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE)); }
+ROW(carom_result_ready) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_ready(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_successful) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_successful(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_get) {
+    int64_t data = 4711;
+    EACH_BAD(carom_result, RESULT, h, UNTOUCHED(size_t, len, carom_result_get(h, &data, 8, len, 0), CAROM_EBADHANDLE));
+    size_t len = 0;
+    REFUSED(carom_result_get(result, &data, 7, &len, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_EQ(len, 8);
+    CHECK_EQ(data, 4711);
+    REFUSED(carom_result_get(result, NULL, 0, NULL, PATIENCE_MS), CAROM_EMSGSIZE);
+    UNTOUCHED(size_t, out, carom_result_get(result, NULL, 8, out, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_OK(carom_result_get(result, &data, 8, NULL, PATIENCE_MS)); /* it stayed */
+    CHECK_EQ(data, 8);
+}
+ROW(carom_result_verdict) {
+    EACH_BAD(carom_result, RESULT, h, {
+        carom_verdict verdict = {.size = sizeof verdict, .code = 4711};
+        REFUSED(carom_result_verdict(h, &verdict), CAROM_EBADHANDLE);
+        CHECK_EQ(verdict.code, 4711);
+    });
+    REFUSED(carom_result_verdict(result, NULL), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_verdict, verdict, status, 1, REFUSED(carom_result_verdict(result, verdict), status));
+}
+ROW(carom_verdict_print) {
+    int fds[2];
+    char byte;
+    CHECK_EQ(pipe(fds), 0);
+    REFUSED(carom_verdict_print(NULL, fds[1]), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_verdict, verdict, status, 0, REFUSED(carom_verdict_print(verdict, fds[1]), status));
+    carom_verdict verdict = {.size = sizeof verdict}; /* all zero, its texts too */
+    REFUSED(carom_verdict_print(&verdict, -1), -EBADF);
+    REFUSED(carom_verdict_print(&verdict, fds[0]), -EBADF);
+    close(fds[1]);
+    CHECK_EQ(read(fds[0], &byte, 1), 0); /* nothing was written */
+    close(fds[0]);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC), null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    REFUSED(carom_verdict_print(&verdict, full), -ENOSPC);
+    CHECK_OK(carom_verdict_print(&verdict, null));
+    close(full);
+    close(null);
+}
+ROW(carom_result_free) { EACH_BAD(carom_result, RESULT, h, carom_result_free(h)); }
