@@ -1224,6 +1224,11 @@ void carom_shareable_list_free(carom_shareable_list *list);
  * Results: what became of a task, while it is under way and after.
  */
 
+#define CAROM_LIMIT_TIME 1              /* The task's time limit. */
+/** Processor time of the worker, which the system limits (RLIMIT_CPU): it died of SIGXCPU. */
+#define CAROM_LIMIT_CPU 2
+#define CAROM_LIMIT_FILE_SIZE 3         /* The size of a file, likewise (RLIMIT_FSIZE): SIGXFSZ. */
+
 /** Names a job for ever: printable as two numbers, and unique beyond this machine. */
 typedef struct carom_job_id {
     /** Of the pool. */
@@ -1257,7 +1262,7 @@ typedef struct carom_verdict {
     int32_t pid;
     /** 1: the first attempt. */
     uint32_t attempt;
-    /** 0 for now. */
+    /** Which limit the task hit, one of `CAROM_LIMIT_…`; 0 for none. */
     uint32_t limit;
     /** Name of the job. */
     carom_job_id job;
@@ -1267,9 +1272,12 @@ typedef struct carom_verdict {
     uint64_t fault_address;
     /** From the submission to the begin. */
     int64_t queued_ns;
-    /** From the begin to the end. */
+    /** From the begin to the end; of an item of a map, from the begin of its chunk. */
     int64_t elapsed_ns;
-    /** 0 for now. */
+    /**
+     * Processor time of the worker from the begin to the end, all threads together, to about 50 us; also of a task that
+     * was killed. Like `elapsed_ns`, of a map's item since the begin of its chunk. 0 if nobody knows.
+     */
     int64_t cpu_ns;
     /** Peak resident memory of the worker, if it died over the task. */
     uint64_t max_rss_bytes;

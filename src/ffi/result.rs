@@ -7,13 +7,20 @@ use super::options::{self, Sized_};
 use super::verdict;
 use crate::error::{Error, Result};
 use crate::family;
-use crate::pool::job::{Job, JobId, Verdict};
+use crate::pool::job::{Job, JobId, Limit, Verdict};
 use crate::shm::region;
 use crate::sys::clock::deadline_after_ms;
 use crate::sys::descriptor;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
+
+/// The task's time limit.
+pub const CAROM_LIMIT_TIME: u32 = 1;
+/// Processor time of the worker, which the system limits (RLIMIT_CPU): it died of SIGXCPU.
+pub const CAROM_LIMIT_CPU: u32 = 2;
+/// The size of a file, likewise (RLIMIT_FSIZE): SIGXFSZ.
+pub const CAROM_LIMIT_FILE_SIZE: u32 = 3;
 
 /// What becomes of one task. Opaque.
 #[allow(non_camel_case_types)]
@@ -55,7 +62,7 @@ pub struct carom_verdict {
     pub pid: i32,
     /// 1: the first attempt.
     pub attempt: u32,
-    /// 0 for now.
+    /// Which limit the task hit, one of `CAROM_LIMIT_…`; 0 for none.
     pub limit: u32,
     /// Name of the job.
     pub job: carom_job_id,
@@ -65,9 +72,10 @@ pub struct carom_verdict {
     pub fault_address: u64,
     /// From the submission to the begin.
     pub queued_ns: i64,
-    /// From the begin to the end.
+    /// From the begin to the end; of an item of a map, from the begin of its chunk.
     pub elapsed_ns: i64,
-    /// 0 for now.
+    /// Processor time of the worker from the begin to the end, all threads together, to about 50 us; also of a task that was killed. Like `elapsed_ns`, of a
+    /// map's item since the begin of its chunk. 0 if nobody knows.
     pub cpu_ns: i64,
     /// Peak resident memory of the worker, if it died over the task.
     pub max_rss_bytes: u64,
@@ -105,6 +113,15 @@ fn c_message(verdict: &Verdict) -> CString {
     CString::new(verdict.message.replace('\0', "?")).unwrap_or_default()
 }
 
+fn limit_of(limit: Limit) -> u32 {
+    match limit {
+        Limit::None => 0,
+        Limit::Time => CAROM_LIMIT_TIME,
+        Limit::Cpu => CAROM_LIMIT_CPU,
+        Limit::FileSize => CAROM_LIMIT_FILE_SIZE,
+    }
+}
+
 /// The verdict as C sees it; `message` and `backtrace` outlive it.
 fn shown(verdict: &Verdict, job: JobId, message: &CStr, backtrace: &CStr) -> carom_verdict {
     carom_verdict {
@@ -116,13 +133,13 @@ fn shown(verdict: &Verdict, job: JobId, message: &CStr, backtrace: &CStr) -> car
         exitcode: verdict.exit_code,
         pid: verdict.pid as i32,
         attempt: 1,
-        limit: 0,
+        limit: limit_of(verdict.limit),
         job: carom_job_id { high: job.high, low: job.low },
         item: verdict.item,
         fault_address: verdict.fault().1,
         queued_ns: verdict.queued_ns as i64,
         elapsed_ns: verdict.elapsed_ns as i64,
-        cpu_ns: 0,
+        cpu_ns: verdict.cpu_ns as i64,
         max_rss_bytes: verdict.max_rss_bytes,
         message: message.as_ptr(),
         backtrace: backtrace.as_ptr(),

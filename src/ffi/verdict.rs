@@ -2,7 +2,7 @@
 
 use super::library::carom_status_name;
 use super::options;
-use super::result::carom_verdict;
+use super::result::{CAROM_LIMIT_CPU, CAROM_LIMIT_FILE_SIZE, CAROM_LIMIT_TIME, carom_verdict};
 use crate::error::{Error, Result};
 use crate::sys::signals;
 use std::ffi::{CStr, c_char};
@@ -50,6 +50,15 @@ fn ending(verdict: &carom_verdict) -> String {
     words
 }
 
+fn limit_name(limit: u32) -> Option<&'static str> {
+    match limit {
+        CAROM_LIMIT_TIME => Some("time"),
+        CAROM_LIMIT_CPU => Some("processor time (RLIMIT_CPU)"),
+        CAROM_LIMIT_FILE_SIZE => Some("size of a file (RLIMIT_FSIZE)"),
+        _ => None,
+    }
+}
+
 fn lines(block: &mut String, title: &str, text: &str) {
     if !text.is_empty() {
         let _ = writeln!(block, "  {title}");
@@ -76,7 +85,14 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
         let _ = writeln!(block, "  worker    {}{}", verdict.pid, ending(&verdict));
     }
     let (queued, elapsed) = (duration(verdict.queued_ns), duration(verdict.elapsed_ns));
-    let _ = writeln!(block, "  time      {queued} queued, {elapsed} at work");
+    let _ = write!(block, "  time      {queued} queued, {elapsed} at work");
+    match verdict.cpu_ns {
+        0 => block.push('\n'),
+        cpu => _ = writeln!(block, ", {} of a processor", duration(cpu)),
+    }
+    if let Some(limit) = limit_name(verdict.limit) {
+        let _ = writeln!(block, "  limit     {limit}");
+    }
     if verdict.max_rss_bytes != 0 {
         let _ = writeln!(block, "  memory    {} KiB at most", verdict.max_rss_bytes / 1024);
     }

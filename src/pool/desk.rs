@@ -7,7 +7,7 @@
 use super::bay::Bay;
 use super::event::{self, Event};
 use super::evidence::Evidence;
-use super::job::{Job, Verdict};
+use super::job::{Job, Limit, Verdict};
 use super::map::Map;
 use super::work::{What, Work, hand_over, kept};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::shm::heap::Heap;
 use crate::shm::lane::{State, Task};
 use crate::shm::plan::{Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, WRONG_REPLY};
 use crate::shm::region::Region;
-use crate::sys::descriptor;
+use crate::sys::{descriptor, signals};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -320,8 +320,7 @@ impl Desk {
         match work.what {
             What::Single { job, sink, .. } => {
                 if task.state() == State::Done && slot.failed_item.load(Relaxed) == NOTHING_FAILED {
-                    let (started, ended) = (slot.started_ns.load(Relaxed), slot.ended_ns.load(Relaxed));
-                    job.succeed(slot.pid.load(Relaxed), started, ended, reply_of(self.plan, slot));
+                    job.succeed(slot, reply_of(self.plan, slot));
                 } else {
                     job.fail(self.judge(slot, task, job.item, job.submitted_ns));
                 }
@@ -385,6 +384,7 @@ impl Desk {
         verdict.pid = slot.pid.load(Relaxed);
         verdict.queued_ns = started.saturating_sub(submitted_ns);
         verdict.elapsed_ns = ended.saturating_sub(started);
+        verdict.cpu_ns = slot.cpu_ns.load(Relaxed);
         match task.state() {
             State::Done => {
                 let failed = self.failed(slot, item);
@@ -551,6 +551,12 @@ fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State, evidence: Opti
         Some(code) => verdict.exit_code = code,
         None => verdict.exit_code = -1,
     }
+    verdict.limit = match (state, verdict.signal) {
+        (State::Expired, _) => Limit::Time,
+        (_, signals::OUT_OF_CPU) => Limit::Cpu,
+        (_, signals::FILE_TOO_LARGE) => Limit::FileSize,
+        _ => Limit::None,
+    };
     if state == State::Expired {
         verdict.status = Err(Error::TimeLimit);
     } else {

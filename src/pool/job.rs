@@ -6,6 +6,7 @@ use super::desk::Goal;
 use super::evidence::Evidence;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
+use crate::shm::plan::Slot;
 use crate::shm::region;
 use crate::sys::clock::now_ns;
 use std::ffi::{CStr, CString};
@@ -20,6 +21,19 @@ pub struct JobId {
     pub high: u64,
     /// Of the job in it.
     pub low: u64,
+}
+
+/// Which limit ended a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// None.
+    None,
+    /// The time limit of its options.
+    Time,
+    /// Processor time of the process, which the system limits (RLIMIT_CPU).
+    Cpu,
+    /// The size of a file, likewise (RLIMIT_FSIZE).
+    FileSize,
 }
 
 /// What became of a job.
@@ -41,6 +55,10 @@ pub struct Verdict {
     pub queued_ns: u64,
     /// From its begin to its end.
     pub elapsed_ns: u64,
+    /// Processor time of it.
+    pub cpu_ns: u64,
+    /// What it hit.
+    pub limit: Limit,
     /// Peak memory of a worker that died.
     pub max_rss_bytes: u64,
     /// What the function said when it failed, or why the worker died.
@@ -62,6 +80,8 @@ impl Verdict {
             item,
             queued_ns: 0,
             elapsed_ns: 0,
+            cpu_ns: 0,
+            limit: Limit::None,
             max_rss_bytes: 0,
             message,
             evidence: None,
@@ -119,6 +139,7 @@ pub struct Job {
     pid: AtomicU32,
     queued_ns: AtomicU64,
     elapsed_ns: AtomicU64,
+    cpu_ns: AtomicU64,
     reply_len: AtomicU64,
     reply: [AtomicU64; SHORT],
     more: OnceLock<More>,
@@ -137,6 +158,7 @@ impl Job {
             pid: AtomicU32::new(0),
             queued_ns: AtomicU64::new(0),
             elapsed_ns: AtomicU64::new(0),
+            cpu_ns: AtomicU64::new(0),
             reply_len: AtomicU64::new(0),
             reply: [const { AtomicU64::new(0) }; SHORT],
             more: OnceLock::new(),
@@ -170,6 +192,7 @@ impl Job {
             let mut verdict = Verdict::of(Ok(()), self.item);
             verdict.pid = self.pid();
             (verdict.queued_ns, verdict.elapsed_ns) = (self.queued_ns.load(Relaxed), self.elapsed_ns.load(Relaxed));
+            verdict.cpu_ns = self.cpu_ns.load(Relaxed);
             verdict
         };
         self.failure().cloned().unwrap_or_else(words)
@@ -226,14 +249,16 @@ impl Job {
         self.is_settled() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(self))
     }
 
-    /// It succeeded. To be called by whoever holds the desk; only the first outcome counts.
-    pub(super) fn succeed(&self, pid: u32, started_ns: u64, ended_ns: u64, reply: &[u8]) {
+    /// It succeeded, as its slot says. To be called by whoever holds the desk; only the first outcome counts.
+    pub(super) fn succeed(&self, slot: &Slot, reply: &[u8]) {
         if self.is_settled() {
             return;
         }
-        self.pid.store(pid, Relaxed);
-        self.queued_ns.store(started_ns.saturating_sub(self.submitted_ns), Relaxed);
-        self.elapsed_ns.store(ended_ns.saturating_sub(started_ns), Relaxed);
+        let started = slot.started_ns.load(Relaxed);
+        self.pid.store(slot.pid.load(Relaxed), Relaxed);
+        self.queued_ns.store(started.saturating_sub(self.submitted_ns), Relaxed);
+        self.elapsed_ns.store(slot.ended_ns.load(Relaxed).saturating_sub(started), Relaxed);
+        self.cpu_ns.store(slot.cpu_ns.load(Relaxed), Relaxed);
         self.reply_len.store(reply.len() as u64, Relaxed);
         if reply.len() <= 8 * SHORT {
             for (word, bytes) in self.reply.iter().zip(reply.chunks(8)) {

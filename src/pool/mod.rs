@@ -19,6 +19,7 @@ mod evidence;
 pub mod iterator;
 pub mod job;
 pub mod map;
+mod meter;
 pub mod template;
 pub mod work;
 pub mod worker;

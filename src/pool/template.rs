@@ -407,6 +407,7 @@ fn note_end(slot: &'static Slot, pid: u32, exit: i32, usage: Usage) {
     slot.pid.store(pid, Relaxed);
     slot.exit.store(exit as u32, Relaxed);
     slot.max_rss.store(usage.max_rss_bytes, Relaxed);
+    slot.cpu_ns.store(usage.cpu_ns.saturating_sub(slot.cpu_ns.load(Relaxed)), Relaxed);
     slot.ended_ns.store(now_ns(), Relaxed);
     // What a dead worker had begun to reply is nobody's; failures of earlier items of a chunk stand.
     if slot.failed_item.load(Relaxed) == NOTHING_FAILED {

@@ -1,6 +1,7 @@
 //! A worker: runs the tasks of one lane, one after the other.
 #![forbid(unsafe_code)]
 
+use super::meter::Meter;
 use crate::call::{Call, Input, Output};
 use crate::family;
 use crate::function::{self, Identity};
@@ -37,12 +38,13 @@ pub struct Worker {
     lane: &'static Lane,
     notify: RawFd,
     pid: u32,
+    meter: Meter,
 }
 
 impl Worker {
     /// The worker of lane `index`.
     pub fn new(plan: PlanRef, index: usize, notify: RawFd) -> Worker {
-        Worker { plan, lane: &plan.lanes()[index], notify, pid: fork::pid() }
+        Worker { plan, lane: &plan.lanes()[index], notify, pid: fork::pid(), meter: Meter::default() }
     }
 
     /// Runs tasks until the pool ends.
@@ -98,7 +100,10 @@ impl Worker {
     fn execute(&self, slot: &'static Slot, place: u64, seen: Task, since: Option<u64>, call: &mut Call) -> Option<u64> {
         self.lane.place.store(place, Relaxed);
         slot.pid.set(self.pid);
-        slot.started_ns.store(since.unwrap_or_else(now_ns), Relaxed);
+        let started = since.unwrap_or_else(now_ns);
+        let cpu = self.meter.at(started);
+        slot.started_ns.store(started, Relaxed);
+        slot.cpu_ns.store(cpu, Relaxed);
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);
@@ -126,6 +131,7 @@ impl Worker {
         }
         let ended = now_ns();
         slot.ended_ns.store(ended, Relaxed);
+        slot.cpu_ns.store(self.meter.at(ended).saturating_sub(cpu), Relaxed);
         match task.map(|task| slot.word.finish(task)) {
             Some(Ok(_)) => self.tell(place),
             // The keeper decided that the task is out of time: the end comes any moment, and nothing

@@ -110,7 +110,9 @@ pub enum TaskKind {
 pub struct Slot {
     /// What becomes of it. See [`super::lane`].
     pub word: TaskWord<Real>,
-    pad: u64,
+    /// While it runs: processor time of the worker's process when it began. Then: what it took. Worker; template if the
+    /// worker died, 0 where that does not know. Here, since the worker has just taken the line, and the host reads it.
+    pub cpu_ns: AtomicU64,
     /// Short arguments, or a [`Chunk`]. Host.
     pub arguments: [AtomicU64; INLINE / 8],
     /// Index in the family's function table. Host.

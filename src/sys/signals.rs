@@ -1,5 +1,10 @@
 //! What signals and their codes are called.
 
+/// Ends whoever is over RLIMIT_CPU.
+pub const OUT_OF_CPU: i32 = libc::SIGXCPU;
+/// Ends whoever writes beyond RLIMIT_FSIZE.
+pub const FILE_TOO_LARGE: i32 = libc::SIGXFSZ;
+
 /// The name of a signal, as "SIGSEGV"; `None` for what is none, and for those of real time.
 pub fn name(signal: i32) -> Option<&'static str> {
     macro_rules! names {
