@@ -136,8 +136,7 @@ pub fn tell_of_birth(arena: Arena) {
     header.unwatched.store(1, Ordering::Release);
     // One of the two sees the other: this the sleeper, or the sleeper (see `Sentry::alarm`) the birth.
     fence(Ordering::SeqCst);
-    let high = header.member_high.load(Ordering::Acquire);
-    if (1..=high).any(|slot| arena.member(slot).asleep.load(Ordering::Relaxed) != 0) {
+    if arena.slots().any(|slot| arena.member(slot).asleep.load(Ordering::Relaxed) != 0) {
         ring();
     }
 }

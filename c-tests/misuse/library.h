@@ -59,3 +59,7 @@ ROW(carom_function_register) {
     CHECK_OK(carom_function_register("works", works));
     REFUSED(carom_function_register("works", replies), CAROM_EEXIST);
 }
+ROW(carom_arena_check) {
+    EACH_BAD_SIZE(carom_arena_info, info, status, 1, REFUSED(carom_arena_check(info), status));
+    CHECK_OK(carom_arena_check(NULL));
+}

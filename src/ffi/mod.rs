@@ -35,3 +35,5 @@ pub mod shareable_list;
 pub mod result;
 
 pub mod pool;
+
+pub mod arena;

@@ -53,7 +53,7 @@ impl Watch {
         let header = self.me.arena.header();
         while header.unwatched.swap(0, std::sync::atomic::Ordering::AcqRel) != 0 || self.stale {
             self.stale = false;
-            for slot in 1..=header.member_high.load(Acquire) {
+            for slot in self.me.arena.slots() {
                 self.look_at(slot, poll);
             }
         }
@@ -145,7 +145,7 @@ impl Watch {
     /// Without the duty: watches whoever has it, to take over.
     pub fn watch_holder(&mut self, poll: &Poll) {
         let holder = self.me.arena.header().keeper.word.load(Acquire) & 0x3fff_ffff;
-        for slot in 1..=self.me.arena.header().member_high.load(Acquire) {
+        for slot in self.me.arena.slots() {
             let member = self.me.arena.member(slot);
             let (state, generation) = member.identity();
             if state != State::Alive || member.pid.load(Acquire) != holder || holder == 0 {
@@ -160,7 +160,7 @@ impl Watch {
     /// Whether nobody is left but keepers.
     pub fn is_alone(&self) -> bool {
         let arena = self.me.arena;
-        (1..=arena.header().member_high.load(Acquire)).map(|slot| arena.member(slot)).all(|member| {
+        arena.slots().map(|slot| arena.member(slot)).all(|member| {
             let quiet = matches!(member.state(), State::Free | State::Gone);
             quiet || member.has_role(Role::Keeper)
         })

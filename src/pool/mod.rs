@@ -471,6 +471,8 @@ impl Hold {
         plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
         plan.plan().wanted.store(options.events, Relaxed);
         plan.plan().least_limit_ns.store(options.limit_ns, Release);
+        // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
+        cell.len.store(workers as u64, Release);
         let pool = Pool {
             family,
             cell,

@@ -90,8 +90,7 @@ impl Template {
 
     /// Workers of a predecessor, which die with it: no lane gets a new worker before its last one is dead.
     fn outlive_predecessor(&self, me: Family) -> Result<()> {
-        let header = me.arena.header();
-        for slot in 1..=header.member_high.load(Acquire) {
+        for slot in me.arena.slots() {
             let member = me.arena.member(slot);
             let identity = member.identity();
             let other = MemberId { slot, generation: identity.1 };

@@ -105,6 +105,19 @@ const _: () = assert!(size_of::<Header>() <= MEMBERS_AT as usize);
 /// Address of the arena in this process, 0 before there is one. Written once per process line.
 static BASE: AtomicUsize = AtomicUsize::new(0);
 
+/// Bytes of the mapping. Not asked of the header, which everybody can write: whatever stands there, no access leaves
+/// the mapping.
+static SIZE: AtomicU64 = AtomicU64::new(0);
+
+/// A cell is as large as two cache lines; an eighth of the arena holds more than anybody needs.
+fn cells_of(size: u64) -> u64 {
+    (size / 8 / size_of::<Cell>() as u64).min(1 << 24)
+}
+
+fn heap_of(size: u64) -> u64 {
+    (CELLS_AT + cells_of(size) * size_of::<Cell>() as u64 + 0xfff) & !0xfff
+}
+
 /// The arena of this process. Free to copy: it is only proof that the mapping exists.
 #[derive(Clone, Copy)]
 pub struct Arena {
@@ -130,14 +143,12 @@ impl Arena {
         let (base, size) = smaller.fold(map(most), |done, size| done.or_else(|_| map(size)))?;
         let arena = Arena { base };
         let header = arena.header();
-        // A cell is as large as two cache lines; an eighth of the arena holds more than anybody needs.
-        let cells = (size / 8 / size_of::<Cell>() as u64).min(1 << 24);
-        let heap_at = (CELLS_AT + cells * size_of::<Cell>() as u64 + 0xfff) & !0xfff;
+        SIZE.store(size, Ordering::Relaxed);
         header.size.store(size, Ordering::Relaxed);
-        header.cell_limit.store(cells, Ordering::Relaxed);
-        header.heap_at.store(heap_at, Ordering::Relaxed);
+        header.cell_limit.store(arena.cell_limit(), Ordering::Relaxed);
+        header.heap_at.store(arena.heap_at(), Ordering::Relaxed);
         header.cell_high.store(1, Ordering::Relaxed);
-        header.heap.create(heap_at);
+        header.heap.create(arena.heap_at());
         BASE.store(base, Ordering::Release);
         Ok(arena)
     }
@@ -148,6 +159,35 @@ impl Arena {
         // SAFETY: `base` is the start of a mapping of at least LEAST_SIZE bytes that is never unmapped
         // (established in `create`); `Header` is made of atomics, for which any bytes are valid.
         unsafe { &*(self.base as *const Header) }
+    }
+
+    /// Its bytes.
+    #[inline(always)]
+    pub fn size(self) -> u64 {
+        SIZE.load(Ordering::Relaxed)
+    }
+
+    /// Cells there is room for.
+    #[inline(always)]
+    pub fn cell_limit(self) -> u64 {
+        cells_of(self.size())
+    }
+
+    /// Where the heap begins.
+    pub fn heap_at(self) -> u64 {
+        heap_of(self.size())
+    }
+
+    /// Every member slot that was ever used.
+    #[inline(always)]
+    pub fn slots(self) -> std::ops::RangeInclusive<u32> {
+        1..=self.header().member_high.load(Ordering::Acquire).min(MEMBERS as u32 - 1)
+    }
+
+    /// Every cell that was ever used.
+    pub fn cells(self) -> impl Iterator<Item = &'static Cell> {
+        let high = self.header().cell_high.load(Ordering::Acquire).min(self.cell_limit());
+        (1..high).filter_map(move |index| self.cell(index))
     }
 
     /// The member record of a slot.
@@ -161,7 +201,7 @@ impl Arena {
     /// The cell of an index; `None` beyond the table.
     #[inline(always)]
     pub fn cell(self, index: u64) -> Option<&'static Cell> {
-        if index == 0 || index >= self.header().cell_limit.load(Ordering::Relaxed) {
+        if index == 0 || index >= self.cell_limit() {
             return None;
         }
         // SAFETY: as `header`; `cell_limit` cells begin at CELLS_AT, and `index` is below it.
@@ -182,7 +222,7 @@ impl Arena {
     #[inline(always)]
     pub fn address(self, offset: u64, len: u64) -> Option<*mut u8> {
         let end = offset.checked_add(len)?;
-        let inside = offset >= MEMBERS_AT && end <= self.header().size.load(Ordering::Relaxed);
+        let inside = offset >= MEMBERS_AT && end <= self.size();
         inside.then_some((self.base as u64 + offset) as *mut u8)
     }
 

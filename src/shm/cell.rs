@@ -19,6 +19,7 @@
 //! may have inherited it by fork, or a cell refers to it. What is derived needs no repair.
 
 use super::arena::Arena;
+use super::check::{broken, names};
 use super::heap::Heap;
 use super::lock_word::LockWord;
 use super::member::State;
@@ -190,7 +191,10 @@ impl Cell {
     /// Looks near the hint; a short search, for beyond it a fresh cell is cheaper.
     fn search(arena: Arena, kind: Kind, slot: u32) -> Option<&'static Cell> {
         let header = arena.header();
-        let (high, start) = (header.cell_high.load(Relaxed), header.cell_hint.load(Relaxed));
+        let (high, start) = (
+            header.cell_high.load(Relaxed).min(arena.cell_limit()),
+            header.cell_hint.load(Relaxed) % arena.cell_limit(),
+        );
         let reach = if header.cells_free.load(Relaxed) > high / 2 { high } else { 64 };
         let found = (0..reach).map(|step| 1 + (start + step) % high.max(2)).find_map(|index| {
             let cell = arena.cell(index).filter(|_| index < high)?;
@@ -203,8 +207,7 @@ impl Cell {
     }
 
     fn search_all(arena: Arena, kind: Kind, slot: u32) -> Option<&'static Cell> {
-        let high = arena.header().cell_high.load(Relaxed);
-        (1..high).filter_map(|index| arena.cell(index)).find(|cell| cell.try_claim(arena, kind, slot))
+        arena.cells().find(|cell| cell.try_claim(arena, kind, slot))
     }
 
     fn try_claim(&self, arena: Arena, kind: Kind, slot: u32) -> bool {
@@ -335,9 +338,8 @@ impl Cell {
             return self.is_worked_on(arena, Kind::of(life));
         }
         let born = self.born.load(Relaxed);
-        let high = arena.header().member_high.load(Acquire);
         let inherited = arena.header().births.load(Acquire) > born
-            && (1..=high).map(|slot| arena.member(slot)).any(|member| {
+            && arena.slots().map(|slot| arena.member(slot)).any(|member| {
                 matches!(member.state(), State::Claimed | State::Alive) && member.inherits.load(Acquire) > born
             });
         inherited || (life & KEPT != 0 && self.is_referred_to(arena))
@@ -351,19 +353,64 @@ impl Cell {
             Kind::Bulk if self.flags.load(Acquire) & SETTLED == 0 => self.type_code.load(Acquire) as u64,
             _ => return false,
         };
-        let high = arena.header().member_high.load(Acquire);
-        (1..=high).map(|slot| arena.member(slot)).any(|member| {
+        arena.slots().map(|slot| arena.member(slot)).any(|member| {
             matches!(member.state(), State::Claimed | State::Alive) && member.works_for.load(Acquire) == pool
         })
     }
 
     fn is_referred_to(&self, arena: Arena) -> bool {
         let me = self.reference(arena).to_bits();
-        let high = arena.header().cell_high.load(Acquire);
-        (1..high).filter_map(|index| arena.cell(index)).any(|cell| {
+        arena.cells().any(|cell| {
             let kind = cell.kind();
             kind != Kind::Free && kind != Kind::Ending && cell.refers_to.load(Acquire) == me
         })
+    }
+
+    /// Every field through which the object owns a block of the heap, those in its own blocks first. What `end` gives
+    /// back, and what [`super::check`] knows to be owned.
+    pub(super) fn each_block(&self, arena: Arena, visit: &mut dyn FnMut(&'static AtomicU64)) {
+        let kind = self.life.load(Acquire) & KIND & !ENDING;
+        // Before the plan is complete it holds whatever its block held before.
+        if kind == Kind::Pool as u64
+            && self.len.load(Acquire) != 0
+            && let Ok(plan) = PlanRef::open(arena, self.block.load(Acquire))
+        {
+            plan.each_block(visit);
+        }
+        let fields = std::iter::once(&self.block).chain(&self.extra[..2]);
+        fields.filter_map(|field| arena.word(arena.offset_of(field))).for_each(visit);
+    }
+
+    /// Whether its words are such as they can be; whether it is an object.
+    pub(super) fn check(&'static self, arena: Arena) -> Result<bool> {
+        let index = arena.cell_index(self);
+        let life = self.life.load(Acquire);
+        let kind = Kind::of(life);
+        if kind != Kind::Ending && kind as u64 != life & KIND {
+            return broken(format_args!("object {index} is of kind {}", life & KIND));
+        }
+        let unchanged = || self.life.load(Acquire) == life;
+        let generation = generation_of(life) as u16;
+        match self.lock.owner(generation) {
+            // Whoever takes it apart retires the lock first.
+            None if kind != Kind::Ending && unchanged() => {
+                return broken(format_args!("the lock of object {index} is another object's"));
+            }
+            Some(_) => {
+                let owner = || self.lock.owner(generation).unwrap_or(0);
+                names(arena, format_args!("the holder of the lock of object {index}"), owner)?;
+            }
+            None => {}
+        }
+        names(arena, format_args!("what keeps object {index}"), || self.creator())?;
+        if kind == Kind::Free {
+            return Ok(false);
+        }
+        let target = Reference::from_bits(self.refers_to.load(Acquire));
+        if target.index != 0 && arena.cell(target.index).is_none() && unchanged() {
+            return broken(format_args!("object {index} refers to object {}", target.index));
+        }
+        Ok(true)
     }
 
     /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began, with `force`.
@@ -374,18 +421,8 @@ impl Cell {
         if has_waiters {
             self.wait_word().broadcast(true);
         }
-        if self.life.load(Relaxed) & KIND == Kind::Pool as u64 | ENDING
-            && let Ok(plan) = PlanRef::open(arena, self.block.load(Relaxed))
-        {
-            plan.give_blocks();
-        }
-        for field in std::iter::once(&self.block).chain(&self.extra[..2]) {
-            // SAFETY of reference: cells are never unmapped, see `Arena::cell`.
-            if let Some(field) = arena.word(arena.offset_of(field)) {
-                // A damaged block is lost, and nothing else.
-                let _ = Heap::of(arena).give(field);
-            }
-        }
+        // A damaged block is lost, and nothing else.
+        self.each_block(arena, &mut |field| _ = Heap::of(arena).give(field));
         let target = self.refers_to.swap(0, AcqRel);
         // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
         let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };

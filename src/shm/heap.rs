@@ -10,7 +10,8 @@
 //! instructions neither loses a block nor gives one out twice.
 
 use super::arena::Arena;
-use super::internal_lock::InternalLock;
+use super::check::broken;
+use super::internal_lock::{InternalGuard, InternalLock};
 use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
@@ -67,6 +68,14 @@ pub struct HeapRoot {
     free: [AtomicU64; CLASSES],
 }
 
+/// What a walk through the heap counted.
+pub(super) struct Usage {
+    /// Free blocks.
+    pub free: u64,
+    /// Bytes ever used.
+    pub bytes: u64,
+}
+
 /// The heap of an arena.
 #[derive(Clone, Copy)]
 pub struct Heap {
@@ -116,17 +125,13 @@ impl Heap {
     /// A block, and whether it was never used before.
     fn take_block(self, len: u64, field: &'static AtomicU64) -> Result<(u64, bool)> {
         let class = class_of(len).ok_or(Error::NoMemory("a block larger than the arena"))?;
-        let guard = self.root.lock.lock();
-        if guard.owner_died {
-            self.repeat();
-        }
+        let guard = self.lock();
         let head = self.root.free[class as usize].load(Relaxed);
         let (what, block, next) = if head != 0 {
             (TAKE, head, self.block(head)?.next.load(Relaxed))
         } else {
             let end = self.root.end.load(Relaxed);
-            let next =
-                end.checked_add(class_size(class)).filter(|next| *next <= self.arena.header().size.load(Relaxed));
+            let next = end.checked_add(class_size(class)).filter(|next| *next <= self.arena.size());
             (EXTEND, end, next.ok_or(Error::NoMemory("the arena is full"))?)
         };
         self.record(what, class, block, next, field);
@@ -151,10 +156,7 @@ impl Heap {
             return Err(Error::Panic("a heap block was damaged or given back twice".into()));
         }
         self.give_pages_back(block, class_size(class));
-        let guard = self.root.lock.lock();
-        if guard.owner_died {
-            self.repeat();
-        }
+        let _guard = self.lock();
         let head = self.root.free[class as usize].load(Relaxed);
         self.record(GIVE, class, block, head, field);
         self.repeat();
@@ -170,27 +172,63 @@ impl Heap {
         Ok(class_size(class) - HEADER)
     }
 
-    /// Bytes of the heap ever used, and the number of free blocks: for tests and diagnosis.
-    pub fn usage(self) -> (u64, u64) {
+    /// The heap's lock, and nothing half done behind it.
+    pub(super) fn lock(self) -> InternalGuard<'static, Real> {
         let guard = self.root.lock.lock();
         if guard.owner_died {
             self.repeat();
         }
-        let mut blocks = 0;
-        for list in &self.root.free {
+        guard
+    }
+
+    /// Every block: the offsets of those in use, and the others counted. The lock is held. What it reads may be damaged.
+    pub(super) fn walk(self) -> Result<(Vec<u64>, Usage)> {
+        let (mut at, end) = (self.arena.heap_at(), self.root.end.load(Relaxed));
+        if !(at..=self.arena.size()).contains(&end) {
+            return broken(format_args!("the heap ends at {end:#x}"));
+        }
+        let mut used = Vec::new();
+        let mut usage = Usage { free: 0, bytes: end - at };
+        while at < end {
+            let header = self.block(at)?;
+            let (class, state) = (header.class.load(Relaxed), header.state.load(Relaxed));
+            if class as usize >= CLASSES || class_size(class) > end - at || (state != USED && state != FREE) {
+                return broken(format_args!("the block at {at:#x} has class {class}, state {state:#x}"));
+            }
+            if state == FREE {
+                usage.free += 1;
+            } else {
+                used.try_reserve(1).map_err(|_| Error::NoMemory("there is no memory for a list of the blocks"))?;
+                used.push(at + HEADER);
+            }
+            at += class_size(class);
+        }
+        self.walk_lists(usage.free)?;
+        Ok((used, usage))
+    }
+
+    /// The free lists have every free block in them, once.
+    fn walk_lists(self, free: u64) -> Result<()> {
+        let mut listed = 0;
+        for (list, class) in self.root.free.iter().zip(0..) {
             let mut block = list.load(Relaxed);
-            while let (true, Ok(header)) = (block != 0, self.block(block)) {
-                blocks += 1;
+            while block != 0 {
+                let header = self.block(block)?;
+                if header.class.load(Relaxed) != class || header.state.load(Relaxed) != FREE || listed == free {
+                    return broken(format_args!("the list of class {class} has the block at {block:#x} in it"));
+                }
+                listed += 1;
                 block = header.next.load(Relaxed);
             }
         }
-        (self.root.end.load(Relaxed) - self.arena.header().heap_at.load(Relaxed), blocks)
+        if listed == free { Ok(()) } else { broken(format_args!("{listed} of {free} free blocks are in a list")) }
     }
 
     fn block(self, block: u64) -> Result<&'static BlockHeader> {
-        let inside = block >= self.arena.header().heap_at.load(Relaxed) && block.is_multiple_of(16);
+        let inside = block >= self.arena.heap_at() && block.is_multiple_of(16);
         let address = inside.then(|| self.arena.address(block, HEADER)).flatten();
-        let address = address.ok_or(Error::Panic("a heap offset points nowhere".into()))?;
+        let address =
+            address.ok_or_else(|| Error::Broken("the arena is damaged: a heap offset points nowhere".into()))?;
         // SAFETY: `address` is inside the mapping, which is never unmapped, and aligned to 16; the header
         // is made of atomics, for which any bytes are valid.
         Ok(unsafe { &*address.cast::<BlockHeader>() })

@@ -19,6 +19,7 @@
 //! `REDO`: an earlier repairer died half-way: wake whoever may sleep, whatever the words say.
 
 use super::arena::{Arena, MEMBERS};
+use super::check::{broken, names};
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -252,6 +253,28 @@ impl Member {
         self.change(generation, &unrepaired, forgotten);
     }
 
+    /// Whether its words are such as they can be; what it is.
+    pub(super) fn check(&self, arena: Arena, slot: u32) -> Result<State> {
+        let fate = self.fate.load(Acquire);
+        let state = State::of(fate);
+        if fate & STATE > State::Gone as u64 {
+            return broken(format_args!("member {slot} is in state {}", fate & STATE));
+        }
+        let (pid, births) = (self.pid.load(Acquire), arena.header().births.load(Acquire));
+        let unchanged = || self.fate.load(Acquire) == fate;
+        if state == State::Alive && pid == 0 && unchanged() {
+            return broken(format_args!("member {slot} is alive without a pid"));
+        }
+        if state == State::Repairing {
+            names(arena, format_args!("the repairer of member {slot}"), || self.repairer())?;
+        }
+        let inherits = self.inherits.load(Acquire);
+        if state != State::Free && inherits > births && unchanged() {
+            return broken(format_args!("member {slot} inherits from birth {inherits} of {births}"));
+        }
+        Ok(state)
+    }
+
     /// The process itself says how it ends, for where the kernel will not.
     pub fn record_exit(&self, code: i32) {
         self.exit.store(EXIT_RECORDED | (code as u32 & 0xff), Release);
@@ -262,6 +285,11 @@ impl Member {
         let exit = self.exit.load(Acquire);
         (exit & EXIT_RECORDED != 0).then_some((exit & 0xff) as i32)
     }
+}
+
+/// The highest slot that was ever used, for a message.
+pub(super) fn last(arena: Arena) -> u32 {
+    *arena.slots().end()
 }
 
 fn freed(fate: u64) -> u64 {

@@ -3,6 +3,7 @@
 
 pub mod arena;
 pub mod cell;
+pub mod check;
 pub mod functions;
 pub mod heap;
 pub mod identity;

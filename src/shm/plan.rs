@@ -306,14 +306,10 @@ impl PlanRef {
         self.plan.phase.fetch_max(phase as u32, std::sync::atomic::Ordering::AcqRel);
     }
 
-    /// Gives back every block that a slot owns; for whoever takes the pool's cell apart.
-    pub fn give_blocks(self) {
-        let heap = Heap::of(self.arena);
+    /// Every field through which a slot owns a block.
+    pub(super) fn each_block(self, visit: &mut dyn FnMut(&'static AtomicU64)) {
         for slot in self.lanes.iter().flat_map(|lane| &lane.slots) {
-            // A damaged block is lost, and nothing else.
-            let _ = heap.give(&slot.arguments_block);
-            let _ = heap.give(&slot.reply_block);
-            let _ = heap.give(&slot.evidence_block);
+            [&slot.arguments_block, &slot.reply_block, &slot.evidence_block].into_iter().for_each(&mut *visit);
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use super::arena::Arena;
 use super::member::{MemberId, State};
-use std::sync::atomic::Ordering::Acquire;
 
 /// What the repairer found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +30,7 @@ pub fn repair(arena: Arena, dead: MemberId, slot: u32) -> Repaired {
 
 /// Every cell: locks of the dead are marked, waiters woken, what it alone held goes.
 fn sweep(arena: Arena, dead: u32, force: bool, slot: u32) {
-    let high = arena.header().cell_high.load(Acquire);
-    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+    for cell in arena.cells() {
         cell.repair(arena, dead, force, slot);
     }
 }
@@ -40,8 +38,7 @@ fn sweep(arena: Arena, dead: u32, force: bool, slot: u32) {
 /// What the dead had begun for others: claims of children that never came, repairs, exit records
 /// that it will not read.
 fn hand_on(arena: Arena, dead: u32, slot: u32) {
-    let high = arena.header().member_high.load(Acquire);
-    for other in 1..=high {
+    for other in arena.slots() {
         let member = arena.member(other);
         let (state, generation) = member.identity();
         match state {
@@ -58,8 +55,7 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
 
 /// Takes apart what nobody holds and nobody needs any more; `slot` is the calling process.
 pub fn collect(arena: Arena, slot: u32) {
-    let high = arena.header().cell_high.load(Acquire);
-    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+    for cell in arena.cells() {
         cell.collect(arena, slot);
     }
 }
@@ -69,8 +65,7 @@ pub fn collect(arena: Arena, slot: u32) {
 pub fn wake_everybody(arena: Arena) {
     // Slot 0 is nobody: no lock has it as its owner, so nothing but the wake happens.
     const NOBODY: u32 = 0xfff;
-    let high = arena.header().cell_high.load(Acquire);
-    for cell in (1..high).filter_map(|index| arena.cell(index)) {
+    for cell in arena.cells() {
         cell.lock.repair(NOBODY, true);
         cell.wake_waiters();
     }
