@@ -44,6 +44,7 @@ sanitize-c: build/c-tests/runner $(tests) $(sanitized)
 
 torture: build/c-tests/test_step ## kill at every instruction and every access, for SECONDS=60 each
 	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
+	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
 	build/c-tests/test_step $(or $(SECONDS),60)
 
 bench: ## measure, and compare with others

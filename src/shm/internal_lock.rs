@@ -67,7 +67,7 @@ impl<M: Memory> InternalLock<M> {
                 }
                 continue;
             }
-            if spins < SPINS {
+            if spins < SPINS.min(M::MOST_SPINS) {
                 spins += 1;
                 M::spin_hint();
                 seen = self.word.load(Relaxed);

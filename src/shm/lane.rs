@@ -385,6 +385,7 @@ impl<M: Memory> Bell<M> {
     /// Wakes everybody, whatever the word says: somebody died who may have owed a wake. The number
     /// goes up too, for those who have announced themselves but are not asleep yet.
     pub fn ring_all(&self) {
+        M::fence();
         self.word.fetch_add(RING, Relaxed);
         M::wake32(&self.word, u32::MAX);
     }

@@ -158,7 +158,7 @@ impl<M: Memory> LockWord<M> {
             if deadline == Some(0) {
                 return Acquired::TimedOut;
             }
-            if spins < SPINS {
+            if spins < SPINS.min(M::MOST_SPINS) {
                 spins += 1;
                 M::spin_hint();
                 seen = self.word.load(Relaxed);

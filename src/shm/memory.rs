@@ -1,9 +1,9 @@
 //! The border between a shared-memory protocol and what it runs on.
 //!
-//! Every protocol word of the library is generic over [`Memory`]. Two back ends exist: [`Real`]
+//! Every protocol word of the library is generic over [`Memory`]. The first back ends are [`Real`]
 //! (atomics, futexes and the robust list of the kernel: what ships) and the deterministic scheduler
 //! of `tests/sim`, which explores interleavings and kills at every access. The source that is
-//! checked is therefore the source that ships.
+//! checked is therefore the source that ships. A third, in `tests/loom`, explores the orderings.
 
 pub use crate::sys::futex::{Deadline, Wake};
 use std::sync::atomic::Ordering;
@@ -45,6 +45,9 @@ pub trait Memory: Sized + 'static {
     type W32: Word32;
     /// A 64-bit word.
     type W64: Word64;
+
+    /// How often a caller looks at most before it sleeps: fewer where every look is explored.
+    const MOST_SPINS: u32 = u32::MAX;
 
     /// The kernel's id of the calling thread, never 0.
     fn thread_id() -> u32;

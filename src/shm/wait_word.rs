@@ -157,6 +157,7 @@ impl<M: Memory> WaitWord<M> {
     /// The repair of a death, or the end of the object: everybody wakes and looks again, and all counts are
     /// forgotten. `force`: an earlier repairer may have died between its store and its wake.
     pub fn broadcast(&self, force: bool) {
+        M::fence();
         let mut seen = self.word.load(Relaxed);
         loop {
             if seen & COUNT == 0 && !force {
