@@ -14,7 +14,7 @@ static int32_t run_for(carom_call *call) { /* microseconds; negative: for ever *
     return reply_number(call, us);
 }
 
-static carom_result *submit_limited(carom_pool *pool, carom_function function, int64_t number, int64_t limit_ms) {
+static inline carom_result *submit_limited(carom_pool *pool, carom_function function, int64_t number, int64_t limit_ms) {
     carom_task_options options = {.size = sizeof options, .time_limit_ms = limit_ms};
     carom_argument argument = CAROM_INTEGER(number);
     carom_result *result = NULL;

@@ -268,6 +268,9 @@ int32_t carom_cpu_count(void);
  */
 typedef int32_t (*carom_function)(carom_call *call);
 
+/** What a task wants to be called when it should stop. */
+typedef void (*carom_hook)(void *ctx);
+
 #define CAROM_ARGUMENT_BYTES 0          /* Bytes: `data`, `len`. */
 #define CAROM_ARGUMENT_HANDLE 1         /* A handle of an object that can be shared: a lock, a value. */
 #define CAROM_ARGUMENT_FD 2             /* A file descriptor: `integer`. */
@@ -410,6 +413,26 @@ carom_status carom_call_reserve(carom_call *call, size_t len, void **data);
  * `CAROM_EMSGSIZE` for more than was reserved, `CAROM_EPERM` if nothing was.
  */
 carom_status carom_call_commit(carom_call *call, size_t len);
+
+/**
+ * 1 if the task should stop: it is past its soft time limit, or was cancelled. It may go on until its hard limit; what
+ * it returns counts as always. 0 in a process, and before.
+ *
+ * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+ */
+int32_t carom_call_should_stop(const carom_call *call);
+
+/**
+ * Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For
+ * example `sqlite3_interrupt`. Each item of a map sets its own; NULL takes it back.
+ *
+ * The hook runs in a signal handler, on the thread that runs the task: it may do what is async-signal-safe, and
+ * `carom_event_set`. Besides, a system call that the task is blocked in returns EINTR (the signal is SIGURG; without
+ * that the task notices at its next blocking call of carom, which returns `CAROM_ESOFTLIMIT` once).
+ *
+ * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+ */
+carom_status carom_call_on_stop(carom_call *call, carom_hook hook, void *ctx);
 
 /**
  * Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160
@@ -1374,6 +1397,11 @@ typedef struct carom_pool_options {
      * limit.
      */
     int64_t time_limit_ms;
+    /**
+     * How long it may run before it should stop: `carom_call_should_stop` says so, a hook is called, a system call that
+     * it is blocked in returns EINTR. Shorter than `time_limit_ms`. 0 and `CAROM_NONE`: no limit.
+     */
+    int64_t soft_time_limit_ms;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -1393,6 +1421,8 @@ typedef struct carom_task_options {
      * be NULL.
      */
     carom_verdict *verdict;
+    /** 0: the pool's. `CAROM_NONE`: none. */
+    int64_t soft_time_limit_ms;
 } carom_task_options;
 
 /**
@@ -1451,8 +1481,9 @@ typedef struct carom_pool_event {
  * program, and no other descriptor of it. A worker that dies costs the task that it was running, and is replaced. If
  * this process dies, its workers do. No thread is made.
  *
- * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and
- * `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or eventfd.
+ * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other,
+ * `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the
+ * errno of fork or eventfd.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 

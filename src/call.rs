@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use crate::shm;
 use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
 use crate::shm::region::{self, Region};
-use crate::sys::fork;
 use crate::sys::own::own;
+use crate::sys::{fork, stop};
 use crate::wire::{self, Argument};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -51,6 +52,8 @@ pub struct Call {
     replied: Option<usize>,
     reserved: Option<Region>,
     code: i32,
+    /// It has asked to be called when it should stop.
+    hooked: bool,
     message: [u8; MESSAGE],
     message_len: usize,
     /// What was opened for this run only, and how each is given back.
@@ -111,6 +114,7 @@ impl Call {
             replied: None,
             reserved: None,
             code: 0,
+            hooked: false,
             message: [0; MESSAGE],
             message_len: 0,
             borrowed: Vec::new(),
@@ -167,8 +171,28 @@ impl Call {
         if !is_running(self as *const Call as usize) {
             leave_copy(result);
         }
+        if self.hooked {
+            self.unhook();
+        }
         self.code = result;
         result
+    }
+
+    /// From now on, until the function returns, `hook(context)` is called once when it should stop; at once, if that is
+    /// known already. 0: nothing is.
+    pub fn on_stop(&mut self, hook: usize, context: usize) {
+        self.hooked = true;
+        stop::set_hook(hook, context);
+        if shm::stop::is_asked() {
+            stop::call_hook();
+        }
+    }
+
+    /// The hook's context may be on the stack of the function, which is gone.
+    #[cold]
+    fn unhook(&mut self) {
+        self.hooked = false;
+        stop::set_hook(0, 0);
     }
 
     /// How many arguments there are.

@@ -82,6 +82,9 @@ pub enum Error {
     /// The task was ended by its time limit.
     #[error("the task was ended by its time limit")]
     TimeLimit,
+    /// The task at work in this process is past its soft time limit, or should stop for another reason.
+    #[error("the task is past its soft time limit")]
+    SoftLimit,
     /// The task ran and failed.
     #[error("{0}")]
     TaskFailed(Cow<'static, str>),
@@ -163,6 +166,7 @@ impl Error {
             Error::End => -5007,
             Error::Function(_) => -5008,
             Error::BadHandle(_) => -5009,
+            Error::SoftLimit => -5010,
             Error::Forked => -5011,
             Error::Panic(_) => -5012,
         }
@@ -226,6 +230,7 @@ mod tests {
             Error::Function("x".into()),
             Error::WorkerLost("x".into()),
             Error::TimeLimit,
+            Error::SoftLimit,
             Error::TaskFailed("x".into()),
             Error::Cancelled,
             Error::NotFound("x"),

@@ -8,6 +8,7 @@ use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::lock_word::{Acquired, Released};
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
+use crate::shm::stop;
 use crate::sys::robust;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -137,6 +138,9 @@ impl Lock {
     #[cold]
     fn acquire_slowly(self, family: Family, recover: bool, deadline: Deadline) -> Result<()> {
         let recover = recover || self.cell.flags.load(Relaxed) & IGNORE_OWNER_DEATH != 0;
+        if deadline != Some(0) && stop::notice() {
+            return Err(Error::SoftLimit);
+        }
         let mut sentry = Sentry::new(family, deadline);
         loop {
             let word = &self.cell.lock;
@@ -149,6 +153,7 @@ impl Lock {
                     return Err(Error::TimedOut);
                 }
                 Acquired::Gone => return Err(gone()),
+                Acquired::Interrupted if stop::notice() => return Err(Error::SoftLimit),
                 Acquired::Interrupted => {}
             }
         }
@@ -196,12 +201,16 @@ impl Lock {
     }
 
     /// Acquires it again with as many levels. It is held afterwards, if it is still there: a dead owner's lock is
-    /// recovered, and then the answer is [`Error::OwnerDead`].
+    /// recovered, and then the answer is [`Error::OwnerDead`]. A soft limit is told of, but does not end it.
     pub fn acquire_levels(self, family: Family, levels: u32) -> Result<()> {
-        let acquired = self.acquire(family, None);
+        let mut acquired = self.acquire(family, None);
+        if acquired == Err(Error::SoftLimit) {
+            // Told once for each item: the second try is not ended by it.
+            acquired = self.acquire(family, None).and(Err(Error::SoftLimit));
+        }
         if acquired == Err(Error::OwnerDead) {
             self.recover(family, None)?;
-        } else if acquired.is_err() {
+        } else if !matches!(acquired, Ok(()) | Err(Error::SoftLimit)) {
             return acquired;
         }
         if self.is_recursive() {

@@ -12,6 +12,7 @@ use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
+use crate::shm::stop;
 use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
 use crate::sys::{birth, descriptor, fork, futex, own};
@@ -248,6 +249,7 @@ impl Process {
             match descriptor::poll_readable(self.pidfd.as_raw_fd(), deadline) {
                 Ok(false) => return if self.look()?.is_some() { Ok(()) } else { Err(Error::TimedOut) },
                 Ok(true) => _ = self.look()?,
+                Err(Error::Interrupted) if stop::notice() => return Err(Error::SoftLimit),
                 Err(Error::Interrupted) => {}
                 Err(error) => return Err(error),
             }

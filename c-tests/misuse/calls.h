@@ -33,6 +33,8 @@ ROW(carom_handle_keep) {
 ROW(carom_call_reply) { EACH_STRANGE_CALL(call, REFUSED(carom_call_reply(call, "x", 1), CAROM_EBADHANDLE)); }
 ROW(carom_call_reserve) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(void, out, carom_call_reserve(call, 8, out), CAROM_EBADHANDLE)); }
 ROW(carom_call_commit) { EACH_STRANGE_CALL(call, REFUSED(carom_call_commit(call, 0), CAROM_EBADHANDLE)); }
+ROW(carom_call_should_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_should_stop(call), CAROM_EBADHANDLE)); }
+ROW(carom_call_on_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_on_stop(call, NULL, NULL), CAROM_EBADHANDLE)); }
 ROW(carom_call_fail) {
     EACH_STRANGE_CALL(call, CHECK_EQ(carom_call_fail(call, 3, "x"), 3));
     EACH_STRANGE_CALL(call, CHECK_EQ(carom_call_fail(call, 0, NULL), 1));
@@ -99,6 +101,9 @@ static void misuse_call(carom_call *call) {
     CHECK_OK(carom_call_lock(call, 1, &lent));
     carom_lock_free(lent);
     CHECK_EQ(carom_lock_locked(lent), CAROM_EBADHANDLE);
+
+    CHECK_EQ(carom_call_should_stop(call), 0);
+    CHECK_OK(carom_call_on_stop(call, NULL, call));
 
     CHECK_EQ(carom_call_fail(call, 0, NULL), 1);
     char *text = calloc(1, 100001);

@@ -16,6 +16,10 @@ ROW(carom_pool_new) {
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     options.time_limit_ms = INT64_MIN;
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .soft_time_limit_ms = -2};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .soft_time_limit_ms = 5, .time_limit_ms = 5};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
 }
 
 ROW(carom_pool_apply) {
@@ -31,6 +35,10 @@ ROW(carom_pool_apply) {
     EACH_BAD_SIZE(carom_task_options, options, status, 0,
                   REFUSED(carom_pool_apply(pool, works, NULL, 0, options, NULL, 0, NULL, PATIENCE_MS), status));
     carom_task_options options = {.size = sizeof options, .time_limit_ms = -2};
+    REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    options = (carom_task_options){.size = sizeof options, .soft_time_limit_ms = INT64_MIN};
+    REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    options = (carom_task_options){.size = sizeof options, .soft_time_limit_ms = INT64_MAX, .time_limit_ms = 5};
     REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
     UNTOUCHED(size_t, len, carom_pool_apply(pool, replies, NULL, 0, NULL, NULL, 8, len, PATIENCE_MS), CAROM_EINVAL);
     UNTOUCHED(size_t, len, carom_pool_apply(pool, replies, NULL, 0, NULL, data, SIZE_MAX, len, PATIENCE_MS), CAROM_EINVAL);

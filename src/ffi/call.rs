@@ -16,6 +16,7 @@ use crate::family;
 use crate::function;
 use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
+use crate::shm::stop;
 use crate::wire::{self, Argument};
 use std::ffi::{c_char, c_void};
 
@@ -31,6 +32,10 @@ pub struct carom_call {
 /// It must not unwind (a C++ exception that leaves it ends its process) and may call whatever it likes; if it calls `exit`, its process ends.
 #[allow(non_camel_case_types)]
 pub type carom_function = Option<extern "C" fn(call: *mut carom_call) -> i32>;
+
+/// What a task wants to be called when it should stop.
+#[allow(non_camel_case_types)]
+pub type carom_hook = Option<extern "C" fn(ctx: *mut c_void)>;
 
 /// Bytes: `data`, `len`.
 pub const CAROM_ARGUMENT_BYTES: u32 = 0;
@@ -469,6 +474,40 @@ pub extern "C" fn carom_call_reserve(call: *mut carom_call, len: usize, data: *m
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_status {
     boundary::status(|| running(call)?.commit(len))
+}
+
+/// 1 if the task should stop: it is past its soft time limit, or was cancelled. It may go on until its hard limit; what it returns counts as always. 0 in
+/// a process, and before.
+///
+/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_should_stop(call: *const carom_call) -> i32 {
+    if at_once(call).is_some() && !stop::is_asked() {
+        return 0;
+    }
+    boundary::answer(|| {
+        running(call)?;
+        let asked = stop::is_asked();
+        // It has heard: no more signals.
+        stop::notice();
+        Ok(asked as i32)
+    })
+}
+
+/// Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For example `sqlite3_interrupt`. Each item of
+/// a map sets its own; NULL takes it back.
+///
+/// The hook runs in a signal handler, on the thread that runs the task: it may do what is async-signal-safe, and `carom_event_set`. Besides, a system call that
+/// the task is blocked in returns EINTR (the signal is SIGURG; without that the task notices at its next blocking call of carom, which returns
+/// `CAROM_ESOFTLIMIT` once).
+///
+/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_on_stop(call: *mut carom_call, hook: carom_hook, ctx: *mut c_void) -> carom_status {
+    boundary::status(|| {
+        running(call)?.on_stop(hook.map_or(0, |hook| hook as usize), ctx.expose_provenance());
+        Ok(())
+    })
 }
 
 /// Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160 bytes at most; NULL is "".

@@ -13,6 +13,7 @@ use crate::pin::Pins;
 use crate::pool::iterator::{Source, Unordered};
 use crate::pool::job::JobId;
 use crate::pool::map::Shape;
+use crate::pool::work::Limits;
 use crate::pool::{Hold, Options, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
 use std::cell::Cell;
@@ -61,6 +62,9 @@ pub struct carom_pool_options {
     pub events: u32,
     /// How long a task, or an item of a map, may run before its worker is killed and replaced. 0 and `CAROM_NONE`: no limit.
     pub time_limit_ms: i64,
+    /// How long it may run before it should stop: `carom_call_should_stop` says so, a hook is called, a system call that it is blocked in returns EINTR. Shorter
+    /// than `time_limit_ms`. 0 and `CAROM_NONE`: no limit.
+    pub soft_time_limit_ms: i64,
 }
 
 // SAFETY: integers.
@@ -85,6 +89,8 @@ pub struct carom_task_options {
     pub statuses: *mut carom_status,
     /// Synchronous calls: the verdict, of the failed item with the lowest index; status `CAROM_OK` if none failed. May be NULL.
     pub verdict: *mut carom_verdict,
+    /// 0: the pool's. `CAROM_NONE`: none.
+    pub soft_time_limit_ms: i64,
 }
 
 // SAFETY: integers and pointers.
@@ -184,8 +190,10 @@ fn task_options(options: *const carom_task_options) -> Result<(carom_task_option
     if !options.verdict.is_null() {
         options::check(options.verdict)?;
     }
-    let limit_ns = if options.time_limit_ms == 0 { None } else { Some(limit_ns(options.time_limit_ms)?) };
-    Ok((options, TaskOptions { limit_ns, chunk: options.chunk_size, context: options.ctx as usize }))
+    let own = |limit_ms| if limit_ms == 0 { Ok(None) } else { limit_ns(limit_ms).map(Some) };
+    let (limit_ns, soft_limit_ns) = (own(options.time_limit_ms)?, own(options.soft_time_limit_ms)?);
+    let (chunk, context) = (options.chunk_size, options.ctx as usize);
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context }))
 }
 
 /// Makes a pool: workers begin at once, forked from a template that this call forks from the program as it is now. Options may be NULL.
@@ -193,7 +201,7 @@ fn task_options(options: *const carom_task_options) -> Result<(carom_task_option
 /// Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the program, and no other descriptor of
 /// it. A worker that dies costs the task that it was running, and is replaced. If this process dies, its workers do. No thread is made.
 ///
-/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, and where the system has no
+/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other, `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, and where the system has no
 /// pidfd_open, `CAROM_ENOMEM`, or the
 /// errno of fork or eventfd.
 #[unsafe(no_mangle)]
@@ -207,8 +215,9 @@ pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut 
         if options.events & !EVENTS != 0 {
             return Err(Error::invalid("there are no such events"));
         }
-        let limit_ns = limit_ns(options.time_limit_ms)?;
-        let hold = Hold::new(Options { workers, limit_ns, events: options.events })?;
+        let limits =
+            Limits { hard_ns: limit_ns(options.time_limit_ms)?, soft_ns: limit_ns(options.soft_time_limit_ms)? };
+        let hold = Hold::new(Options { workers, limits, events: options.events })?;
         let me = hold.pool.family().me;
         handle::of_object(hold, me)
     })

@@ -1,11 +1,11 @@
 //! A lane as the host sees it: what it put there, and how.
 #![forbid(unsafe_code)]
 
-use super::work::{What, Work, kept};
+use super::work::{Limits, What, Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::State;
-use crate::shm::plan::{INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
+use crate::shm::plan::{FLAG_EXACT, FLAG_TERMS, INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
 use crate::shm::region::Region;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -113,12 +113,26 @@ impl Bay {
         };
         work.arguments = Box::default();
         slot.function.set(work.function);
-        slot.limit_ns.set(work.limit_ns);
+        slot.limit_ns.set(work.limits.hard_ns);
+        let flags = self.put_terms(work.limits);
+        slot.flags.set(flags);
         slot.word.assign(first);
         self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
         self.tail += 1;
         self.rings = true;
         Ok(())
+    }
+
+    /// Writes what few tasks have; the flags that say so.
+    #[inline]
+    fn put_terms(&self, limits: Limits) -> u32 {
+        if limits.soft_ns == 0 {
+            return 0;
+        }
+        let terms = &self.lane.terms[(self.tail % SLOTS as u64) as usize];
+        terms.clear();
+        terms.soft_ns.store(limits.soft_ns, Relaxed);
+        FLAG_TERMS | FLAG_EXACT
     }
 
     /// Wakes the worker if tasks came since the last time. Once for many: the fence in it waits until the last

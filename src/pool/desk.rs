@@ -79,7 +79,7 @@ impl Desk {
     /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
     pub fn submit(&mut self, mut work: Work, arguments: &[u8]) -> Result<bool> {
         self.check_open()?;
-        self.note_limit(work.limit_ns);
+        self.note_limit(work.limits.least_ns());
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
         if self.waiting.is_empty() {
@@ -88,7 +88,7 @@ impl Desk {
                 (settled, place) = (true, self.emptiest());
             }
             if let Some(index) = place {
-                let limited = work.limit_ns != 0;
+                let limited = work.limits.least_ns() != 0;
                 match self.bays[index].assign(self.plan, work, Some(arguments)) {
                     Ok(()) => {
                         self.assigned(index);
@@ -262,7 +262,7 @@ impl Desk {
                 self.waiting.push_front(work);
                 return limited;
             };
-            limited |= work.limit_ns != 0;
+            limited |= work.limits.least_ns() != 0;
             if let Err(refused) = self.bays[index].assign(self.plan, work, None) {
                 let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
@@ -331,7 +331,7 @@ impl Desk {
                 let rest = self.settle_chunk(&map, next..end, slot, task);
                 if rest < end {
                     // Items behind the lost one were not begun: they go to whoever is free.
-                    self.waiting.push_front(Work::chunk(map, rest, end, work.function, work.limit_ns));
+                    self.waiting.push_front(Work::chunk(map, rest, end, work.function, work.limits));
                 }
                 None
             }
@@ -408,7 +408,7 @@ impl Desk {
             let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
             let Some((1.., source)) = longest else { break };
             let Some(work) = self.bays[source].take_back(self.plan) else { continue };
-            limited |= work.limit_ns != 0;
+            limited |= work.limits.least_ns() != 0;
             moved = true;
             match self.bays[target].assign(self.plan, work, None) {
                 Ok(()) => self.out += 1,

@@ -242,11 +242,11 @@ impl Pool {
         if shape.count == 0 {
             return Ok(None);
         }
-        let limit = self.limit(&options);
+        let limits = self.limits(&options)?;
         let map = Arc::new(Map::new(self.family(), self.cell_index(), shape)?);
         let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
-            Work::chunk(map.clone(), from, to, function, limit) //
+            Work::chunk(map.clone(), from, to, function, limits) //
         });
         let waited =
             submitted.and_then(|()| self.wait(deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));

@@ -34,6 +34,7 @@ use crate::shm::functions;
 use crate::shm::member::{Inherits, MemberId};
 use crate::shm::memory::{Deadline, Wake};
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
+use crate::shm::stop;
 use crate::sys::clock::{self, now_ns};
 use crate::sys::descriptor::Poll;
 use crate::sys::{crash, descriptor, fork, futex, limits, pidfd};
@@ -45,15 +46,15 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use template::Template;
-use work::Work;
+use work::{Limits, Work};
 
 /// What a pool is like.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Worker positions; 0: one per processor.
     pub workers: u32,
-    /// Time limit of each task in ns, 0 for none.
-    pub limit_ns: u64,
+    /// What each task may take.
+    pub limits: Limits,
     /// Bits of the events that are kept for [`Pool::next_event`].
     pub events: u32,
 }
@@ -63,6 +64,8 @@ pub struct Options {
 pub struct TaskOptions {
     /// Its time limit in ns; `None`: the pool's. `Some(0)`: none.
     pub limit_ns: Option<u64>,
+    /// Likewise the soft one.
+    pub soft_limit_ns: Option<u64>,
     /// Items of a chunk of a map; 0: billiard's rule.
     pub chunk: u64,
     /// What the host wants to find at its events.
@@ -74,7 +77,7 @@ pub struct Pool {
     family: Family,
     cell: &'static Cell,
     plan: PlanRef,
-    limit_ns: u64,
+    limits: Limits,
     doorbell: OwnedFd,
     notify: OwnedFd,
     /// Threads of this process that sleep until a job is settled.
@@ -145,18 +148,20 @@ impl Pool {
         function::slot_of(address, |identity| functions::add(arena, &identity.to_bytes())).map(u32::from)
     }
 
-    fn limit(&self, options: &TaskOptions) -> u64 {
-        options.limit_ns.unwrap_or(self.limit_ns)
+    fn limits(&self, options: &TaskOptions) -> Result<Limits> {
+        let hard_ns = options.limit_ns.unwrap_or(self.limits.hard_ns);
+        let soft_ns = options.soft_limit_ns.unwrap_or(self.limits.soft_ns);
+        Limits { hard_ns, soft_ns }.check()
     }
 
     /// Submits a task; its job tells what becomes of it.
     pub fn apply_async(self: &Arc<Pool>, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
         self.own()?;
         let function = self.function(address)?;
-        let limit = self.limit(&options);
+        let limits = self.limits(&options)?;
         let job = Arc::new(Job::new(self, 0, options.context));
         let pins = Pins::of(self.family(), arguments)?;
-        self.submit(Work::single(job.clone(), function, limit, None, pins), arguments)?;
+        self.submit(Work::single(job.clone(), function, limits, None, pins), arguments)?;
         Ok(job)
     }
 
@@ -204,6 +209,9 @@ impl Pool {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.arm();
                 return self.look(&mut done).ok_or(Error::TimedOut);
+            }
+            if stop::notice() {
+                return Err(Error::SoftLimit);
             }
             let until = *spin_until.get_or_insert(now + SPIN_NS);
             if now < until {
@@ -460,6 +468,7 @@ impl Hold {
         if workers > MAX_LANES {
             return Err(Error::invalid("a pool has at most 1024 workers"));
         }
+        let limits = options.limits.check()?;
         let doorbell = descriptor::event_counter()?;
         let notify = descriptor::event_counter()?;
         let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
@@ -470,14 +479,14 @@ impl Hold {
         let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
         plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
         plan.plan().wanted.store(options.events, Relaxed);
-        plan.plan().least_limit_ns.store(options.limit_ns, Release);
+        plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
         cell.len.store(workers as u64, Release);
         let pool = Pool {
             family,
             cell,
             plan,
-            limit_ns: options.limit_ns,
+            limits,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,

@@ -11,15 +11,15 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
 use crate::log;
-use crate::shm::lane::{self, State as TaskState, at_place};
+use crate::shm::lane::{self, State as TaskState};
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
-use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, TaskKind, UNKNOWN_EXIT};
+use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, Slot, TaskKind, Terms, UNKNOWN_EXIT};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::fork::{self, Side};
 use crate::sys::pidfd::{self, Reaped, Usage};
-use crate::sys::{birth, crash, futex, robust};
+use crate::sys::{birth, crash, futex, robust, stop};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
@@ -49,6 +49,9 @@ struct Post {
     /// Not before this instant is the next worker forked.
     not_before_ns: AtomicU64,
     delay_ns: AtomicU64,
+    /// When the task at work is told again that it should stop, and after which pause.
+    repeat_at_ns: AtomicU64,
+    repeat_ns: AtomicU64,
 }
 
 static POSTS: [Post; MAX_LANES as usize] = [const {
@@ -61,6 +64,8 @@ static POSTS: [Post; MAX_LANES as usize] = [const {
         seen_ns: AtomicU64::new(0),
         not_before_ns: AtomicU64::new(0),
         delay_ns: AtomicU64::new(0),
+        repeat_at_ns: AtomicU64::new(0),
+        repeat_ns: AtomicU64::new(0),
     }
 }; MAX_LANES as usize];
 
@@ -191,7 +196,9 @@ impl Template {
         keep.sort_unstable();
         descriptor::close_all_but(&keep);
         fork::catch_exit(record_exit);
-        crash::attach(&self.plan.lanes()[index].crash, fork::pid());
+        let lane = &self.plan.lanes()[index];
+        crash::attach(&lane.crash, fork::pid());
+        crate::shm::stop::attach(lane);
         Worker::new(self.plan, index, self.notify).run();
         fork::leave(0)
     }
@@ -340,15 +347,15 @@ fn record_exit(code: i32) {
 }
 
 fn has_work(lane: &Lane) -> bool {
-    lane.slots
-        .iter()
-        .any(|slot| matches!(slot.word.load().state(), TaskState::Assigned | TaskState::Running | TaskState::Killed))
+    lane.slots.iter().any(|slot| {
+        let state = slot.word.load().state();
+        state.is_at_work() || matches!(state, TaskState::Assigned | TaskState::Killed)
+    })
 }
 
 fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
     let place = lane.place.load(Relaxed);
-    let (slot, _) = at_place(place, SLOTS);
-    let slot = &lane.slots[slot as usize];
+    let (slot, terms) = lane.current();
     let task = slot.word.load();
     let handle = post.pidfd.load(Relaxed);
     if task.state() == TaskState::Killed {
@@ -356,24 +363,53 @@ fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
         return None;
     }
     let limit = slot.limit_ns.load(Relaxed);
-    if task.state() != TaskState::Running || limit == 0 {
+    let soft = if slot.has_terms() { terms.soft_ns.load(Relaxed) } else { 0 };
+    if !task.state().is_at_work() || limit == 0 && soft == 0 {
         return None;
     }
-    let since = if slot.kind.load(Relaxed) == TaskKind::Chunk as u32 {
-        since_sample(post, place, task, now)
-    } else {
-        slot.started_ns.load(Relaxed)
-    };
-    if now < since.saturating_add(limit) {
-        let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
-        // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
-        return Some(if chunk { now + (limit / 8).max(1_000_000) } else { since + limit });
+    let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
+    let since = if chunk { since_sample(post, place, task.at_work(), now) } else { slot.started_ns.load(Relaxed) };
+    if limit != 0 && now >= since.saturating_add(limit) {
+        // First the decision, then the signal: it hits the item that was seen, or nobody.
+        if slot.word.kill(task).is_ok() {
+            let _ = pidfd::signal(handle, 9);
+        }
+        return None;
     }
-    // First the decision, then the signal: it hits the item that was seen, or nobody.
-    if slot.word.kill(task).is_ok() {
-        let _ = pidfd::signal(handle, 9);
+    let softly = (soft != 0).then(|| ask(slot, terms, post, handle, task, since.saturating_add(soft), now)).flatten();
+    // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
+    let due = |limit: u64| if chunk { now + (limit / 8).max(1_000_000) } else { since.saturating_add(limit) };
+    let hard = (limit != 0).then(|| due(limit));
+    let softly =
+        softly.map(|instant| if task.state() == TaskState::Running { instant.min(due(soft)) } else { instant });
+    hard.into_iter().chain(softly).min()
+}
+
+/// A signal may find its task between a look at `carom_call_should_stop` and a system call that blocks. So it is sent
+/// again, ever less often, until the task has noticed.
+const LEAST_REPEAT_NS: u64 = 10_000_000;
+const MOST_REPEAT_NS: u64 = 1_000_000_000;
+
+/// Tells the task at work that it should stop, once that is `due`, and again until it has noticed; when it is to be told
+/// next.
+fn ask(slot: &Slot, terms: &Terms, post: &Post, handle: RawFd, task: lane::Task, due: u64, now: u64) -> Option<u64> {
+    let first = task.state() == TaskState::Running;
+    let due = if first { due } else { post.repeat_at_ns.load(Relaxed) };
+    if !first && terms.noticed.load(Relaxed) == task.at_work().bits() {
+        return None;
     }
-    None
+    if now < due {
+        return Some(due);
+    }
+    // The worker does not leave the item between the two steps: the signal hits no other.
+    if let Ok(asked) = slot.word.ask(task) {
+        let _ = pidfd::signal(handle, stop::SIGNAL);
+        let _ = slot.word.tell(asked);
+    }
+    let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };
+    post.repeat_ns.store(pause, Relaxed);
+    post.repeat_at_ns.store(now + pause, Relaxed);
+    Some(now + pause)
 }
 
 fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
@@ -389,7 +425,7 @@ fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage)
     let mut reason = if exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
     for slot in &lane.slots {
         let state = slot.word.load().state();
-        if matches!(state, TaskState::Running | TaskState::Killed) {
+        if state.is_at_work() || state == TaskState::Killed {
             note_end(slot, pid, exit, usage);
             evidence::keep(plan.arena, lane, slot, pid);
             if state == TaskState::Killed {
@@ -442,6 +478,7 @@ impl Duty for Template {
             }
         }
         crash::install();
+        stop::install();
         poll.add(self.doorbell, BELL)?;
         if !self.watch_host(me, poll)? {
             self.plan.advance(Phase::Stopping);

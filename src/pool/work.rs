@@ -33,27 +33,54 @@ pub enum What {
     },
 }
 
+/// What a task may take, each 0 for no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Its worker is killed after so long, in ns; per item of a map.
+    pub hard_ns: u64,
+    /// It should stop after so long, in ns; likewise.
+    pub soft_ns: u64,
+}
+
+impl Limits {
+    /// Refuses those that contradict each other.
+    pub fn check(self) -> Result<Limits> {
+        if self.hard_ns != 0 && self.soft_ns >= self.hard_ns {
+            return Err(Error::invalid("a soft time limit is shorter than the hard one"));
+        }
+        Ok(self)
+    }
+
+    /// The shortest time after which the template has something to do, 0 for none.
+    pub fn least_ns(self) -> u64 {
+        match (self.hard_ns, self.soft_ns) {
+            (0, other) | (other, 0) => other,
+            (hard, soft) => hard.min(soft),
+        }
+    }
+}
+
 /// A task on its way.
 pub struct Work {
     /// What it is.
     pub what: What,
     /// Index in the family's function table.
     pub function: u32,
-    /// Its time limit, 0 for none.
-    pub limit_ns: u64,
+    /// What it may take.
+    pub limits: Limits,
     /// Its encoded arguments while it is in no lane.
     pub arguments: Box<[u8]>,
 }
 
 impl Work {
     /// One task, whose job goes to `sink` when it is settled.
-    pub fn single(job: Arc<Job>, function: u32, limit_ns: u64, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
-        Work { what: What::Single { job, sink, pins }, function, limit_ns, arguments: Box::default() }
+    pub fn single(job: Arc<Job>, function: u32, limits: Limits, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
+        Work { what: What::Single { job, sink, pins }, function, limits, arguments: Box::default() }
     }
 
     /// Items of a map.
-    pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, limit_ns: u64) -> Work {
-        Work { what: What::Chunk { map, next, end }, function, limit_ns, arguments: Box::default() }
+    pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, limits: Limits) -> Work {
+        Work { what: What::Chunk { map, next, end }, function, limits, arguments: Box::default() }
     }
 
     /// It is no longer in a lane.

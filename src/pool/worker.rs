@@ -6,15 +6,15 @@ use crate::call::{Call, Input, Output};
 use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::functions;
-use crate::shm::lane::{Task, Turn, at_place, first_place};
+use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    Chunk, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
+    Chunk, FLAG_EXACT, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sys::clock::{self, now_ns};
-use crate::sys::{descriptor, fork};
+use crate::sys::{descriptor, fork, stop};
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -132,7 +132,8 @@ impl Worker {
         let ended = now_ns();
         slot.ended_ns.store(ended, Relaxed);
         slot.cpu_ns.store(self.meter.at(ended).saturating_sub(cpu), Relaxed);
-        match task.map(|task| slot.word.finish(task)) {
+        let finished = task.map(|task| slot.word.finish(task).or_else(|now| leave_told(slot, now, TaskWord::finish)));
+        match finished {
             Some(Ok(_)) => self.tell(place),
             // The keeper decided that the task is out of time: the end comes any moment, and nothing
             // may be begun before it.
@@ -217,7 +218,7 @@ impl Worker {
             self.refuse_chunk(slot, first.item(), "the items are not where they should be");
             return Some(first);
         };
-        let exact = slot.limit_ns.load(Relaxed) != 0;
+        let exact = slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
         call.renew(Input::Item(Region::EMPTY), Output::Nowhere);
         let work = Items { first: first.item(), items, replies, codes, chunk, exact, address };
         call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
@@ -241,7 +242,7 @@ impl Worker {
             if task.item() + 1 >= slot.chunk_end() {
                 return Some(task);
             }
-            task = if work.exact { slot.word.advance_exact(task).ok()? } else { slot.word.advance(task) };
+            task = if work.exact { advance_exact(slot, task)? } else { slot.word.advance(task) };
             input = input.from(item_size)?;
             if answers {
                 output = output.from(reply_size)?;
@@ -282,6 +283,35 @@ impl Worker {
             place.map(|place| place.write(&REFUSED.to_ne_bytes()));
         }
         self.refuse(slot, message);
+    }
+}
+
+#[inline(always)]
+fn advance_exact(slot: &Slot, task: Task) -> Option<Task> {
+    let next = slot.word.advance_exact(task);
+    next.or_else(|now| leave_told(slot, now, TaskWord::advance_exact)).ok()
+}
+
+/// Leaves an item by `step` whose word turned out to be `now`: if its task was told to stop, the signal has come by the
+/// time that this returns, and hits nothing that is begun later.
+#[cold]
+fn leave_told(slot: &Slot, mut now: Task, step: fn(&TaskWord<Real>, Task) -> Result<Task, Task>) -> Result<Task, Task> {
+    loop {
+        now = match now.state() {
+            // The template is about to send it. If it dies, so does this process.
+            State::Asked => {
+                std::thread::yield_now();
+                slot.word.load()
+            }
+            State::Told => match step(&slot.word, now) {
+                Ok(next) => {
+                    stop::let_in();
+                    return Ok(next);
+                }
+                Err(now) => now,
+            },
+            _ => return Err(now),
+        };
     }
 }
 

@@ -15,14 +15,19 @@
 //!
 //! | state      | entered by | from       | meaning |
 //! |------------|------------|------------|---------|
-//! | `Free`     | host       | the last five | nobody's; the next task of the lane may be put here |
+//! | `Free`     | host       | a final state | nobody's; the next task of the lane may be put here |
 //! | `Assigned` | host       | `Free`     | the slot holds a task; of this worker or the next |
-//! | `Running`  | worker     | `Assigned`, `Running` | it works on `item` |
-//! | `Done`     | worker     | `Running`  | all items are done and their results are in the slot |
+//! | `Running`  | worker     | `Assigned`, `Running`, `Told` | it works on `item` |
+//! | `Asked`    | keeper     | `Running`, `Told` | it works on `item`, and is *about to be told* by a signal that it should stop |
+//! | `Told`     | keeper     | `Asked`    | the same, and the signal is sent |
+//! | `Done`     | worker     | `Running`, `Told` | all items are done and their results are in the slot |
 //! | `Revoked`  | host       | `Assigned` | taken back before anybody began |
-//! | `Killed`   | keeper     | `Running`  | `item` was too slow; its worker is *to be killed*, and may still live |
+//! | `Killed`   | keeper     | `Running`, `Told` | `item` was too slow; its worker is *to be killed*, and may still live |
 //! | `Expired`  | keeper     | `Killed`   | the same, and its worker is dead |
-//! | `Lost`     | keeper     | `Running`  | its worker died over `item` |
+//! | `Lost`     | keeper     | `Running`, `Asked`, `Told` | its worker died over `item` |
+//!
+//! A worker that finds `Asked` when it is done with an item waits for `Told` before it leaves the item: so the signal has
+//! arrived by then, and never hits the next one. (If the keeper dies in between, so does the worker.)
 //!
 //! `Killed` is not an end: a worker that still lives may yet write to the slot, and a keeper that
 //! dies between its decision and its signal must leave the decision where the next keeper finds it
@@ -57,12 +62,21 @@ pub enum State {
     Lost = 6,
     /// Out of time, and its worker is dead.
     Expired = 7,
+    /// At work, and about to be told to stop.
+    Asked = 8,
+    /// At work, and told to stop.
+    Told = 9,
 }
 
 impl State {
     /// Nobody but the host writes the slot any more: it may be collected and released.
     pub fn is_final(self) -> bool {
         matches!(self, State::Done | State::Revoked | State::Lost | State::Expired)
+    }
+
+    /// A worker is at it, and may finish it.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, State::Running | State::Asked | State::Told)
     }
 }
 
@@ -99,6 +113,8 @@ impl Task {
             4 => State::Revoked,
             5 => State::Killed,
             7 => State::Expired,
+            8 => State::Asked,
+            9 => State::Told,
             _ => State::Lost,
         }
     }
@@ -115,6 +131,11 @@ impl Task {
 
     const fn in_state(self, state: State) -> Task {
         Task::new(state, self.sequence(), self.item())
+    }
+
+    /// The same item of the same task, whether its worker was told anything or not.
+    pub const fn at_work(self) -> Task {
+        self.in_state(State::Running)
     }
 
     /// Which use of its slot is the next that a worker may have to do with: this one while it may
@@ -246,9 +267,17 @@ impl<M: Memory> TaskWord<M> {
     /// Worker: on to the next item of a task under a time limit. Fails if the keeper has decided
     /// that the item took too long; the worker then touches the slot no more, begins nothing, and
     /// waits for its end.
+    /// Also from `Told`.
     #[inline]
     pub fn advance_exact(&self, running: Task) -> Result<Task, Task> {
-        self.change(State::Running, running, Task::new(State::Running, running.sequence(), running.item() + 1))
+        self.leave(running, Task::new(State::Running, running.sequence(), running.item() + 1))
+    }
+
+    /// Worker: away from the item at work, which it may have been told to stop.
+    #[inline]
+    fn leave(&self, seen: Task, next: Task) -> Result<Task, Task> {
+        let from = if seen.state() == State::Told { State::Told } else { State::Running };
+        self.change(from, seen, next)
     }
 
     /// Worker: the same for a task that nobody else may end, by a plain store.
@@ -262,13 +291,24 @@ impl<M: Memory> TaskWord<M> {
     /// Worker: the results are in the slot. Fails as [`TaskWord::advance_exact`] does.
     #[inline]
     pub fn finish(&self, running: Task) -> Result<Task, Task> {
-        self.change(State::Running, running, running.in_state(State::Done))
+        self.leave(running, running.in_state(State::Done))
     }
 
     /// Keeper: decides that the item that it saw running took too long. Only after `Ok` may it send
     /// the signal; the worker cannot leave the task any more, so the signal cannot hit another one.
     pub fn kill(&self, running: Task) -> Result<Task, Task> {
-        self.change(State::Running, running, running.in_state(State::Killed))
+        self.leave(running, running.in_state(State::Killed))
+    }
+
+    /// Keeper: the item that it saw running should stop. After `Ok` it sends the signal and says so by [`TaskWord::tell`]; until
+    /// then the worker does not leave the item. Again from `Told`, for a signal that found nobody listening.
+    pub fn ask(&self, running: Task) -> Result<Task, Task> {
+        self.leave(running, running.in_state(State::Asked))
+    }
+
+    /// Keeper: the signal is sent.
+    pub fn tell(&self, asked: Task) -> Result<Task, Task> {
+        self.change(State::Asked, asked, asked.in_state(State::Told))
     }
 
     /// Keeper that takes the duty over: whether the worker of this lane, if it still lives, was to
@@ -284,7 +324,7 @@ impl<M: Memory> TaskWord<M> {
         let mut seen = self.load();
         loop {
             let (end, fate) = match seen.state() {
-                State::Running => (State::Lost, Fate::Lost(seen.item())),
+                State::Running | State::Asked | State::Told => (State::Lost, Fate::Lost(seen.item())),
                 State::Killed => (State::Expired, Fate::Expired(seen.item())),
                 State::Lost => return Fate::Lost(seen.item()),
                 State::Expired => return Fate::Expired(seen.item()),
@@ -402,7 +442,7 @@ mod tests {
         assert_eq!((task.state(), task.sequence(), task.item()), (State::Killed, SEQUENCE, ITEM));
         assert_eq!(Task::new(State::Free, 0, 0).bits(), 0);
         assert_eq!(Task::new(State::Free, SEQUENCE + 1, ITEM + 1).bits(), 0);
-        for number in 8..16 {
+        for number in 10..16 {
             assert_eq!(Task::from_bits(number << 60).state(), State::Lost);
         }
     }
@@ -429,8 +469,27 @@ mod tests {
         assert_eq!(word.start(revoked), Err(revoked));
         assert_eq!(word.finish(revoked), Err(revoked));
         assert_eq!(word.kill(revoked), Err(revoked));
+        assert_eq!(word.ask(revoked), Err(revoked));
         word.release(revoked);
         assert_eq!(word.revoke(word.load()), Err(word.load()));
+    }
+
+    #[test]
+    fn nobody_leaves_an_item_while_a_signal_is_on_its_way() {
+        let word = TaskWord::<Real>::from_word(0.into());
+        let running = word.start(word.assign(0)).unwrap();
+        let asked = word.ask(running).unwrap();
+        for leaves in [TaskWord::finish, TaskWord::advance_exact, TaskWord::kill, TaskWord::ask] {
+            assert_eq!(leaves(&word, running), Err(asked));
+            assert_eq!(leaves(&word, asked), Err(asked));
+        }
+        let told = word.tell(asked).unwrap();
+        assert_eq!(word.tell(asked), Err(told));
+        let next = word.advance_exact(told).unwrap();
+        assert_eq!((next.state(), next.item()), (State::Running, 1));
+        assert_eq!(word.ask(told), Err(next));
+        let told = word.ask(next).and_then(|asked| word.tell(asked)).unwrap();
+        assert_eq!(word.bury(), Fate::Lost(told.item()));
     }
 
     #[test]

@@ -16,5 +16,6 @@ pub mod plan;
 pub mod real;
 pub mod region;
 pub mod repair;
+pub mod stop;
 pub mod sync;
 pub mod wait_word;

@@ -127,7 +127,9 @@ pub struct Slot {
     pub arguments_block: AtomicU64,
     /// Block of the evidence of a crash, a copy of [`Record`]. Template, and the host once the task is final.
     pub evidence_block: AtomicU64,
-    pad2: u64,
+    /// What its [`Terms`] hold, and more: `FLAG_…`. Host.
+    pub flags: AtomicU32,
+    pad2: u32,
     /// When it was started. Worker.
     pub started_ns: AtomicU64,
     /// When it ended. Worker; template if the worker died.
@@ -148,6 +150,28 @@ pub struct Slot {
     pub exit: AtomicU32,
     /// Who ran it. Worker.
     pub pid: AtomicU32,
+}
+
+/// Its terms are this task's; else they are a former one's.
+pub const FLAG_TERMS: u32 = 1;
+/// The template may end an item of the chunk: its worker goes on by compare-and-swap.
+pub const FLAG_EXACT: u32 = 2;
+
+/// What few tasks have: said apart from the slot, lest all the others touch another line.
+#[repr(C, align(64))]
+pub struct Terms {
+    /// Its soft time limit in ns, 0 for none; per item of a chunk. Host.
+    pub soft_ns: AtomicU64,
+    /// The item whose worker knows by now that it should stop: its word, as `Task::at_work` has it. Worker.
+    pub noticed: AtomicU64,
+    pad: [u64; 6],
+}
+
+impl Terms {
+    /// None.
+    pub fn clear(&self) {
+        [&self.soft_ns, &self.noticed].into_iter().for_each(|word| word.store(0, Relaxed));
+    }
 }
 
 /// A word that mostly has the value already that it is to have.
@@ -217,11 +241,13 @@ pub struct Lane {
     pad2: [u64; 15],
     /// The ring.
     pub slots: [Slot; SLOTS as usize],
+    /// Terms of the slots' tasks.
+    pub terms: [Terms; SLOTS as usize],
     /// How the worker crashed. Worker; template once that is dead.
     pub crash: Record,
 }
 
-const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * 384 + size_of::<Record>());
+const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * (384 + 64) + size_of::<Record>());
 // What a function reads and writes in place is aligned to 16.
 const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 
@@ -314,7 +340,20 @@ impl PlanRef {
     }
 }
 
+impl Lane {
+    /// The task at work, or last at work: its slot and its terms, which may be a former task's (see [`FLAG_TERMS`]).
+    pub fn current(&'static self) -> (&'static Slot, &'static Terms) {
+        let at = (self.place.load(Relaxed) % SLOTS as u64) as usize;
+        (&self.slots[at], &self.terms[at])
+    }
+}
+
 impl Slot {
+    /// Whether its task has terms.
+    pub fn has_terms(&self) -> bool {
+        self.flags.load(Relaxed) & FLAG_TERMS != 0
+    }
+
     /// Room for short arguments.
     pub fn arguments(&'static self) -> Region {
         Region::of_words(&self.arguments)

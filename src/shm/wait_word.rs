@@ -116,15 +116,17 @@ impl<M: Memory> WaitWord<M> {
         }
     }
 
-    /// Waits for a notification since the ticket was drawn, and leaves; false if none came in time.
+    /// Waits for a notification since the ticket was drawn, and leaves; false if none came in time, or before `give_up`
+    /// said so, which is asked before each sleep.
     pub fn wait_notified<'a>(
         &self,
         ticket: Ticket,
         deadline: Deadline,
         mut alarm: impl FnMut() -> Option<(&'a M::W32, u32)>,
+        mut give_up: impl FnMut() -> bool,
     ) -> bool {
         let mut wake = Wake::Look;
-        while !self.is_notified(ticket) && wake != Wake::TimedOut {
+        while !self.is_notified(ticket) && wake != Wake::TimedOut && !give_up() {
             wake = self.sleep(ticket, alarm(), deadline);
         }
         let notified = self.is_notified(ticket);

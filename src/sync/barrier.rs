@@ -94,11 +94,12 @@ impl Barrier {
             Meeting::Broken => Some(Err(broken())),
         };
         match wait_until(family, self.cell, self.generation, deadline, done) {
-            Err(Error::TimedOut) => {
+            // A party that goes leaves no barrier for the others.
+            Err(ending @ (Error::TimedOut | Error::SoftLimit)) => {
                 if word.break_if(meeting) {
                     self.cell.wait_word().notify(u32::MAX);
                 }
-                done().unwrap_or(Err(Error::TimedOut)).map_err(|_| Error::TimedOut)
+                done().unwrap_or(Err(Error::TimedOut)).map_err(|_| ending)
             }
             Ok(answer) => answer,
             Err(error) => Err(error),

@@ -7,6 +7,7 @@ use crate::family::{Family, Sentry};
 use crate::lock::{Lock, RECURSIVE};
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::memory::Deadline;
+use crate::shm::stop;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A condition; whether it is still the same object is checked by every operation.
@@ -70,10 +71,16 @@ impl Condition {
         let ticket = word.prepare();
         let levels = lock.release_levels(family).inspect_err(|_| word.leave(ticket))?;
         let mut sentry = Sentry::new(family, deadline);
-        let notified = word.wait_notified(ticket, deadline, || sentry.alarm());
+        let mut stopped = false;
+        let mut give_up = || {
+            stopped = stop::notice();
+            stopped
+        };
+        let notified = word.wait_notified(ticket, deadline, || sentry.alarm(), &mut give_up);
         drop(sentry);
         match lock.acquire_levels(family, levels) {
             Ok(()) if notified => Ok(()),
+            Ok(()) if stopped => Err(Error::SoftLimit),
             Ok(()) => Err(Error::TimedOut),
             Err(error) => Err(error),
         }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
 use crate::shm::cell::Cell;
 use crate::shm::memory::Deadline;
+use crate::shm::stop;
 
 /// How often a waiter looks before it sleeps: longer than a short critical section of another process.
 const SPINS: u32 = 200;
@@ -50,7 +51,10 @@ fn wait_until<T>(
         || sentry.alarm(),
         || {
             let answer = done();
-            if cell.is_there(generation) { answer.map(Ok) } else { Some(Err(gone())) }
+            if !cell.is_there(generation) {
+                return Some(Err(gone()));
+            }
+            answer.map(Ok).or_else(|| stop::notice().then_some(Err(Error::SoftLimit)))
         },
     );
     answer.unwrap_or(Err(Error::TimedOut))

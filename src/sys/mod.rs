@@ -19,4 +19,5 @@ pub mod raw;
 pub mod robust;
 pub mod signals;
 pub mod sink;
+pub mod stop;
 pub mod symbols;

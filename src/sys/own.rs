@@ -33,6 +33,14 @@ pub struct Own {
     pub crash: AtomicPtr<Record>,
     /// See `crash`.
     pub crash_pid: AtomicU32,
+    /// In a worker: its lane. See `shm::stop`.
+    pub lane: AtomicPtr<libc::c_void>,
+    /// In a worker: a `fn() -> bool`. See `stop`.
+    pub is_due: AtomicUsize,
+    /// What the task wants to be called when it should stop. See `stop`.
+    pub hook: AtomicUsize,
+    /// For the hook.
+    pub hook_context: AtomicUsize,
     /// Addresses of the calls that run. See `call`.
     pub calls: [AtomicU64; CALLS],
 }
@@ -51,6 +59,10 @@ impl Own {
             name: AtomicPtr::new(std::ptr::null_mut()),
             crash: AtomicPtr::new(std::ptr::null_mut()),
             crash_pid: AtomicU32::new(0),
+            lane: AtomicPtr::new(std::ptr::null_mut()),
+            is_due: AtomicUsize::new(0),
+            hook: AtomicUsize::new(0),
+            hook_context: AtomicUsize::new(0),
             calls: [const { AtomicU64::new(0) }; CALLS],
         }
     }

@@ -63,7 +63,7 @@ impl<M: Simulated> Items<M> {
             }
             self.lock.release(0);
             let ticket = if self.plan.late { self.wait.prepare() } else { early };
-            check(self.wait.wait_notified(ticket, None, || None), "out of time without a time");
+            check(self.wait.wait_notified(ticket, None, || None, || false), "out of time without a time");
             self.acquire(slot);
         }
         let left = self.items.load(Relaxed) - 1;

@@ -56,6 +56,41 @@ fn lane_random() {
     });
 }
 
+#[test]
+fn lane_soft_limit() {
+    holds("lane, 3 tasks, soft limits, 1 kill", limits(1, 2, 400_000), || {
+        Pool::<Sim>::new(&[SHORT, CHUNK, SHORT], true, Wrong::default()).with_soft_limit()
+    });
+}
+
+#[test]
+fn lane_soft_limit_random() {
+    let random = Duration::from_millis(1500);
+    let limits = Limits { buffered: true, spurious: 1, random, ..limits(2, 4, 0) };
+    holds("lane, 5 tasks, soft and hard limits, store buffers, 2 kills", limits, || {
+        Pool::<Sim>::new(&[CHUNK, SHORT, SHORT, CHUNK, SHORT], true, Wrong::default()).with_soft_limit()
+    });
+}
+
+/// One that shows when the keeper says that an item should stop.
+fn hits_another(name: &str, wrong: Wrong) {
+    let make = || Pool::<Sim>::new(&[CHUNK, SHORT, SHORT], true, wrong).with_soft_limit();
+    catches(name, Shows::Violation, limits(0, 1, 2_000_000), make);
+}
+
+#[test]
+fn bug_tells_unasked() {
+    hits_another("bug: keeper signals an item that may be left", Wrong { tells_unasked: true, ..Wrong::default() });
+}
+
+#[test]
+fn bug_tells_early() {
+    hits_another(
+        "bug: keeper says that the signal is sent before it is",
+        Wrong { tells_early: true, ..Wrong::default() },
+    );
+}
+
 /// One that shows in a run without time limits, by a death.
 fn dies_of(name: &str, shows: Shows, wrong: Wrong) {
     let make = || Pool::<Sim>::new(&[SHORT, SHORT, SHORT], false, wrong);
