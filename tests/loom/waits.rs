@@ -247,7 +247,7 @@ fn notices<O: Orders>(all: bool) -> impl Fn() + Sync + Send {
                 while condition.data[0].get() == 0 {
                     let ticket = condition.wait.prepare();
                     assert_eq!(lock.release(0), Released::Free);
-                    assert!(condition.wait.wait_notified(ticket, None, || None));
+                    assert!(condition.wait.wait_notified(ticket, None, || None, || false));
                     acquire(&lock, slot);
                 }
                 condition.data[0].set(condition.data[0].get() - 1);
