@@ -20,6 +20,10 @@ ROW(carom_pool_new) {
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     options = (carom_pool_options){.size = sizeof options, .workers = 1, .soft_time_limit_ms = 5, .time_limit_ms = 5};
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .capture_stderr = 2};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .reserved = 1};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_E2BIG);
 }
 
 ROW(carom_pool_apply) {

@@ -65,6 +65,13 @@ pub struct carom_pool_options {
     /// How long it may run before it should stop: `carom_call_should_stop` says so, a hook is called, a system call that it is blocked in returns EINTR. Shorter
     /// than `time_limit_ms`. 0 and `CAROM_NONE`: no limit.
     pub soft_time_limit_ms: i64,
+    /// 1: what a worker that dies wrote to stderr last is in the verdict (`stderr_tail`). Workers write to a pipe then, of which the keeper passes everything
+    /// on to the stderr that the program had when it made the pool, in order; so to a task stderr is no terminal, and its lines may come a moment later. Whoever
+    /// does not read the program's stderr stops the workers that write, and nobody else. Each task costs a system call more (0.2 us). 0: they write there
+    /// themselves.
+    pub capture_stderr: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: integers.
@@ -217,7 +224,12 @@ pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut 
         }
         let limits =
             Limits { hard_ns: limit_ns(options.time_limit_ms)?, soft_ns: limit_ns(options.soft_time_limit_ms)? };
-        let hold = Hold::new(Options { workers, limits, events: options.events })?;
+        options::unused(options.reserved)?;
+        let capture_stderr = match options.capture_stderr {
+            0 | 1 => options.capture_stderr == 1,
+            _ => return Err(Error::invalid("capture_stderr is 0 or 1")),
+        };
+        let hold = Hold::new(Options { workers, limits, events: options.events, capture_stderr })?;
         let me = hold.pool.family().me;
         handle::of_object(hold, me)
     })

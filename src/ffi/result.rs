@@ -7,12 +7,12 @@ use super::options::{self, Sized_};
 use super::verdict;
 use crate::error::{Error, Result};
 use crate::family;
-use crate::pool::job::{Job, JobId, Limit, Verdict};
+use crate::pool::job::{Job, JobId, Limit, Texts, Verdict};
 use crate::shm::region;
 use crate::sys::clock::deadline_after_ms;
 use crate::sys::descriptor;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 
 /// The task's time limit.
@@ -85,7 +85,8 @@ pub struct carom_verdict {
     /// Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module; `#1 0x7f3a01c2 (libx.so+0x1c2)` where
     /// the function has no name. "" if it did not crash, or nobody could write it down. Never NULL; valid as long as `message`.
     pub backtrace: *const c_char,
-    /// "" for now.
+    /// The last that the task wrote to stderr, up to 4096 bytes, from the beginning of a line on, if its worker died over it and the pool's options ask for
+    /// it (`capture_stderr`); of a map's item: its chunk. Else "". Never NULL; valid as long as `message`.
     pub stderr_tail: *const c_char,
 }
 
@@ -109,10 +110,6 @@ fn result_of(result: *mut carom_result) -> Result<Use<Job>> {
     handle::object(result)
 }
 
-fn c_message(verdict: &Verdict) -> CString {
-    CString::new(verdict.message.replace('\0', "?")).unwrap_or_default()
-}
-
 fn limit_of(limit: Limit) -> u32 {
     match limit {
         Limit::None => 0,
@@ -122,8 +119,9 @@ fn limit_of(limit: Limit) -> u32 {
     }
 }
 
-/// The verdict as C sees it; `message` and `backtrace` outlive it.
-fn shown(verdict: &Verdict, job: JobId, message: &CStr, backtrace: &CStr) -> carom_verdict {
+/// The verdict as C sees it; `texts`, if it has any, outlive it.
+fn shown(verdict: &Verdict, job: JobId, texts: Option<&Texts>) -> carom_verdict {
+    let text = |of: fn(&Texts) -> &CString| texts.map_or(c"", |texts| of(texts)).as_ptr();
     carom_verdict {
         size: 0,
         status: verdict.status.as_ref().err().map_or(0, Error::status),
@@ -141,15 +139,15 @@ fn shown(verdict: &Verdict, job: JobId, message: &CStr, backtrace: &CStr) -> car
         elapsed_ns: verdict.elapsed_ns as i64,
         cpu_ns: verdict.cpu_ns as i64,
         max_rss_bytes: verdict.max_rss_bytes,
-        message: message.as_ptr(),
-        backtrace: backtrace.as_ptr(),
-        stderr_tail: c"".as_ptr(),
+        message: text(|texts| &texts.message),
+        backtrace: text(|texts| &texts.backtrace),
+        stderr_tail: text(|texts| &texts.stderr_tail),
     }
 }
 
 thread_local! {
-    /// Message and backtrace of the last verdict that a synchronous call of this thread showed.
-    static SHOWN: RefCell<(CString, CString)> = RefCell::default();
+    /// Of the last verdict that a synchronous call of this thread showed.
+    static SHOWN: RefCell<Texts> = RefCell::default();
 }
 
 /// Shows the verdict of a synchronous call, if the caller wants it.
@@ -157,10 +155,10 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
     if out.is_null() {
         return Ok(());
     }
-    let texts = (c_message(verdict), verdict.backtrace());
+    let texts = verdict.texts();
     SHOWN.with_borrow_mut(|last| {
         *last = texts;
-        options::write(out, shown(verdict, job, &last.0, &last.1))
+        options::write(out, shown(verdict, job, Some(last)))
     })
 }
 
@@ -244,7 +242,7 @@ pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut 
         let result = result_of(result)?;
         result.is_settled_now();
         result.settled()?;
-        options::write(verdict, shown(&result.verdict(), result.id, result.message(), result.backtrace()))
+        options::write(verdict, shown(&result.verdict(), result.id, result.texts()))
     })
 }
 

@@ -543,7 +543,7 @@ fn failure(code: i32, message: &str) -> Error {
 /// The verdict on a task whose worker died over it.
 fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State, evidence: Option<Evidence>) {
     // If nobody can tell how the worker ended, it may have told itself.
-    let told = || evidence.as_ref().map(|evidence| -evidence.signal);
+    let told = || evidence.as_ref().and_then(|evidence| evidence.crash.as_ref()).map(|crash| -crash.signal);
     let exit = super::exit_of(slot.exit.load(Relaxed)).or_else(told);
     verdict.max_rss_bytes = slot.max_rss.load(Relaxed);
     match exit {
@@ -569,5 +569,8 @@ fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State, evidence: Opti
     }
     verdict.message = verdict.status.as_ref().err().map(|error| error.to_string()).unwrap_or_default();
     // A time limit may have come while it wrote.
-    verdict.evidence = evidence.filter(|evidence| evidence.signal == verdict.signal).map(Arc::new);
+    verdict.evidence = evidence.map(|mut evidence| {
+        evidence.crash = evidence.crash.filter(|crash| crash.signal == verdict.signal);
+        Arc::new(evidence)
+    });
 }

@@ -1,43 +1,43 @@
-//! What a worker left behind that crashed: read by the host, and told in words when somebody asks.
+//! What is left of a task whose worker died over it. The template puts it where the host will find it, for the lane is
+//! another worker's next.
+//!
+//! ```text
+//! WORDS words  how it crashed, see `sys::crash`; the first is 0 if it did not
+//! u64          bytes of the tail; the highest bit if there was more
+//! TAIL bytes   the last that it wrote to stderr
+//! ```
 #![forbid(unsafe_code)]
 
+use super::backtrace::Crash;
+use super::stderr::TAIL;
 use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
 use crate::shm::plan::{Lane, Slot};
 use crate::shm::region::Region;
-use crate::sys::crash::{FRAMES, FRAMES_AT, NOTE_WORDS, NOTES, NOTES_AT, PATH, WORDS};
-use crate::sys::elf::BuildId;
-use crate::sys::symbols::Symbols;
-use std::fmt::Write;
+use crate::sys::crash::WORDS;
 use std::sync::atomic::Ordering::Relaxed;
 
-const BYTES: u64 = 8 * WORDS as u64;
+const LENGTH_AT: usize = 8 * WORDS;
+const TAIL_AT: usize = LENGTH_AT + 8;
+const BYTES: u64 = (TAIL_AT + TAIL) as u64;
+const CUT: u64 = 1 << 63;
 
-/// A copy of what the worker wrote, checked.
+/// What is known of a death.
 #[derive(Debug, Clone)]
 pub struct Evidence {
-    /// The signal.
-    pub signal: i32,
-    /// Its si_code.
-    pub code: i32,
-    /// Where the fault was.
-    pub address: u64,
-    /// Address, and if it is in a file: index of that, and offset in it.
-    frames: Vec<(u64, Option<(usize, u64)>)>,
-    modules: Vec<Module>,
+    /// How it crashed, if it did.
+    pub crash: Option<Crash>,
+    /// The last that it wrote to stderr, from the beginning of a line on.
+    pub stderr: Vec<u8>,
 }
 
-#[derive(Debug, Clone)]
-struct Module {
-    inode: u64,
-    build_id: Option<BuildId>,
-    path: Vec<u8>,
-}
+/// Copies the last that was written to stderr to a place; how many bytes that is, and whether there was more.
+pub(super) type Tail<'t> = &'t dyn Fn(Option<Region>) -> (usize, bool);
 
-/// In the template: the worker of the lane has died over the task of the slot. What it wrote goes where the host will
-/// find it, for the lane is another worker's next. Without room there is no evidence.
-pub(super) fn keep(arena: Arena, lane: &'static Lane, slot: &'static Slot, pid: u32) {
-    if !lane.crash.is_of(pid) {
+/// In the template: the worker of the lane has died over the task of the slot. Without room there is no evidence.
+pub(super) fn keep(arena: Arena, lane: &'static Lane, slot: &'static Slot, pid: u32, tail: Tail) {
+    let crashed = lane.crash.is_of(pid);
+    if !crashed && tail(None).0 == 0 {
         return;
     }
     // There is a block if the template before this one died on its way.
@@ -45,8 +45,14 @@ pub(super) fn keep(arena: Arena, lane: &'static Lane, slot: &'static Slot, pid: 
         0 => Heap::of(arena).take(BYTES, &slot.evidence_block).ok(),
         block => Some(block),
     };
-    let place = block.and_then(|block| Region::of(arena, block, BYTES));
-    place.map(|place| place.write(Region::of_words(lane.crash.words()).frozen()));
+    let Some(place) = block.and_then(|block| Region::of(arena, block, BYTES)) else { return };
+    match crashed {
+        true => place.write(Region::of_words(lane.crash.words()).frozen()),
+        false => place.write(&[0; 8]),
+    };
+    let (len, cut) = tail(place.from(TAIL_AT));
+    let length = len as u64 | if cut { CUT } else { 0 };
+    place.from(LENGTH_AT).map(|place| place.write(&length.to_ne_bytes()));
 }
 
 impl Evidence {
@@ -54,100 +60,26 @@ impl Evidence {
     pub(super) fn of(arena: Arena, slot: &'static Slot) -> Option<Evidence> {
         let block = slot.evidence_block.load(Relaxed);
         let place = if block == 0 { None } else { Region::of(arena, block, BYTES) }?;
-        let mut words = vec![0; WORDS];
-        for (index, word) in words.iter_mut().enumerate() {
-            let mut bytes = [0; 8];
-            place.part(8 * index, 8)?.read(&mut bytes);
-            *word = u64::from_ne_bytes(bytes);
-        }
-        Evidence::decode(&words)
-    }
-
-    fn decode(words: &[u64]) -> Option<Evidence> {
-        let header = words.first_chunk::<8>()?;
-        let notes = words.get(NOTES_AT..)?.chunks_exact(NOTE_WORDS).take((header[5] as usize).min(NOTES));
-        let modules: Vec<_> = notes.map(Module::decode).collect();
-        let frames = words.get(FRAMES_AT..)?.chunks_exact(2).take((header[4] as usize).min(FRAMES));
-        let frames = frames.map(|frame| {
-            let module = (frame[1] >> 48) as usize;
-            let known = (1..=modules.len()).contains(&module);
-            (frame[0], known.then(|| (module - 1, frame[1] & ((1 << 48) - 1))))
-        });
-        let frames = frames.collect();
-        Some(Evidence { signal: header[1] as i32, code: header[2] as i32, address: header[3], frames, modules })
-    }
-
-    /// The backtrace in words: reads the files of the modules.
-    pub fn backtrace(&self) -> String {
-        let mut lines: Vec<_> = self.frames.iter().map(|frame| format!("{:#x}", frame.0)).collect();
-        let mut ours = vec![false; lines.len()];
-        for (index, module) in self.modules.iter().enumerate() {
-            // Behind a call the next function may begin: the call is before that.
-            let offset = |frame: usize| match self.frames.get(frame)?.1? {
-                (of, offset) if of == index => Some((frame, if frame == 0 { offset } else { offset.wrapping_sub(1) })),
-                _ => None,
-            };
-            let (frames, offsets): (Vec<_>, Vec<_>) = (0..lines.len()).filter_map(offset).unzip();
-            let symbols = module.symbols();
-            let name = module.name(symbols.as_ref());
-            let functions = symbols.as_ref().map(|symbols| symbols.functions(&offsets)).unwrap_or_default();
-            for (at, frame) in frames.into_iter().enumerate() {
-                let back = (frame != 0) as u64;
-                lines[frame] = match functions.get(at) {
-                    Some(Some(function)) => format!("{}+{:#x} ({name})", function.name, function.offset + back),
-                    _ => {
-                        // As addr2line wants it.
-                        let address = symbols.as_ref().and_then(|symbols| symbols.address_of(offsets[at]));
-                        let place = address.unwrap_or(offsets[at]).wrapping_add(back);
-                        format!("{} ({name}+{place:#x})", lines[frame])
-                    }
-                };
-                ours[frame] = lines[frame].contains("5carom4pool6worker");
-            }
-        }
-        lines.truncate(theirs(&lines, &ours));
-        lines.iter().enumerate().fold(String::new(), |mut text, (index, line)| {
-            let _ = writeln!(text, "#{index} {line}");
-            text
+        let mut bytes = vec![0; BYTES as usize];
+        place.read(&mut bytes);
+        let words = |bytes: &[u8]| bytes.chunks_exact(8).map(number).collect::<Vec<_>>();
+        let length = number(bytes.get(LENGTH_AT..TAIL_AT)?);
+        let tail = bytes.get(TAIL_AT..)?.get(..(length & !CUT) as usize)?;
+        Some(Evidence {
+            crash: Crash::decode(&words(bytes.get(..LENGTH_AT)?)),
+            stderr: whole_lines(tail, length).to_vec(),
         })
     }
 }
 
-/// How many frames there are before those of our worker, of which the rest are everybody's.
-fn theirs(lines: &[String], ours: &[bool]) -> usize {
-    let worker = ours.iter().position(|ours| *ours).unwrap_or(lines.len());
-    let behind = lines[..worker].iter().rposition(|line| !line.contains("5carom4call")).map_or(0, |at| at + 1);
-    if behind == 0 { lines.len() } else { behind }
+fn number(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
-impl Module {
-    fn decode(words: &[u64]) -> Module {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let part = |at: usize, len: u64, most: usize| bytes.get(8 * at..8 * at + (len as usize).min(most));
-        let word = |at: usize| words.get(at).copied().unwrap_or(0);
-        Module {
-            inode: word(0),
-            build_id: part(2, word(1), 32).and_then(BuildId::new),
-            path: part(7, word(6), PATH).unwrap_or_default().to_vec(),
-        }
-    }
-
-    /// The file, if it is still the one that the worker had.
-    fn symbols(&self) -> Option<Symbols> {
-        let path = self.path.strip_suffix(b" (deleted)").unwrap_or(&self.path);
-        let symbols = Symbols::open(path)?;
-        let is_it = match self.build_id {
-            Some(_) => symbols.build_id() == self.build_id,
-            None => symbols.inode == self.inode,
-        };
-        is_it.then_some(symbols)
-    }
-
-    fn name(&self, symbols: Option<&Symbols>) -> String {
-        let file = self.path.rsplit(|byte| *byte == b'/').next().unwrap_or(&self.path);
-        let soname = symbols.and_then(Symbols::soname);
-        soname.unwrap_or_else(|| String::from_utf8_lossy(file).replace(char::is_control, "?"))
-    }
+/// Without the rest of a line whose beginning is lost, unless that is all there is.
+fn whole_lines(tail: &[u8], length: u64) -> &[u8] {
+    let behind = tail.iter().position(|byte| *byte == b'\n').map(|at| &tail[at + 1..]);
+    behind.filter(|behind| length & CUT != 0 && !behind.is_empty()).unwrap_or(tail)
 }
 
 #[cfg(test)]
@@ -155,25 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_words_are_decoded() {
-        for fill in [0, 1, 7, 0x7fff_ffff, u64::MAX, 0x0001_0000_0000_1000] {
-            let evidence = Evidence::decode(&[fill; WORDS]).unwrap();
-            assert!(evidence.backtrace().lines().count() <= FRAMES);
-        }
-        assert!(Evidence::decode(&[0; 7]).is_none());
-    }
-
-    #[test]
-    fn the_worker_is_left_out_but_not_a_crash_in_carom_itself() {
-        let lines = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
-        let cut = |names: &[&str]| {
-            let lines = lines(names);
-            let ours: Vec<_> = lines.iter().map(|line| line.contains("5carom4pool6worker")).collect();
-            theirs(&lines, &ours)
-        };
-        assert_eq!(cut(&["a", "b", "_ZN5carom4call4Call3run", "_ZN5carom4pool6worker6Worker", "main"]), 2);
-        assert_eq!(cut(&["_ZN5carom4call4Call4read", "carom_call_read", "b", "_ZN5carom4pool6worker6Worker"]), 3);
-        assert_eq!(cut(&["_ZN5carom4call4Call4read", "_ZN5carom4pool6worker6Worker"]), 2);
-        assert_eq!(cut(&["a", "b"]), 2);
+    fn a_line_without_its_beginning_is_left_out() {
+        assert_eq!(whole_lines(b"one\ntwo\n", 8), b"one\ntwo\n");
+        assert_eq!(whole_lines(b"one\ntwo\n", 8 | CUT), b"two\n");
+        assert_eq!(whole_lines(b"one\n", 4 | CUT), b"one\n");
+        assert_eq!(whole_lines(b"one", 3 | CUT), b"one");
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Pool;
+use super::backtrace::Crash;
 use super::desk::Goal;
 use super::evidence::Evidence;
 use crate::error::{Error, Result};
@@ -9,7 +10,7 @@ use crate::shm::memory::Deadline;
 use crate::shm::plan::Slot;
 use crate::shm::region;
 use crate::sys::clock::now_ns;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
@@ -88,16 +89,39 @@ impl Verdict {
         }
     }
 
-    /// si_code of the signal that ended the worker, and the address of the fault, where there is one.
-    pub fn fault(&self) -> (i32, u64) {
-        self.evidence.as_ref().map_or((0, 0), |evidence| (evidence.code, evidence.address))
+    fn crash(&self) -> Option<&Crash> {
+        self.evidence.as_ref()?.crash.as_ref()
     }
 
-    /// Where the worker was when it crashed, empty if it did not. Reads files.
-    pub fn backtrace(&self) -> CString {
-        let text = self.evidence.as_ref().map(|evidence| evidence.backtrace()).unwrap_or_default();
-        CString::new(text.replace('\0', "?")).unwrap_or_default()
+    /// si_code of the signal that ended the worker, and the address of the fault, where there is one.
+    pub fn fault(&self) -> (i32, u64) {
+        self.crash().map_or((0, 0), |crash| (crash.code, crash.address))
     }
+
+    /// As C reads it. Reads files.
+    pub fn texts(&self) -> Texts {
+        let stderr = self.evidence.as_ref().map(|evidence| evidence.stderr.as_slice()).unwrap_or_default();
+        Texts {
+            message: c_text(self.message.as_bytes()),
+            backtrace: c_text(self.crash().map(Crash::backtrace).unwrap_or_default().as_bytes()),
+            stderr_tail: c_text(stderr),
+        }
+    }
+}
+
+/// What a verdict says in words, as C reads it.
+#[derive(Debug, Clone, Default)]
+pub struct Texts {
+    /// See [`Verdict::message`].
+    pub message: CString,
+    /// Where the worker was when it crashed.
+    pub backtrace: CString,
+    /// What it wrote to stderr last.
+    pub stderr_tail: CString,
+}
+
+fn c_text(bytes: &[u8]) -> CString {
+    CString::new(bytes.iter().map(|byte| if *byte == 0 { b'?' } else { *byte }).collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// What the words of a settled job have no room for.
@@ -110,10 +134,8 @@ enum More {
 
 struct Failure {
     verdict: Verdict,
-    /// Its message as C reads it.
-    message: CString,
-    /// Likewise, once somebody has asked.
-    backtrace: OnceLock<CString>,
+    /// Once somebody has asked.
+    texts: OnceLock<Texts>,
 }
 
 /// Words of a reply that needs no memory of its own.
@@ -198,19 +220,11 @@ impl Job {
         self.failure().cloned().unwrap_or_else(words)
     }
 
-    /// The verdict's message as C reads it.
-    pub fn message(&self) -> &CStr {
+    /// What the verdict says in words; `None` if the job succeeded.
+    pub fn texts(&self) -> Option<&Texts> {
         match self.more.get() {
-            Some(More::Failure(failure)) => &failure.message,
-            _ => c"",
-        }
-    }
-
-    /// The verdict's backtrace as C reads it.
-    pub fn backtrace(&self) -> &CStr {
-        match self.more.get() {
-            Some(More::Failure(failure)) => failure.backtrace.get_or_init(|| failure.verdict.backtrace()),
-            _ => c"",
+            Some(More::Failure(failure)) => Some(failure.texts.get_or_init(|| failure.verdict.texts())),
+            _ => None,
         }
     }
 
@@ -278,8 +292,7 @@ impl Job {
             return;
         }
         self.pid.store(verdict.pid, Relaxed);
-        let message = CString::new(verdict.message.replace('\0', "?")).unwrap_or_default();
-        let failure = Failure { verdict, message, backtrace: OnceLock::new() };
+        let failure = Failure { verdict, texts: OnceLock::new() };
         let _ = self.more.set(More::Failure(Box::new(failure)));
         self.state.store(SETTLED, Release);
     }

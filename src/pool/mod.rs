@@ -12,6 +12,7 @@
 //! - [`job`]: a task as the host knows it, and its verdict; [`map`] and [`iterator`]: many at once.
 #![forbid(unsafe_code)]
 
+mod backtrace;
 mod bay;
 pub mod desk;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod iterator;
 pub mod job;
 pub mod map;
 mod meter;
+mod stderr;
 pub mod template;
 pub mod work;
 pub mod worker;
@@ -57,6 +59,8 @@ pub struct Options {
     pub limits: Limits,
     /// Bits of the events that are kept for [`Pool::next_event`].
     pub events: u32,
+    /// What a worker that dies wrote to stderr last is evidence.
+    pub capture_stderr: bool,
 }
 
 /// What a task is like.
@@ -78,6 +82,7 @@ pub struct Pool {
     cell: &'static Cell,
     plan: PlanRef,
     limits: Limits,
+    capture_stderr: bool,
     doorbell: OwnedFd,
     notify: OwnedFd,
     /// Threads of this process that sleep until a job is settled.
@@ -122,7 +127,8 @@ impl Pool {
         *self.spawned.lock().unwrap_or_else(PoisonError::into_inner) = Spawned { at_ns: now_ns(), after };
         let index = self.family.arena.cell_index(self.cell);
         crash::warm_up();
-        let duty = Template::new(self.plan, index, self.doorbell.as_raw_fd(), self.notify.as_raw_fd());
+        let bells = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
+        let duty = Template::new(self.plan, index, bells, self.capture_stderr);
         keeper::spawn(self.family, Inherits::Everything, index, duty)
     }
 
@@ -487,6 +493,7 @@ impl Hold {
             cell,
             plan,
             limits,
+            capture_stderr: options.capture_stderr,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,

@@ -5,6 +5,7 @@
 //! acts: if it dies, the next template reads there what is left to do.
 #![forbid(unsafe_code)]
 
+use super::stderr::Capture;
 use super::worker::Worker;
 use super::{event, evidence};
 use crate::error::{Error, Result};
@@ -27,6 +28,11 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
 const BELL: u64 = DUTY;
 const HOST: u64 = DUTY + 1;
 const LANE: u64 = DUTY + 2;
+const STDERR: u64 = LANE + MAX_LANES as u64;
+const OWN_STDERR: u64 = STDERR + MAX_LANES as u64;
+
+/// How long a template whose pool has ended waits for whoever reads the host's stderr.
+const LINGER_NS: u64 = 1_000_000_000;
 
 /// A worker that dies so young, without having begun a task, is replaced with a delay.
 const YOUNG_NS: u64 = 50_000_000;
@@ -79,14 +85,30 @@ pub struct Template {
     poll: RawFd,
     host: RawFd,
     living: usize,
+    stderr: Capture,
     /// The pool has ended: its plan may be another pool's by now, and is not looked at again.
     over: bool,
+    over_ns: u64,
 }
 
 impl Template {
     /// The template of the pool whose cell is at index `pool`.
-    pub fn new(plan: PlanRef, pool: u64, doorbell: RawFd, notify: RawFd) -> Template {
-        Template { plan, pool, doorbell, notify, me: None, poll: -1, host: -1, living: 0, over: false }
+    pub fn new(plan: PlanRef, pool: u64, bells: [RawFd; 2], capture_stderr: bool) -> Template {
+        let stderr = Capture::new(capture_stderr, STDERR, OWN_STDERR);
+        let [doorbell, notify] = bells;
+        Template {
+            plan,
+            pool,
+            doorbell,
+            notify,
+            me: None,
+            poll: -1,
+            host: -1,
+            living: 0,
+            stderr,
+            over: false,
+            over_ns: 0,
+        }
     }
 
     fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
@@ -148,6 +170,7 @@ impl Template {
         let arena = me.arena;
         // Room for its pidfd, before it is there.
         drop(descriptor::event_counter()?);
+        self.stderr.open(index)?;
         let id = Member::claim(arena, me.me, Role::Worker, Inherits::As(me.me.slot))?;
         let member = arena.member(id.slot);
         member.works_for.store(self.pool, Release);
@@ -194,12 +217,13 @@ impl Template {
         fork::set_title(c"carom-worker");
         let mut keep = [family::doorbell(), self.notify];
         keep.sort_unstable();
+        self.stderr.enter(index);
         descriptor::close_all_but(&keep);
         fork::catch_exit(record_exit);
         let lane = &self.plan.lanes()[index];
         crash::attach(&lane.crash, fork::pid());
         crate::shm::stop::attach(lane);
-        Worker::new(self.plan, index, self.notify).run();
+        Worker::new(self.plan, index, self.notify, self.stderr.is_on()).run();
         fork::leave(0)
     }
 
@@ -223,7 +247,9 @@ impl Template {
         descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
-        let reason = settle(self.plan, lane, pid, exit, usage);
+        self.stderr.drain(index, lane);
+        let tail = |place| self.stderr.tail(index, lane, place);
+        let reason = settle(self.plan, lane, pid, exit, usage, &tail);
         let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
         lane.pid.store(0, Release);
         self.report(event::WORKER_DOWN, pid, exit, reason);
@@ -421,13 +447,13 @@ fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
 }
 
 /// Writes into the slot of the task at work how its worker ended, then settles it.
-fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage) -> u32 {
+fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage, tail: evidence::Tail) -> u32 {
     let mut reason = if exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
     for slot in &lane.slots {
         let state = slot.word.load().state();
         if state.is_at_work() || state == TaskState::Killed {
             note_end(slot, pid, exit, usage);
-            evidence::keep(plan.arena, lane, slot, pid);
+            evidence::keep(plan.arena, lane, slot, pid, tail);
             if state == TaskState::Killed {
                 reason = event::REASON_TIME_LIMIT;
             }
@@ -458,6 +484,7 @@ impl Duty for Template {
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()> {
         self.me = Some(me);
         self.poll = poll.raw();
+        self.stderr.begin(self.poll, self.plan.lanes());
         for post in &POSTS {
             post.pidfd.store(-1, Relaxed);
             post.not_before_ns.store(0, Relaxed);
@@ -472,7 +499,7 @@ impl Duty for Template {
         self.outlive_predecessor(me)?;
         for (_, lane, _) in self.lanes() {
             let pid = lane.pid.swap(0, AcqRel);
-            settle(self.plan, lane, pid, UNKNOWN_EXIT, Usage::default());
+            settle(self.plan, lane, pid, UNKNOWN_EXIT, Usage::default(), &|_| (0, false));
             if pid != 0 {
                 self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
             }
@@ -499,14 +526,19 @@ impl Duty for Template {
                 descriptor::close(self.host);
                 self.host = -1;
             }
+            OWN_STDERR => self.stderr.pass_on(),
             _ if self.over => {}
+            line @ STDERR.. => {
+                let index = (line - STDERR) as usize;
+                self.plan.lanes().get(index).map(|lane| self.stderr.read(index, lane));
+            }
             lane => self.bury((lane - LANE) as usize),
         }
     }
 
     fn look(&mut self) -> Option<u64> {
         if self.over {
-            return None;
+            return (!self.is_over()).then_some(self.over_ns + LINGER_NS);
         }
         let (plan, phase) = (self.plan.plan(), self.plan.phase());
         if phase == Phase::Stopping {
@@ -516,7 +548,8 @@ impl Duty for Template {
             if self.living == 0 {
                 self.plan.advance(Phase::Ended);
                 self.tell();
-                self.over = true;
+                (self.over, self.over_ns) = (true, now_ns());
+                self.stderr.end();
                 robust::release(&plan.template.link);
                 return None;
             }
@@ -531,6 +564,6 @@ impl Duty for Template {
     }
 
     fn is_over(&self) -> bool {
-        self.over
+        self.over && (!self.stderr.is_stuck() || now_ns() >= self.over_ns + LINGER_NS)
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::meter::Meter;
+use super::stderr;
 use crate::call::{Call, Input, Output};
 use crate::family;
 use crate::function::{self, Identity};
@@ -39,12 +40,14 @@ pub struct Worker {
     notify: RawFd,
     pid: u32,
     meter: Meter,
+    /// Its stderr is captured.
+    marks: bool,
 }
 
 impl Worker {
-    /// The worker of lane `index`.
-    pub fn new(plan: PlanRef, index: usize, notify: RawFd) -> Worker {
-        Worker { plan, lane: &plan.lanes()[index], notify, pid: fork::pid(), meter: Meter::default() }
+    /// The worker of lane `index`, which `marks` where in its stderr each task begins, or does not.
+    pub fn new(plan: PlanRef, index: usize, notify: RawFd, marks: bool) -> Worker {
+        Worker { marks, plan, lane: &plan.lanes()[index], notify, pid: fork::pid(), meter: Meter::default() }
     }
 
     /// Runs tasks until the pool ends.
@@ -104,6 +107,9 @@ impl Worker {
         let cpu = self.meter.at(started);
         slot.started_ns.store(started, Relaxed);
         slot.cpu_ns.store(cpu, Relaxed);
+        if self.marks {
+            stderr::mark(&self.lane.stderr_read, &self.lane.stderr_mark);
+        }
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);

@@ -125,7 +125,7 @@ pub struct Slot {
     pub limit_ns: AtomicU64,
     /// Block of the arguments. Host.
     pub arguments_block: AtomicU64,
-    /// Block of the evidence of a crash, a copy of [`Record`]. Template, and the host once the task is final.
+    /// Block of the evidence of its worker's death, see `pool::evidence`. Template, and the host once the task is final.
     pub evidence_block: AtomicU64,
     /// What its [`Terms`] hold, and more: `FLAG_…`. Host.
     pub flags: AtomicU32,
@@ -235,10 +235,15 @@ pub struct Lane {
     pub place: AtomicU64,
     /// Tasks that the worker has begun. Worker.
     pub begun: AtomicU64,
-    pad1: [u64; 6],
+    /// How much had been written to its stderr when the task began, if that is captured. Worker.
+    pub stderr_mark: AtomicU64,
+    pad1: [u64; 5],
     /// The host is woken by tasks from this place on. Host.
     pub ring_from: AtomicU64,
-    pad2: [u64; 15],
+    pad2: [u64; 7],
+    /// How much of the worker's stderr was read so far, times two; one more while somebody reads. Template.
+    pub stderr_read: AtomicU64,
+    pad3: [u64; 7],
     /// The ring.
     pub slots: [Slot; SLOTS as usize],
     /// Terms of the slots' tasks.

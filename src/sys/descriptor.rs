@@ -195,7 +195,16 @@ pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool
 
 /// Makes an epoll instance report `fd` as `key` while it is readable.
 pub fn add_readable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
-    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+    add(poll, fd, key, libc::EPOLLIN)
+}
+
+/// Likewise while `fd` takes bytes without waiting; refused for what always does, such as a file.
+pub fn add_writable(poll: RawFd, fd: RawFd, key: u64) -> Result<()> {
+    add(poll, fd, key, libc::EPOLLOUT)
+}
+
+fn add(poll: RawFd, fd: RawFd, key: u64, events: libc::c_int) -> Result<()> {
+    let mut event = libc::epoll_event { events: events as u32, u64: key };
     // SAFETY: `event` outlives the call.
     match unsafe { libc::epoll_ctl(poll, libc::EPOLL_CTL_ADD, fd, &mut event) } {
         0 => Ok(()),

@@ -16,6 +16,7 @@ pub mod once;
 pub mod own;
 pub mod pidfd;
 pub mod raw;
+pub mod relay;
 pub mod robust;
 pub mod signals;
 pub mod sink;
