@@ -70,7 +70,7 @@ clean: ## remove what was built
 $(archive): force
 	cargo rustc --release --lib --crate-type staticlib -- --print native-static-libs=$(archive).libs
 
-build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs
+build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs libexec/carom-worker.c
 	cmake/relink.sh $(archive) build/lib
 	@touch build/lib/libcarom.so
 

@@ -15,8 +15,8 @@
 /* Nothing is waited for longer than this: less than the runner's patience, so that a failure says where it is. */
 #define PATIENCE_MS 8000
 
-/* carom keeps this many descriptors for as long as the process lives. */
-#define OWN_FDS 1
+/* carom keeps this many descriptors (its arena, its keeper's doorbell) for as long as the process lives. */
+#define OWN_FDS 2
 
 static inline int64_t now_ms(void) {
     struct timespec t;

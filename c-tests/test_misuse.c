@@ -7,6 +7,7 @@
 /* The rows, by noun; each uses what is above it. */
 #include "misuse/library.h"
 #include "misuse/calls.h"
+#include "misuse/contexts.h"
 #include "misuse/processes.h"
 #include "misuse/locks.h"
 #include "misuse/sync.h"
@@ -42,6 +43,8 @@ static void make_handles(void) {
         CHECK_OK(carom_pool_apply_async(pool, replies, NULL, 0, NULL, &result));
         CHECK_OK(carom_result_wait(result, PATIENCE_MS));
         CHECK_OK(carom_pool_imap_unordered(pool, works, &items, NULL, &iterator));
+        CHECK_OK(carom_context_new("fork", &context));
+        add(context, CONTEXT, round);
         add(lock, LOCK, round);
         add(value, VALUE, round);
         add(array, ARRAY, round);
@@ -57,6 +60,7 @@ static void make_handles(void) {
         add(memory, MEMORY, round);
         add(list, LIST, round);
         if (round == 0) {
+            carom_context_free(context);
             carom_shareable_list_free(list);
             carom_shared_memory_free(memory);
             carom_iterator_free(iterator);
@@ -157,6 +161,7 @@ static void misuse(void) {
     CHECK(arena_kb() <= arena + 64);
     everything_still_works();
 
+    carom_context_free(context);
     carom_shareable_list_free(list);
     carom_shared_memory_free(memory);
     carom_iterator_free(iterator);

@@ -64,6 +64,6 @@ int main(int argc, char **argv) {
     carom_event_free(event);
     carom_condition_free(condition);
     carom_semaphore_free(semaphore);
-    check_no_leaks(1);
+    check_no_leaks(2);
     return 0;
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# relink.sh ARCHIVE OUTPUT_DIRECTORY: makes the shared library that is installed out of the static one.
+# relink.sh ARCHIVE OUTPUT_DIRECTORY: makes the shared library that is installed out of the static one, and the worker,
+# which loads it.
 #
 # A version script does not work on the shared library that cargo links: rustc hands the linker a script of its own.
 # So the archive is linked once more, and only what include/carom.map names is exported, with a version.
@@ -18,3 +19,4 @@ mkdir -p "$output"
     $(cat "$source/cmake/native-libs")
 ln -sf "libcarom.so.$version" "$output/$soname"
 ln -sf "$soname" "$output/libcarom.so"
+"${CC:-cc}" -O2 -Wall -Wextra "$source/libexec/carom-worker.c" -o "$output/carom-worker" -ldl

@@ -102,6 +102,7 @@ extern "C" {
 #define CAROM_EDEADLK -35               /* the caller holds this lock already */
 #define CAROM_EMSGSIZE -90              /* the buffer is too small, or the message has another size */
 #define CAROM_ENOTSUP -95               /* not supported here */
+#define CAROM_EALREADY -114             /* it has been done, and is not done twice */
 #define CAROM_ETIMEDOUT -110            /* not within its time */
 #define CAROM_ECANCELED -125            /* cancelled before it was done */
 #define CAROM_EOWNERDEAD -130           /* the holder of the lock died while it held it */
@@ -121,6 +122,9 @@ extern "C" {
  * One run of a function, as the function sees it. Valid until the function returns, in the process in which it runs.
  */
 typedef struct carom_call carom_call;
+
+/** A start method, for what takes one. Opaque. */
+typedef struct carom_context carom_context;
 
 /** A process that this one started. Opaque. */
 typedef struct carom_process carom_process;
@@ -191,7 +195,9 @@ const char *carom_version(void);
 
 /**
  * To be called first in `main`, before any other thread is made: children of start methods other than fork begin here,
- * and never return. (0, NULL) is legal where there is no `main`. May be called again.
+ * and never return. argc and argv are what the new program of such a child is called with; they may be 0 and NULL. May
+ * be called again. A library, or an interpreter's module, does not call it: its host begins otherwise, see
+ * `carom_set_executable`.
  *
  * Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
  */
@@ -443,6 +449,58 @@ carom_status carom_call_on_stop(carom_call *call, carom_hook hook, void *ctx);
 int32_t carom_call_fail(carom_call *call, int32_t code, const char *message);
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * Start methods, and contexts: a start method to be passed on. (Where billiard's guide speaks of Windows and macOS: carom is for Linux, and has all methods there.)
+ */
+
+/**
+ * A context of the start method "fork" or "spawn"; NULL: of the default one, which is fixed by that.
+ *
+ * Never blocks. `CAROM_EINVAL` for another name.
+ */
+carom_status carom_context_new(const char *method, carom_context **context);
+
+/** Name of the context's start method, static; "" for a bad handle, never NULL. */
+const char *carom_context_name(carom_context *context);
+
+/** Ends this handle; what was started with it goes on. NULL is nothing. */
+void carom_context_free(carom_context *context);
+
+/**
+ * What is started without a context is started by `method` from now on. NULL, with `force`, makes it unset again.
+ *
+ * Never blocks. `CAROM_EALREADY` if it was set before, or used (which sets it to "fork"), and `force` is 0;
+ * `CAROM_EINVAL` for an unknown name.
+ */
+carom_status carom_start_method_set(const char *method, uint32_t force);
+
+/**
+ * Name of the default start method, static. With `allow_none` it is left unset if it is: `CAROM_ENOENT`; else it is
+ * fixed.
+ *
+ * Never blocks.
+ */
+carom_status carom_start_method_get(uint32_t allow_none, const char **method);
+
+/**
+ * Names of the start methods that work here, static, the default first: as many as fit into `capacity`.
+ *
+ * How many there are, which may be more than `capacity`: 0 where the system has no pidfd_open. Never blocks.
+ */
+int64_t carom_start_method_list(const char **methods, size_t capacity);
+
+/**
+ * What start methods other than fork execute: `path`, with `argv` (NULL-terminated, its first element the name; NULL:
+ * only the path). It must call `carom_init` first in its main, with this library. Path NULL: `libexec/carom-worker` of
+ * the installation, a program that does nothing else; it finds functions of shared libraries, not those of this
+ * program.
+ *
+ * Without this call it is this program itself (/proc/self/exe, with its arguments) if it has called `carom_init`, else
+ * the worker. Both are copied. Never blocks. `CAROM_EINVAL` for an empty path; `CAROM_ENOTSUP` if there is no worker
+ * beside the library.
+ */
+carom_status carom_set_executable(const char *path, const char *const *argv);
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * A function running in a process of its own.
  */
 
@@ -456,21 +514,27 @@ typedef struct carom_process_options {
     uint32_t daemon;
     /** 0. */
     uint32_t reserved;
+    /** Its start method; NULL: the default one. */
+    carom_context *context;
 } carom_process_options;
 
 /**
  * Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does
- * what keyword arguments do), under start method fork: it has a copy of this process's memory and its descriptors.
- * Options may be NULL.
+ * what keyword arguments do). Options may be NULL.
  *
  * In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or
  * calls `exit`, what is in stdout and stderr goes out, and the process ends by `_exit`: no atexit handler of this
  * program runs there. If this process dies, so does the child.
  *
- * Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at
- * run time); `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork. The child's
- * memory of other threads' locks is as they were: in a program with threads it should call only what is safe after
- * fork.
+ * Fork: it has a copy of this process's memory and its descriptors. Blocks for as long as fork does. The child's memory
+ * of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
+ * Spawn: the program begins anew, and runs the function in `carom_init`; any static function of the program or of a
+ * shared library can be one, but static variables are as in a new program. Descriptors do not reach it. Blocks until it
+ * has got so far, at most 10 seconds.
+ *
+ * `CAROM_EFUNCTION` for a function that is NULL, in no module (a closure made at run time), or in none that the new
+ * program finds; `CAROM_EBROKEN` if the new program ends, or waits, before it calls `carom_init`; `CAROM_ENOMEM`;
+ * `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork or execve.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);

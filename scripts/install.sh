@@ -1,6 +1,6 @@
 #!/bin/sh
-# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one that is in DIRECTORY, the headers and
-# the packages for pkg-config and CMake. PREFIX (/usr/local), LIBDIR (lib, in the prefix) and DESTDIR say where. STRIP=:
+# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one and the worker that are in DIRECTORY, the
+# headers and the packages for pkg-config and CMake. PREFIX (/usr/local), LIBDIR (lib, in the prefix) and DESTDIR say where. STRIP=:
 # keeps the debug information.
 set -eu
 source=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,6 +22,7 @@ minor=${minor%%.*}
 native=$(cat "$source/cmake/native-libs")
 include=${DESTDIR:-}$prefix/include
 lib=${DESTDIR:-}$prefix/$libdir
+libexec=${DESTDIR:-}$prefix/libexec
 
 # From LIBDIR/pkgconfig, which is where carom.pc is, up to the prefix: one step more than LIBDIR has parts.
 up=..$(echo "/$libdir" | sed 's|/[^/][^/]*|/..|g')
@@ -31,13 +32,14 @@ fill() { # TEMPLATE, FILE, NATIVE_LIBS
     chmod 644 "$2"
 }
 
-install -d "$include" "$lib/pkgconfig" "$lib/cmake/carom"
+install -d "$include" "$lib/pkgconfig" "$lib/cmake/carom" "$libexec"
 install -m 644 "$source"/include/*.h "$include"
 for header in "$source"/include/*.hpp; do
     [ ! -e "$header" ] || install -m 644 "$header" "$include"
 done
 install -m 644 "$archive" "$lib/libcarom.a"
 install -m 755 "$directory/libcarom.so.$version" "$lib"
+install -m 755 "$directory/carom-worker" "$libexec"
 "${STRIP:-strip}" --strip-debug "$lib/libcarom.a" "$lib/libcarom.so.$version"
 ln -sf "libcarom.so.$version" "$lib/libcarom.so.$major"
 ln -sf "libcarom.so.$major" "$lib/libcarom.so"

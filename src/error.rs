@@ -97,6 +97,9 @@ pub enum Error {
     /// There is one already.
     #[error("{0}")]
     Exists(&'static str),
+    /// It has been done, and is not done twice.
+    #[error("{0}")]
+    Already(&'static str),
     /// Not on this system, or not in this form.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -122,6 +125,7 @@ pub const STATUSES: &[(&CStr, Status, &CStr)] = &[
     (c"CAROM_EDEADLK", -libc::EDEADLK, c"the caller holds this lock already"),
     (c"CAROM_EMSGSIZE", -libc::EMSGSIZE, c"the buffer is too small, or the message has another size"),
     (c"CAROM_ENOTSUP", -libc::EOPNOTSUPP, c"not supported here"),
+    (c"CAROM_EALREADY", -libc::EALREADY, c"it has been done, and is not done twice"),
     (c"CAROM_ETIMEDOUT", -libc::ETIMEDOUT, c"not within its time"),
     (c"CAROM_ECANCELED", -libc::ECANCELED, c"cancelled before it was done"),
     (c"CAROM_EOWNERDEAD", -libc::EOWNERDEAD, c"the holder of the lock died while it held it"),
@@ -154,6 +158,7 @@ impl Error {
             Error::Interrupted => -libc::EINTR,
             Error::NotFound(_) => -libc::ENOENT,
             Error::Exists(_) => -libc::EEXIST,
+            Error::Already(_) => -libc::EALREADY,
             Error::Unsupported(_) => -libc::EOPNOTSUPP,
             Error::TooBig => -libc::E2BIG,
             Error::Cancelled => -libc::ECANCELED,
@@ -235,6 +240,7 @@ mod tests {
             Error::Cancelled,
             Error::NotFound("x"),
             Error::Exists("x"),
+            Error::Already("x"),
             Error::Unsupported("x"),
             Error::TooBig,
             Error::Panic("x".into()),

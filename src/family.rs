@@ -8,9 +8,10 @@ use crate::shm::arena::Arena;
 use crate::shm::identity;
 use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
 use crate::shm::memory::Deadline;
+use crate::start::child;
 use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 /// This process in its family. Free to copy; proof that there is an arena and that calls may go on.
@@ -69,6 +70,7 @@ fn begin() -> Result<Family> {
 }
 
 fn found() -> Result<Family> {
+    child::refuse_to_found()?;
     identity::create()?;
     let doorbell = descriptor::event_counter()?;
     let arena = Arena::create()?;
@@ -89,6 +91,21 @@ fn join(arena: Arena, inherits: Inherits) -> Result<Family> {
     tell_of_birth(arena);
     identity::set(me);
     Ok(Family { arena, me })
+}
+
+/// This process was started to be `me`, by a member that it inherits nothing from but these descriptors. False if it
+/// must not go on, since its parent is dead and its place has been taken away.
+pub fn enter(file: OwnedFd, doorbell: OwnedFd, me: MemberId) -> Result<Option<Family>> {
+    identity::create()?;
+    let arena = Arena::attach(file)?;
+    elf::before_fork();
+    DOORBELL.store(doorbell.into_raw_fd(), Ordering::Release);
+    if arena.member(me.slot).pid.load(Ordering::Acquire) != fork::pid() {
+        return Err(Error::Broken(
+            "carom_init was called in another process than was started: a script must exec".into(),
+        ));
+    }
+    Ok(be(arena, me).then_some(Family { arena, me }))
 }
 
 /// Makes a process that was forked without carom a member again. Nothing to do in a member.

@@ -18,6 +18,7 @@ pub mod process;
 pub mod shareable_list;
 pub mod shared_memory;
 pub mod shm;
+pub mod start;
 pub mod sync;
 pub mod sys;
 pub mod value;

@@ -13,9 +13,11 @@ use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
 use crate::shm::stop;
+use crate::start::{self, Method, letter, spawn};
 use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
 use crate::sys::{birth, descriptor, fork, futex, own};
+use crate::wire;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -28,6 +30,8 @@ pub struct Options {
     pub name: Option<String>,
     /// Ends with this process, rather than being joined at a clean end.
     pub daemon: bool,
+    /// How it is started; the default if nothing is said.
+    pub method: Option<Method>,
 }
 
 /// How a process ended, as far as anybody can tell.
@@ -96,18 +100,58 @@ impl Children {
     }
 }
 
-/// Starts a process that runs the function at `address` with `arguments`, encoded, under start method fork.
+/// Starts a process that runs the function at `address` with `arguments`, encoded.
 pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
     function::check(address)?;
     let family = family::current()?;
     let children = Children::of(family.me);
     children.reap_finished();
     keeper::start(family)?;
-    let arena = family.arena;
     let name = children.name_next(options.name)?;
-    let id = Member::claim(arena, family.me, Role::Process, Inherits::Everything)?;
+    let method = options.method.unwrap_or_else(start::default);
+    let (id, pid, pidfd) = match method {
+        Method::Fork => start_fork(family, address, arguments, &name, options.daemon)?,
+        Method::Spawn => start_spawn(family, address, arguments, &name, options.daemon)?,
+    };
+    let process = Arc::new(Process {
+        starter: family.me,
+        id,
+        pid,
+        name,
+        daemon: options.daemon,
+        pidfd,
+        ending: OnceLock::new(),
+        reaping: Mutex::new(()),
+    });
+    children.list().push(process.clone());
+    log::debug(format_args!("started {} with pid {pid}, by {}", process.name_text(), method.text()));
+    Ok(process)
+}
+
+/// A process of the family, its pid, and a descriptor of it.
+type Started = (MemberId, u32, OwnedFd);
+
+fn claim(family: Family, inherits: Inherits, daemon: bool) -> Result<MemberId> {
+    let id = Member::claim(family.arena, family.me, Role::Process, inherits)?;
+    family.arena.member(id.slot).daemon.store(daemon as u32, Ordering::Release);
+    Ok(id)
+}
+
+fn start_spawn(family: Family, address: usize, arguments: Vec<u8>, name: &CStr, daemon: bool) -> Result<Started> {
+    // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
+    let has_handles = wire::Reader::new(&arguments)?.has_handles();
+    let id = claim(family, if has_handles { Inherits::Everything } else { Inherits::Nothing }, daemon)?;
+    let written = letter::write(family.arena, id, address, name, &arguments);
+    let started = written.and_then(|()| spawn::start(family, id));
+    let (pid, pidfd) = started.inspect_err(|_| spawn::give_up(family, id))?;
+    Ok((id, pid, pidfd))
+}
+
+fn start_fork(family: Family, address: usize, arguments: Vec<u8>, name: &CStr, daemon: bool) -> Result<Started> {
+    let arena = family.arena;
+    let name: Box<CStr> = name.into();
+    let id = claim(family, Inherits::Everything, daemon)?;
     let member = arena.member(id.slot);
-    member.daemon.store(options.daemon as u32, Ordering::Release);
     arena.header().unwatched.store(1, Ordering::Release);
     fork::flush_streams();
     let pid = match birth::fork_child() {
@@ -133,19 +177,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         repair::repair(arena, id, family.me.slot);
         member.forget(id.generation);
     })?;
-    let process = Arc::new(Process {
-        starter: family.me,
-        id,
-        pid,
-        name,
-        daemon: options.daemon,
-        pidfd,
-        ending: OnceLock::new(),
-        reaping: Mutex::new(()),
-    });
-    children.list().push(process.clone());
-    log::debug(format_args!("started {} with pid {pid}", process.name_text()));
-    Ok(process)
+    Ok((id, pid, pidfd))
 }
 
 /// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
@@ -162,9 +194,21 @@ fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, n
     fork::catch_exit(record_exit);
     own::set_name(Box::leak(name));
     await_parent(family, id);
-    let mut call = Call::new(Input::Encoded(arguments.leak()), Output::Nowhere);
+    run_target(address, arguments.leak())
+}
+
+#[inline(always)]
+fn run_target(address: usize, arguments: &'static [u8]) -> ! {
+    let mut call = Call::new(Input::Encoded(arguments), Output::Nowhere);
     let result = call.enter(|call| call.run(address)).unwrap_or(255);
     fork::leave_after(if (0..=255).contains(&result) { result } else { 255 }, record_exit)
+}
+
+/// In a process that was not forked, and is a member: runs what it was started for.
+pub fn run_given(name: CString, address: usize, arguments: &'static [u8]) -> ! {
+    fork::catch_exit(record_exit);
+    own::set_name(Box::leak(name.into_boxed_c_str()));
+    run_target(address, arguments)
 }
 
 /// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps

@@ -1,7 +1,7 @@
 /* test_misuse.c: how a refusal is checked; whatever somebody may take for a handle, a function or an argument; the rows. */
 #include "../support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, MEMORY, LIST };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, MEMORY, LIST, CONTEXT };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;
@@ -14,6 +14,7 @@ static carom_process *process;
 static carom_pool *pool;
 static carom_result *result;
 static carom_iterator *iterator;
+static carom_context *context;
 
 /* Whatever somebody may take for a handle. */
 static struct {

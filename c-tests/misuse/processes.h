@@ -19,6 +19,10 @@ ROW(carom_process_start) {
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_EINVAL);
     options = (carom_process_options){.size = sizeof options, .reserved = 1};
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_E2BIG);
+    EACH_BAD(carom_context, CONTEXT, h, {
+        options = (carom_process_options){.size = sizeof options, .context = h};
+        if (h) REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_EBADHANDLE);
+    });
     /* Nothing was started. */
     CHECK_EQ(carom_process_children(NULL, 0), children);
     CHECK_EQ(atomic_load(ran), before);

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, Status};
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const MESSAGE: usize = 512;
@@ -182,6 +182,28 @@ pub fn text<'a>(text: *const c_char) -> Result<Option<&'a str>> {
     // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map(Some).map_err(|_| Error::invalid("a text is not UTF-8"))
+}
+
+/// A text of the caller's as it is, for the kernel; `None` for NULL.
+pub fn c_text<'a>(text: *const c_char) -> Option<&'a CStr> {
+    // SAFETY: not NULL; the caller's promise that it ends with a zero byte.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// Copies of an array of texts: of so many, or up to the NULL at its end. None for NULL.
+pub fn c_texts(texts: *const *const c_char, count: Option<usize>) -> Result<Vec<CString>> {
+    if texts.is_null() {
+        return Ok(Vec::new());
+    }
+    check(texts.cast_mut())?;
+    let mut copies = Vec::new();
+    while count.is_none_or(|count| copies.len() < count) {
+        // SAFETY: the caller's promise: an array of `count` elements, or one that ends with NULL.
+        let text = unsafe { *texts.add(copies.len()) };
+        let Some(text) = c_text(text) else { break };
+        copies.push(text.to_owned());
+    }
+    Ok(copies)
 }
 
 /// A text of the caller's, whatever its bytes are, for people to read; "" for NULL.

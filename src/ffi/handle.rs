@@ -37,6 +37,7 @@ pub enum Kind {
     Array = 11,
     SharedMemory = 12,
     ShareableList = 13,
+    Context = 14,
 }
 
 impl Kind {
@@ -55,12 +56,13 @@ impl Kind {
             Kind::Array => "an array",
             Kind::SharedMemory => "shared memory",
             Kind::ShareableList => "a shareable list",
+            Kind::Context => "a context",
         }
     }
 
     /// Whether it works in a process that is no member of a family, and in one forked without carom.
     const fn needs_no_family(self) -> bool {
-        matches!(self, Kind::SharedMemory | Kind::ShareableList)
+        matches!(self, Kind::SharedMemory | Kind::ShareableList | Kind::Context)
     }
 }
 

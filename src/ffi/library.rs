@@ -4,6 +4,7 @@ use super::boundary;
 use super::options::{self, Sized_};
 use crate::error::{Error, STATUSES};
 use crate::log::{self, Level};
+use crate::start::{child, executable};
 use crate::sys::sink;
 use crate::{family, process};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -48,15 +49,17 @@ pub extern "C" fn carom_version() -> *const c_char {
 }
 
 /// To be called first in `main`, before any other thread is made: children of start methods other than fork begin here, and never return.
-/// (0, NULL) is legal where there is no `main`. May be called again.
+/// argc and argv are what the new program of such a child is called with; they may be 0 and NULL. May be called again. A library, or an interpreter's module, does not
+/// call it: its host begins otherwise, see `carom_set_executable`.
 ///
 /// Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_init(argc: c_int, argv: *mut *mut c_char) -> carom_status {
     boundary::status(|| {
-        // Processes of start method fork need nothing from the command line.
-        let _ = argv;
-        if argc < 0 { Err(Error::invalid("argc is negative")) } else { Ok(()) }
+        let count = usize::try_from(argc).map_err(|_| Error::invalid("argc is negative"))?;
+        executable::begins(boundary::c_texts(argv.cast_const().cast(), Some(count))?);
+        child::begin();
+        Ok(())
     })
 }
 

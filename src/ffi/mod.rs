@@ -12,6 +12,8 @@ pub mod library;
 
 pub mod call;
 
+pub mod context;
+
 pub mod process;
 
 pub mod lock;

@@ -2,6 +2,7 @@
 
 use super::boundary::{self, write, write_optional};
 use super::call::{self, carom_argument, carom_function};
+use super::context::{self, carom_context};
 use super::handle::{self, Kind, Object};
 use super::library::carom_status;
 use super::options::{self, Sized_};
@@ -31,6 +32,8 @@ pub struct carom_process_options {
     pub daemon: u32,
     /// 0.
     pub reserved: u32,
+    /// Its start method; NULL: the default one.
+    pub context: *mut carom_context,
 }
 
 // SAFETY: integers and pointers.
@@ -51,14 +54,19 @@ fn process_of(process: *mut carom_process) -> Result<handle::Use<Arc<Process>>> 
     handle::object(process)
 }
 
-/// Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does what keyword arguments do), under start
-/// method fork: it has a copy of this process's memory and its descriptors. Options may be NULL.
+/// Starts a process that runs `function` with `arguments` (copied; `count` may be 0, a last argument of kind map does what keyword arguments do).
+/// Options may be NULL.
 ///
 /// In the child: default signal dispositions, an empty signal mask, stdin from /dev/null; when the function returns, or calls `exit`, what is in stdout and
 /// stderr goes out, and the process ends by `_exit`: no atexit handler of this program runs there. If this process dies, so does the child.
 ///
-/// Blocks for as long as fork does. `CAROM_EFUNCTION` for a function that is NULL, or in no module (a closure made at run time); `CAROM_ENOMEM`; `CAROM_ENOTSUP` where
-/// the system has no pidfd_open; or the errno of fork. The child's memory of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
+/// Fork: it has a copy of this process's memory and its descriptors. Blocks for as long as fork does. The child's memory of other threads' locks is as they
+/// were: in a program with threads it should call only what is safe after fork.
+/// Spawn: the program begins anew, and runs the function in `carom_init`; any static function of the program or of a shared library can be one, but static
+/// variables are as in a new program. Descriptors do not reach it. Blocks until it has got so far, at most 10 seconds.
+///
+/// `CAROM_EFUNCTION` for a function that is NULL, in no module (a closure made at run time), or in none that the new program finds; `CAROM_EBROKEN` if the new program ends, or waits, before
+/// it calls `carom_init`; `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork or execve.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_process_start(
     function: carom_function,
@@ -72,7 +80,7 @@ pub extern "C" fn carom_process_start(
         options::unused(options.reserved)?;
         let name = boundary::text(options.name)?.map(str::to_string);
         let encoded = encode(arguments, count)?;
-        let options = Options { name, daemon: options.daemon != 0 };
+        let options = Options { name, daemon: options.daemon != 0, method: context::method_of(options.context)? };
         make(process::start(call::address(function), encoded, options)?)
     })
 }

@@ -118,8 +118,10 @@ fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
         fork::leave_at_once(0);
     }
     let me = Family { arena, me: id };
-    let mut keep = [family::doorbell(); 3];
-    keep[1..].copy_from_slice(&duty.descriptors());
+    let mut keep = [family::doorbell(); 4];
+    // Workers start processes that do not inherit the mapping.
+    keep[1] = Arena::file_number();
+    keep[2..].copy_from_slice(&duty.descriptors());
     keep.sort_unstable();
     // What could not be flushed, or came since, is the host's to write.
     fork::purge_streams();

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
 use crate::log;
+use crate::shm::arena::Arena;
 use crate::shm::lane::{self, State as TaskState};
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, Slot, TaskKind, Terms, UNKNOWN_EXIT};
@@ -215,7 +216,7 @@ impl Template {
         }
         fork::lead_group();
         fork::set_title(c"carom-worker");
-        let mut keep = [family::doorbell(), self.notify];
+        let mut keep = [family::doorbell(), Arena::file_number(), self.notify];
         keep.sort_unstable();
         self.stderr.enter(index);
         descriptor::close_all_but(&keep);

@@ -18,7 +18,8 @@ use super::member::Member;
 use super::real::Real;
 use crate::error::{Error, Result};
 use crate::sys::memory_file;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Members of a family, slot 0 excluded (it means "nobody").
 pub const MEMBERS: usize = 4096;
@@ -36,6 +37,19 @@ const MEMBERS_AT: u64 = 4096;
 const FUNCTIONS_AT: u64 = MEMBERS_AT + (MEMBERS * size_of::<Member>()) as u64;
 const CELLS_AT: u64 = FUNCTIONS_AT + (FUNCTIONS * FUNCTION_SIZE) as u64;
 
+/// Of what build the arena is: processes of another one would find everything elsewhere in it.
+const STAMP: u64 = {
+    let sizes = size_of::<Header>() as u64 + size_of::<Member>() as u64 * 3 + size_of::<Cell>() as u64 * 5;
+    let mut stamp = 0xca40_a4e4_a000_0000 ^ CELLS_AT ^ sizes << 32;
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    let mut at = 0;
+    while at < version.len() {
+        stamp = stamp.rotate_left(7) ^ version[at] as u64;
+        at += 1;
+    }
+    stamp
+};
+
 /// First page of the arena. Each group of words that different processes write often has a cache
 /// line of its own.
 #[repr(C)]
@@ -46,7 +60,9 @@ pub struct Header {
     pub cell_limit: AtomicU64,
     /// Where the heap begins. Written once.
     pub heap_at: AtomicU64,
-    pad0: [u64; 5],
+    /// [`STAMP`]. Written once.
+    stamp: AtomicU64,
+    pad0: [u64; 4],
     /// Whether the family's keeper lives.
     pub keeper: Liveness,
     /// Members that the keeper may not watch yet. Raised by whoever makes one, zeroed by the keeper
@@ -118,6 +134,11 @@ fn heap_of(size: u64) -> u64 {
     (CELLS_AT + cells_of(size) * size_of::<Cell>() as u64 + 0xfff) & !0xfff
 }
 
+/// Descriptor of the arena's memory, -1 before there is one, and what tells that file from others: the host
+/// may have closed it, and opened something else.
+static FILE: AtomicI32 = AtomicI32::new(-1);
+static FILE_IS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
 /// The arena of this process. Free to copy: it is only proof that the mapping exists.
 #[derive(Clone, Copy)]
 pub struct Arena {
@@ -139,9 +160,9 @@ impl Arena {
             return Err(Error::NoMemory("the limits of this process leave no room for the arena"));
         }
         let smaller = [SMALL_SIZE, LEAST_SIZE].into_iter().filter(|size| *size < most);
-        let map = |size| memory_file::map_for_ever(c"carom", size).map(|base| (base as usize, size));
-        let (base, size) = smaller.fold(map(most), |done, size| done.or_else(|_| map(size)))?;
-        let arena = Arena { base };
+        let map = |size| memory_file::map_for_ever(c"carom", size).map(|made| (made, size));
+        let ((base, file), size) = smaller.fold(map(most), |done, size| done.or_else(|_| map(size)))?;
+        let arena = Arena { base: base as usize };
         let header = arena.header();
         SIZE.store(size, Ordering::Relaxed);
         header.size.store(size, Ordering::Relaxed);
@@ -149,8 +170,48 @@ impl Arena {
         header.heap_at.store(arena.heap_at(), Ordering::Relaxed);
         header.cell_high.store(1, Ordering::Relaxed);
         header.heap.create(arena.heap_at());
-        BASE.store(base, Ordering::Release);
+        header.stamp.store(STAMP, Ordering::Relaxed);
+        arena.keep(file);
         Ok(arena)
+    }
+
+    /// Maps the arena of a family that this process was started for. To be called by one thread, once.
+    pub fn attach(file: OwnedFd) -> Result<Arena> {
+        let (base, size) = memory_file::map_again(&file)?;
+        let arena = Arena { base: base as usize };
+        let is_ours = size >= LEAST_SIZE && {
+            let header = arena.header();
+            header.stamp.load(Ordering::Relaxed) == STAMP && header.size.load(Ordering::Relaxed) == size
+        };
+        if !is_ours {
+            return Err(Error::Broken("the program and its child use different versions of carom".into()));
+        }
+        SIZE.store(size, Ordering::Relaxed);
+        arena.keep(file);
+        Ok(arena)
+    }
+
+    fn keep(self, file: OwnedFd) {
+        let (device, inode) = memory_file::facts(file.as_raw_fd()).unwrap_or_default().1;
+        FILE_IS[0].store(device, Ordering::Relaxed);
+        FILE_IS[1].store(inode, Ordering::Relaxed);
+        FILE.store(file.into_raw_fd(), Ordering::Release);
+        BASE.store(self.base, Ordering::Release);
+    }
+
+    /// Descriptor of its memory, for a process that does not inherit the mapping.
+    pub fn file(self) -> Result<RawFd> {
+        let file = FILE.load(Ordering::Acquire);
+        let is = (FILE_IS[0].load(Ordering::Relaxed), FILE_IS[1].load(Ordering::Relaxed));
+        match memory_file::facts(file) {
+            Some((_, facts)) if facts == is => Ok(file),
+            _ => Err(Error::Broken("this process has closed a descriptor of carom's".into())),
+        }
+    }
+
+    /// The number of that descriptor, whatever became of it; -1 before there is one.
+    pub fn file_number() -> RawFd {
+        FILE.load(Ordering::Acquire)
     }
 
     /// The first page.

@@ -157,6 +157,10 @@ impl Heap {
         }
         self.give_pages_back(block, class_size(class));
         let _guard = self.lock();
+        // An earlier repairer of the same death may have died at just this: then it is done.
+        if field.load(Relaxed) != offset {
+            return Ok(());
+        }
         let head = self.root.free[class as usize].load(Relaxed);
         self.record(GIVE, class, block, head, field);
         self.repeat();

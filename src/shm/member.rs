@@ -97,7 +97,12 @@ pub struct Member {
     pub inherits: AtomicU64,
     /// Index of the pool's cell that it works for, 0 for none. Written with the claim.
     pub works_for: AtomicU64,
+    /// The block that says what it runs, where it has no copy of its parent's memory: see `start::letter`. 0 for none.
+    /// Field of the heap; given back with the slot.
+    pub letter: AtomicU64,
 }
+
+const _: () = assert!(size_of::<Member>() == 64);
 
 const EXIT_RECORDED: u32 = 1 << 31;
 
@@ -220,6 +225,12 @@ impl Member {
     /// Gives up a claim: there will be no process.
     pub fn give_up(&self, generation: u32) {
         self.change(generation, &[State::Claimed], freed);
+    }
+
+    /// The process never came to be, or its maker is dead and it must not: from now on [`Member::set_alive`] fails,
+    /// and there is something to repair. False if it lives.
+    pub fn cancel(&self, generation: u32) -> bool {
+        self.change(generation, &[State::Claimed], |fate| (fate & !STATE) | State::Dead as u64).is_some()
     }
 
     /// The process is dead; the caller has proof.

@@ -4,6 +4,7 @@
 //! child. Every step may be repeated; a repairer that dies hands its claim to its own repairer.
 
 use super::arena::Arena;
+use super::heap::Heap;
 use super::member::{MemberId, State};
 
 /// What the repairer found.
@@ -24,6 +25,8 @@ pub fn repair(arena: Arena, dead: MemberId, slot: u32) -> Repaired {
     };
     sweep(arena, dead.slot, redo, slot);
     hand_on(arena, dead.slot, slot);
+    // What goes wrong there costs a block of memory.
+    let _ = Heap::of(arena).give(&member.letter);
     member.end_repair(dead.generation, member.is_asked_for(arena));
     Repaired::Done
 }
@@ -42,7 +45,9 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
         let member = arena.member(other);
         let (state, generation) = member.identity();
         match state {
-            State::Claimed if member.parent() == dead => member.give_up(generation),
+            State::Claimed if member.parent() == dead => {
+                abandon(arena, MemberId { slot: other, generation }, slot);
+            }
             State::Gone if member.parent() == dead => member.forget(generation),
             State::Repairing if member.repairer() == dead && other != dead => {
                 member.redo_repair(generation);
@@ -50,6 +55,15 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
             }
             _ => {}
         }
+    }
+}
+
+/// The process that was to be `unborn` will not be: what it was to be given goes.
+pub fn abandon(arena: Arena, unborn: MemberId, slot: u32) {
+    let member = arena.member(unborn.slot);
+    if member.cancel(unborn.generation) {
+        repair(arena, unborn, slot);
+        member.forget(unborn.generation);
     }
 }
 

@@ -178,11 +178,21 @@ pub fn streams_from_null(streams: &[RawFd]) {
 
 /// Waits until `fd` is readable or the deadline passes; true if it is readable.
 pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool> {
-    let mut item = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    poll_any(&[fd], deadline)
+}
+
+/// The same for one of two.
+pub fn poll_either(fds: [RawFd; 2], deadline: super::futex::Deadline) -> Result<bool> {
+    poll_any(&fds, deadline)
+}
+
+#[inline(always)]
+fn poll_any<const N: usize>(fds: &[RawFd; N], deadline: super::futex::Deadline) -> Result<bool> {
+    let mut items = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let left = deadline.map(|deadline| super::clock::timespec(deadline.saturating_sub(super::clock::now_ns())));
     let left = left.as_ref().map_or(std::ptr::null(), |left| left as *const libc::timespec);
-    // SAFETY: `item` and `left` outlive the call.
-    let ready = unsafe { libc::ppoll(&mut item, 1, left, std::ptr::null()) };
+    // SAFETY: `items` and `left` outlive the call.
+    let ready = unsafe { libc::ppoll(items.as_mut_ptr(), N as libc::nfds_t, left, std::ptr::null()) };
     match ready {
         0 => Ok(false),
         1.. => Ok(true),

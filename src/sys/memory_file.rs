@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Creates a sparse memory file of `size` bytes that nobody can shrink or grow.
 fn create(name: &std::ffi::CStr, size: u64) -> Result<File> {
@@ -34,12 +34,37 @@ fn create(name: &std::ffi::CStr, size: u64) -> Result<File> {
     Ok(file)
 }
 
-/// A new sealed memory file of `size` bytes, mapped for ever; returns its address. No descriptor
-/// stays: the mapping keeps the memory, and children inherit it.
-pub fn map_for_ever(name: &std::ffi::CStr, size: u64) -> Result<*mut u8> {
+/// A new sealed memory file of `size` bytes, mapped for ever: its address, and the file, for processes that
+/// do not inherit the mapping.
+pub fn map_for_ever(name: &std::ffi::CStr, size: u64) -> Result<(*mut u8, OwnedFd)> {
     let file = create(name, size)?;
+    let address = map(&file, size)?;
+    Ok((address, super::descriptor::above_stdio(OwnedFd::from(file).into_raw_fd(), "memfd_create")?))
+}
+
+/// Maps for ever what another process of the family made: its address and size. Refused is what could shrink.
+pub fn map_again(file: &OwnedFd) -> Result<(*mut u8, u64)> {
+    // SAFETY: plain call; what is no memory file is an error.
+    let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+    if seals < 0 || seals & libc::F_SEAL_SHRINK == 0 {
+        return Err(Error::Broken("what this process was given is not an arena".into()));
+    }
+    let (size, _) = facts(file.as_raw_fd()).ok_or(Error::last_os("fstat"))?;
+    Ok((map(file, size)?, size))
+}
+
+/// Size of a file, and what tells it from others.
+pub fn facts(file: RawFd) -> Option<(u64, (u64, u64))> {
+    // SAFETY: a zeroed stat is a valid one; the call only writes it.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::fstat(file, &mut stat) == 0).then_some((stat.st_size as u64, (stat.st_dev, stat.st_ino)))
+    }
+}
+
+fn map(file: &impl AsRawFd, size: u64) -> Result<*mut u8> {
     let len = usize::try_from(size).map_err(|_| Error::NoMemory("the address space is too small for the arena"))?;
-    let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(&file);
+    let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(file.as_raw_fd());
     let map: MmapRaw = map.map_err(|error| match error.raw_os_error() {
         // EINVAL is how valgrind says it.
         None | Some(libc::EINVAL | libc::ENOMEM) => Error::NoMemory("the address space has no room for the arena"),

@@ -2,10 +2,12 @@
 //! talks to the kernel.
 
 pub mod birth;
+pub mod channel;
 pub mod clock;
 pub mod crash;
 pub mod descriptor;
 pub mod elf;
+pub mod exec;
 pub mod fork;
 pub mod futex;
 pub mod limits;

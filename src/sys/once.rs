@@ -27,3 +27,14 @@ pub fn get_or_make<T>(
         }
     }
 }
+
+/// The value, if there is one.
+pub fn get<T>(place: &'static AtomicPtr<T>) -> Option<&'static T> {
+    // SAFETY: as in `get_or_make`; `replace` frees nothing either.
+    unsafe { place.load(Ordering::Acquire).as_ref() }
+}
+
+/// Another value from now on. The one before is never freed, for somebody may still look at it.
+pub fn replace<T>(place: &'static AtomicPtr<T>, value: T) {
+    place.store(Box::into_raw(Box::new(value)), Ordering::Release);
+}

@@ -1,0 +1,116 @@
+//! Start methods, and contexts: a start method to be passed on. (Where billiard's guide speaks of Windows and macOS: carom is for Linux, and has all methods there.)
+//!
+//! | method | the process has | threads in this program | costs |
+//! |---|---|---|---|
+//! | fork | a copy of this program's memory and its descriptors | it must call only what is safe after fork | least, but grows with this program's memory |
+//! | spawn | nothing: the program begins anew, in `carom_init` | do not matter | the start of a program |
+
+use super::boundary::{self, write};
+use super::handle::{self, Kind, Object};
+use super::library::carom_status;
+use crate::error::{Error, Result};
+use crate::start::{self, Method, executable};
+use std::ffi::{CStr, c_char};
+
+/// A start method, for what takes one. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_context {
+    _opaque: [u8; 0],
+}
+
+/// What a handle of a context names.
+pub(super) struct Context {
+    method: Method,
+}
+
+impl Object for Context {
+    const KIND: Kind = Kind::Context;
+}
+
+/// The method of a context; `None` for NULL.
+pub(super) fn method_of(context: *mut carom_context) -> Result<Option<Method>> {
+    match context.is_null() {
+        true => Ok(None),
+        false => Ok(Some(handle::object::<Context, _>(context)?.method)),
+    }
+}
+
+fn method_named(name: *const c_char) -> Result<Option<Method>> {
+    boundary::text(name)?.map(Method::of_name).transpose()
+}
+
+/// A context of the start method "fork" or "spawn"; NULL: of the default one, which is fixed by that.
+///
+/// Never blocks. `CAROM_EINVAL` for another name.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_context_new(method: *const c_char, context: *mut *mut carom_context) -> carom_status {
+    boundary::create(context, || {
+        let method = method_named(method)?.unwrap_or_else(start::default);
+        handle::of_forkable_object(Context { method })
+    })
+}
+
+/// Name of the context's start method, static; "" for a bad handle, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_context_name(context: *mut carom_context) -> *const c_char {
+    let name = handle::object::<Context, _>(context).map(|context| context.method.name());
+    name.unwrap_or_else(|error| bad_name(&error)).as_ptr()
+}
+
+fn bad_name(error: &Error) -> &'static CStr {
+    boundary::fail(error);
+    c""
+}
+
+/// Ends this handle; what was started with it goes on. NULL is nothing.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_context_free(context: *mut carom_context) {
+    handle::free_object::<Context, _>(context, None);
+}
+
+/// What is started without a context is started by `method` from now on. NULL, with `force`, makes it unset again.
+///
+/// Never blocks. `CAROM_EALREADY` if it was set before, or used (which sets it to "fork"), and `force` is 0; `CAROM_EINVAL` for an unknown name.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_start_method_set(method: *const c_char, force: u32) -> carom_status {
+    boundary::status(|| start::set_default(method_named(method)?, force != 0))
+}
+
+/// Name of the default start method, static. With `allow_none` it is left unset if it is: `CAROM_ENOENT`; else it is fixed.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_start_method_get(allow_none: u32, method: *mut *const c_char) -> carom_status {
+    boundary::status(|| {
+        boundary::check(method)?;
+        let set = start::default_if_set();
+        let found = if allow_none == 0 { Some(set.unwrap_or_else(start::default)) } else { set };
+        write(method, found.ok_or(Error::NotFound("no start method has been set"))?.name().as_ptr())
+    })
+}
+
+/// Names of the start methods that work here, static, the default first: as many as fit into `capacity`.
+///
+/// How many there are, which may be more than `capacity`: 0 where the system has no pidfd_open. Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_start_method_list(methods: *mut *const c_char, capacity: usize) -> i64 {
+    boundary::answer(|| {
+        let there = start::methods();
+        let places = boundary::items_mut(methods, there.len().min(capacity))?;
+        for (place, method) in places.iter_mut().zip(there) {
+            *place = method.name().as_ptr();
+        }
+        Ok(there.len() as i64)
+    })
+}
+
+/// What start methods other than fork execute: `path`, with `argv` (NULL-terminated, its first element the name; NULL: only the path). It must call
+/// `carom_init` first in its main, with this library. Path NULL: `libexec/carom-worker` of the installation, a program that does nothing else; it finds functions of
+/// shared libraries, not those of this program.
+///
+/// Without this call it is this program itself (/proc/self/exe, with its arguments) if it has called `carom_init`, else the worker. Both are copied.
+/// Never blocks. `CAROM_EINVAL` for an empty path; `CAROM_ENOTSUP` if there is no worker beside the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_set_executable(path: *const c_char, argv: *const *const c_char) -> carom_status {
+    boundary::status(|| executable::choose(boundary::c_text(path), boundary::c_texts(argv, None)?))
+}
