@@ -701,7 +701,7 @@ void carom_lock_free(carom_lock *lock);
  * - For what there are so many of: connections, licences, workers at a time. Take before use, give back after.
  * - Bounded, if a unit given back twice would be a mistake: it is refused. To a plain one it is one unit more.
  * - Owned, if a user may die: plain units die with it. Plain, if one takes and another gives: items in a queue, turns.
- * - No replacement for a lock: the single unit of a plain one is lost with its holder. It costs about two locks.
+ * - No replacement for a lock: the single unit of a plain one is lost with its holder. It costs as much.
  */
 
 /** Options of a semaphore. */

@@ -58,8 +58,9 @@ impl Lock {
         self.generation as u16
     }
 
+    /// Whether the thread that holds it may acquire it again.
     #[inline(always)]
-    fn is_recursive(self) -> bool {
+    pub fn is_recursive(self) -> bool {
         self.cell.flags.load(Relaxed) & RECURSIVE != 0
     }
 
@@ -67,45 +68,32 @@ impl Lock {
     /// nothing has happened. Never panics.
     #[inline(always)]
     pub fn acquire_at_once(self, me: MemberId) -> bool {
-        !self.is_recursive() && self.take_at_once(me)
-    }
-
-    #[inline(always)]
-    fn take_at_once(self, me: MemberId) -> bool {
         self.cell.lock.try_acquire_from(self.cell.free_lock(), self.word_generation(), me.slot)
     }
 
-    /// The same for a recursive lock, free or the calling thread's.
-    #[inline]
-    pub fn acquire_recursive_at_once(self, me: MemberId) -> bool {
-        if !self.is_recursive() {
-            return false;
-        }
-        if self.take_at_once(me) {
-            self.note_owner();
+    /// The same for a recursive lock, free or that of the calling thread, which [`this_thread`] gives: asked first, it
+    /// is the only call on this way, over which nothing need be kept.
+    #[inline(always)]
+    pub fn acquire_recursive_at_once(self, me: MemberId, thread: u32) -> bool {
+        if self.acquire_at_once(me) {
+            self.note_owner(thread);
             return true;
         }
-        self.is_mine(me) && self.deepen().is_ok()
+        self.is_thread_s(me, thread) && self.deepen().is_ok()
     }
 
     /// The short way of [`Lock::release`] for a plain lock. False where that is not all; then the long way
     /// says why. Never panics.
     #[inline(always)]
     pub fn release_at_once(self, me: MemberId) -> bool {
-        !self.is_recursive() && self.give_at_once(me)
-    }
-
-    #[inline(always)]
-    fn give_at_once(self, me: MemberId) -> bool {
         self.cell.lock.try_release_to(self.cell.free_lock(), self.word_generation(), me.slot)
             || self.cell.lock.release(self.word_generation()) == Released::Free
     }
 
     /// The same for a recursive lock.
-    #[inline]
-    pub fn release_recursive_at_once(self, me: MemberId) -> bool {
-        let mine = self.is_recursive() && self.is_mine(me);
-        mine && (self.leave() || self.give_at_once(me))
+    #[inline(always)]
+    pub fn release_recursive_at_once(self, me: MemberId, thread: u32) -> bool {
+        self.is_thread_s(me, thread) && (self.leave() || self.release_at_once(me))
     }
 
     /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.
@@ -118,7 +106,7 @@ impl Lock {
             self.acquire_slowly(family, false, deadline)?;
         }
         if recursive {
-            self.note_owner();
+            self.note_owner(this_thread());
         }
         Ok(())
     }
@@ -130,7 +118,7 @@ impl Lock {
         }
         self.acquire_slowly(family, true, deadline)?;
         if self.is_recursive() {
-            self.note_owner();
+            self.note_owner(this_thread());
         }
         Ok(())
     }
@@ -226,19 +214,23 @@ impl Lock {
 
     /// Held by the calling thread. Only this thread writes its own id there, and it takes it away before
     /// it releases; ids of other processes of the machine are no concern, since the slot is ours.
-    #[inline(always)]
     fn is_mine(self, me: MemberId) -> bool {
-        self.cell.owner_thread.load(Relaxed) == robust::thread_id()
-            && self.cell.lock.owner(self.word_generation()) == Some(me.slot)
+        self.is_thread_s(me, this_thread())
     }
 
     #[inline(always)]
-    fn note_owner(self) {
-        self.cell.owner_thread.store(robust::thread_id(), Relaxed);
+    fn is_thread_s(self, me: MemberId, thread: u32) -> bool {
+        self.cell.owner_thread.load(Relaxed) == thread && self.cell.lock.owner(self.word_generation()) == Some(me.slot)
+    }
+
+    #[inline(always)]
+    fn note_owner(self, thread: u32) {
+        self.cell.owner_thread.store(thread, Relaxed);
         self.cell.depth.store(1, Relaxed);
     }
 
     /// One acquire less of a recursive lock that is ours; false if that was the last.
+    #[inline(always)]
     fn leave(self) -> bool {
         let depth = self.cell.depth.load(Relaxed);
         self.cell.depth.store(depth.saturating_sub(1), Relaxed);
@@ -254,6 +246,12 @@ impl Lock {
         self.cell.depth.store(deeper, Relaxed);
         Ok(())
     }
+}
+
+/// What a recursive lock knows the calling thread by.
+#[inline(always)]
+pub fn this_thread() -> u32 {
+    robust::thread_id()
 }
 
 fn gone() -> Error {

@@ -1,7 +1,6 @@
-// B. Other locks. (The futex mutex and glibc's robust mutex, which the goals name, are measured beside carom.)
+// B. Other locks. (The futex mutex, glibc's robust mutex and sem_t, which the goals name, are measured beside carom.)
 #include "common.hpp"
 #include <algorithm>
-#include <semaphore.h>
 #if __has_include(<boost/interprocess/sync/interprocess_mutex.hpp>)
 #include <boost/interprocess/sync/interprocess_mutex.hpp>
 #define HAVE_BOOST 1
@@ -29,12 +28,6 @@ struct Pthread {
   }
   void lock() { pthread_mutex_lock(&mutex); }
   void unlock() { pthread_mutex_unlock(&mutex); }
-};
-struct Semaphore {
-  sem_t semaphore;
-  void init() { CHECK(sem_init(&semaphore, 1, 1) == 0); }
-  void lock() { sem_wait(&semaphore); }
-  void unlock() { sem_post(&semaphore); }
 };
 #ifdef HAVE_BOOST
 struct Boost {
@@ -94,7 +87,6 @@ int main() {
   bench<NoLock>("atomic-fetch_add(no-lock)", false);
   bench<SpinLock>("spinlock");
   bench<Pthread>("glibc-mutex-pshared");
-  bench<Semaphore>("sem_t-pshared");
 #ifdef HAVE_BOOST
   bench<Boost>("boost-interprocess_mutex");
 #endif

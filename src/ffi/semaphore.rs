@@ -2,16 +2,17 @@
 //! - For what there are so many of: connections, licences, workers at a time. Take before use, give back after.
 //! - Bounded, if a unit given back twice would be a mistake: it is refused. To a plain one it is one unit more.
 //! - Owned, if a user may die: plain units die with it. Plain, if one takes and another gives: items in a queue, turns.
-//! - No replacement for a lock: the single unit of a plain one is lost with its holder. It costs about two locks.
+//! - No replacement for a lock: the single unit of a plain one is lost with its holder. It costs as much.
 
 use super::boundary;
-use super::handle::Kind;
+use super::handle::{self, Kind};
 use super::library::carom_status;
 use super::lock::{free, lock_deadline};
 use super::object;
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::shm::identity;
 use crate::sync::semaphore::{Options, Semaphore};
 
 /// A semaphore. Opaque.
@@ -36,6 +37,13 @@ pub struct carom_semaphore_options {
 // SAFETY: integers.
 unsafe impl Sized_ for carom_semaphore_options {
     const LEAST: usize = 16;
+}
+
+/// The semaphore of a handle, where nothing is wrong with it nor with who calls.
+#[inline(always)]
+fn look(semaphore: *mut carom_semaphore) -> Option<Semaphore> {
+    let (cell, generation) = handle::look(semaphore, Kind::Semaphore)?;
+    identity::get().map(|_| Semaphore::of(cell, generation))
 }
 
 fn semaphore_of(semaphore: *mut carom_semaphore) -> Result<(Family, Semaphore)> {
@@ -88,6 +96,15 @@ pub extern "C" fn carom_bounded_semaphore_new(
 /// `CAROM_ETIMEDOUT`, `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_semaphore_acquire(semaphore: *mut carom_semaphore, timeout_ms: i64) -> carom_status {
+    // As in `carom_lock_acquire`.
+    match look(semaphore) {
+        Some(semaphore) if semaphore.acquire_at_once() => 0,
+        _ => acquire(semaphore, timeout_ms),
+    }
+}
+
+#[inline(never)]
+extern "C" fn acquire(semaphore: *mut carom_semaphore, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
         let (family, semaphore) = semaphore_of(semaphore)?;
         semaphore.acquire(family, lock_deadline(timeout_ms))
@@ -99,6 +116,14 @@ pub extern "C" fn carom_semaphore_acquire(semaphore: *mut carom_semaphore, timeo
 /// Never blocks. `CAROM_EPERM` if a bounded one has all its units, or this process owns none of an owned one.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_semaphore_release(semaphore: *mut carom_semaphore) -> carom_status {
+    match look(semaphore) {
+        Some(semaphore) if semaphore.release_at_once() => 0,
+        _ => release(semaphore),
+    }
+}
+
+#[inline(never)]
+extern "C" fn release(semaphore: *mut carom_semaphore) -> carom_status {
     boundary::status(|| {
         let (family, semaphore) = semaphore_of(semaphore)?;
         semaphore.release(family)

@@ -53,6 +53,11 @@ pub trait Memory: Sized + 'static {
     fn thread_id() -> u32;
     /// A full fence: what was stored before it is seen by whoever sees a later load of ours.
     fn fence();
+    /// The same right behind a successful change (compare-and-swap, swap, add) of a word, which is one already on x86-64.
+    #[inline(always)]
+    fn fence_after_change() {
+        Self::fence();
+    }
     /// Tells the processor that the caller spins.
     fn spin_hint();
 

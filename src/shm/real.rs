@@ -62,6 +62,14 @@ impl Memory for Real {
         std::sync::atomic::fence(Ordering::SeqCst);
     }
     #[inline(always)]
+    fn fence_after_change() {
+        if cfg!(target_arch = "x86_64") {
+            std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        } else {
+            Self::fence();
+        }
+    }
+    #[inline(always)]
     fn spin_hint() {
         std::hint::spin_loop();
     }

@@ -27,6 +27,7 @@ pub fn table(arena: Arena, cell: &Cell) -> impl Iterator<Item = &'static AtomicU
 }
 
 /// Changes a word as `change` says, unless it says `None`; whether it did.
+#[inline(always)]
 fn update(word: &impl Word64, change: impl Fn(u64) -> Option<u64>) -> bool {
     let mut seen = word.load(Acquire);
     while let Some(new) = change(seen) {
@@ -83,11 +84,13 @@ pub fn units(arena: Arena, cell: &Cell) -> u64 {
 }
 
 /// One unit less, if there is one.
+#[inline(always)]
 pub fn take(units: &impl Word64) -> bool {
     update(units, |units| units.checked_sub(1))
 }
 
 /// One unit more, if it may be.
+#[inline(always)]
 pub fn give(units: &impl Word64, most: u64) -> bool {
     update(units, |units| (units < most).then_some(units + 1))
 }

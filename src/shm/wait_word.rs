@@ -64,7 +64,7 @@ impl<M: Memory> WaitWord<M> {
                 Err(now) => seen = now,
             }
         }
-        M::fence();
+        M::fence_after_change();
         Ticket { sequence: seen as u32, epoch: (seen >> 48) as u16 }
     }
 
@@ -136,8 +136,28 @@ impl<M: Memory> WaitWord<M> {
 
     /// Wakes up to `count` of those who wait, after the condition was changed. No system call, and no
     /// store, while nobody waits.
+    #[inline]
     pub fn notify(&self, count: u32) {
         M::fence();
+        self.notify_fenced(count);
+    }
+
+    /// The same right behind a change of a word that is the condition.
+    #[inline(always)]
+    pub fn notify_after_change(&self, count: u32) {
+        M::fence_after_change();
+        self.notify_fenced(count);
+    }
+
+    #[inline(always)]
+    fn notify_fenced(&self, count: u32) {
+        if self.word.load(Relaxed) & COUNT != 0 {
+            self.notify_waiters(count);
+        }
+    }
+
+    #[cold]
+    fn notify_waiters(&self, count: u32) {
         let mut seen = self.word.load(Relaxed);
         loop {
             if seen & COUNT == 0 {

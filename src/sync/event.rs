@@ -39,7 +39,7 @@ impl Event {
     /// handler may call it.
     pub fn set(self) -> Result<()> {
         if self.flag()?.set() {
-            self.cell.wait_word().notify(u32::MAX);
+            self.cell.wait_word().notify_after_change(u32::MAX);
         }
         Ok(())
     }

@@ -68,6 +68,28 @@ impl Semaphore {
         if self.cell.is_there(self.generation) { Ok(()) } else { Err(gone()) }
     }
 
+    #[inline(always)]
+    fn is_plain(self) -> bool {
+        self.cell.flags.load(Relaxed) & OWNED == 0 && self.cell.is_there(self.generation)
+    }
+
+    /// The short way of [`Semaphore::acquire`] for a plain semaphore that has a unit. False where that is not all, and
+    /// then nothing has happened. Never panics.
+    #[inline(always)]
+    pub fn acquire_at_once(self) -> bool {
+        self.is_plain() && sync::take(&self.cell.inline[0])
+    }
+
+    /// The same for [`Semaphore::release`].
+    #[inline(always)]
+    pub fn release_at_once(self) -> bool {
+        let given = self.is_plain() && sync::give(&self.cell.inline[0], self.cell.len.load(Relaxed));
+        if given {
+            self.cell.wait_word().notify_after_change(1);
+        }
+        given
+    }
+
     /// Takes a unit, waiting for one.
     pub fn acquire(self, family: Family, deadline: Deadline) -> Result<()> {
         let take = || sync::take_unit(family.arena, self.cell, family.me.slot).then_some(());
@@ -79,7 +101,7 @@ impl Semaphore {
         self.check()?;
         match sync::give_unit(family.arena, self.cell, family.me.slot) {
             Ok(()) => {
-                self.cell.wait_word().notify(1);
+                self.cell.wait_word().notify_after_change(1);
                 Ok(())
             }
             Err(Refusal::Full) => Err(Error::NotPermitted("the semaphore has all its units")),

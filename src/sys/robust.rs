@@ -19,34 +19,36 @@ struct Head {
 }
 
 /// What a thread knows of itself. Stale after a fork, hence the member that its process was.
-#[derive(Clone, Copy)]
 struct Thread {
-    member: u64,
-    id: u32,
-    head: *mut Head,
+    member: Cell<u64>,
+    id: Cell<u32>,
+    head: Cell<*mut Head>,
 }
-
-const UNKNOWN: Thread = Thread { member: 0, id: 0, head: std::ptr::null_mut() };
 
 thread_local! {
-    static THREAD: Cell<Thread> = const { Cell::new(UNKNOWN) };
+    static THREAD: Thread =
+        const { Thread { member: Cell::new(0), id: Cell::new(0), head: Cell::new(std::ptr::null_mut()) } };
 }
 
-/// No two processes of a line are the same member. What is no member (yet) asks the kernel each time.
+/// One thing that the calling thread knows of itself. No two processes of a line are the same member. What is no member
+/// (yet) asks the kernel each time.
 #[inline(always)]
-fn current() -> Thread {
-    let thread = THREAD.get();
-    if thread.member == own().member.load(Ordering::Relaxed) && thread.member != 0 { thread } else { refresh() }
+fn current<T>(field: impl Fn(&Thread) -> T) -> T {
+    THREAD.with(|thread| {
+        let member = thread.member.get();
+        if member == 0 || member != own().member.load(Ordering::Relaxed) {
+            refresh(thread);
+        }
+        field(thread)
+    })
 }
 
 #[cold]
-fn refresh() -> Thread {
-    let member = own().member.load(Ordering::Relaxed);
+fn refresh(thread: &Thread) {
+    thread.member.set(own().member.load(Ordering::Relaxed));
     // SAFETY: gettid has no arguments and cannot fail.
-    let id = unsafe { libc::syscall(libc::SYS_gettid) } as u32;
-    let thread = Thread { member, id, head: registered_head() };
-    THREAD.set(thread);
-    thread
+    thread.id.set(unsafe { libc::syscall(libc::SYS_gettid) } as u32);
+    thread.head.set(registered_head());
 }
 
 fn registered_head() -> *mut Head {
@@ -69,13 +71,13 @@ fn registered_head() -> *mut Head {
 /// The kernel's id of the calling thread.
 #[inline(always)]
 pub fn thread_id() -> u32 {
-    current().id
+    current(|thread| thread.id.get())
 }
 
 /// Names the lock word that the calling thread takes or holds.
 #[inline(always)]
 pub fn pending_set(word: &AtomicU32) {
-    let head = current().head;
+    let head = current(|thread| thread.head.get());
     // SAFETY: `head` is this thread's registered list, which lives as long as the thread, and nobody
     // but this thread (and the kernel, once it is dead) accesses it. glibc uses the field only inside
     // its robust mutex calls, which never run while one of our sections does.
@@ -90,7 +92,7 @@ pub fn pending_set(word: &AtomicU32) {
 #[inline(always)]
 pub fn pending_clear() {
     compiler_fence(Ordering::SeqCst);
-    let head = current().head;
+    let head = current(|thread| thread.head.get());
     // SAFETY: as in `pending_set`.
     unsafe { (&raw mut (*head).pending).write_volatile(std::ptr::null_mut()) };
 }
@@ -112,7 +114,7 @@ pub fn own_list() {
         (*head).pending = std::ptr::null_mut();
         libc::syscall(libc::SYS_set_robust_list, head, size_of::<Head>());
     }
-    THREAD.set(UNKNOWN);
+    THREAD.with(|thread| thread.member.set(0));
 }
 
 /// Takes a liveness word for as long as this process lives, if nobody alive has it; needs [`own_list`].
