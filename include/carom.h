@@ -1440,23 +1440,16 @@ carom_status carom_verdict_print(const carom_verdict *verdict, int32_t fd);
 void carom_result_free(carom_result *result);
 
 /* ---------------------------------------------------------------------------------------------------------------------
- * Pools: workers that may die, and tasks that know what became of them.
+ * How pools and their tasks are to be.
  */
 
 #define CAROM_INLINE -2                 /* Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`). */
-#define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
-#define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
-#define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
-#define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
-#define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
-#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
-#define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
 
 /** Options of a pool. */
 typedef struct carom_pool_options {
     /** sizeof(carom_pool_options) */
     size_t size;
-    /** Workers, up to 1024. 0: one per processor. */
+    /** Workers, up to 1024. 0: one per processor; `CAROM_NONE`: none yet, see `carom_pool_grow`. */
     int32_t workers;
     /** Events that `carom_pool_next_event` shall give, `CAROM_POOL_…` added. 0: none. */
     uint32_t events;
@@ -1478,8 +1471,30 @@ typedef struct carom_pool_options {
      * there themselves.
      */
     uint32_t capture_stderr;
-    /** 0. */
-    uint32_t reserved;
+    /** 1: `carom_pool_restart` is allowed. */
+    uint32_t restartable;
+    /** Tasks, or items of maps, after which a worker is replaced. 0: never. */
+    uint64_t max_tasks;
+    /**
+     * How many workers may die, or fail to begin, within `max_restart_freq_s` before the pool is broken; those killed
+     * for a limit do not count. `CAROM_NONE`: none. 0: ten per worker, of those only that have begun no task since
+     * their birth, and none if others do: an initializer that always fails breaks the pool, tasks do not.
+     */
+    int32_t max_restarts;
+    /** In seconds. 0: 1, or, if `max_restarts` is 0 too, 10. */
+    int32_t max_restart_freq_s;
+    /** Runs first in each worker. If it fails, the worker ends, and the next one tries. */
+    carom_function initializer;
+    /** Its arguments, copied. Handles among them are the worker's as long as it lives. */
+    const carom_argument *initializer_arguments;
+    /** How many. */
+    size_t initializer_count;
+    /** Runs last in each worker that leaves by itself: for none of those that are killed, die, or call `exit`. */
+    carom_function finalizer;
+    /** Its arguments, copied. */
+    const carom_argument *finalizer_arguments;
+    /** How many. */
+    size_t finalizer_count;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -1503,53 +1518,9 @@ typedef struct carom_task_options {
     int64_t soft_time_limit_ms;
 } carom_task_options;
 
-/**
- * Gives the arguments of the next item: writes up to `max` and returns how many; 0 at the end, or a status, which ends
- * the input and comes out of `carom_iterator_next` after the results of the items before it. Runs in the call that made
- * the iterator and in `carom_iterator_next`, on their thread; what it points to must stay until it is called again or
- * the iterator is freed.
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Pools: workers that may die, and tasks that know what became of them.
  */
-typedef int64_t (*carom_source)(void *ctx, carom_argument *arguments, size_t max);
-
-/** Many items: an array (`data`), argument lists (`arguments`), or a `source`; exactly one of them. */
-typedef struct carom_items {
-    /** sizeof(carom_items) */
-    size_t size;
-    /** Array of `count` items, copied. */
-    const void *data;
-    /** Bytes of an item of `data`. */
-    size_t item_size;
-    /** Items of `data`, or lists in `arguments`. */
-    size_t count;
-    /** `count` lists of `per_item` arguments each, copied. */
-    const carom_argument *arguments;
-    /** Arguments of an item. */
-    size_t per_item;
-    /** Gives items as there is room for them. */
-    carom_source source;
-    /** For `source`. */
-    void *ctx;
-} carom_items;
-
-/** What a pool reports. */
-typedef struct carom_pool_event {
-    /** sizeof(carom_pool_event), set by the caller. */
-    size_t size;
-    /** One of `CAROM_POOL_…`. */
-    uint32_t kind;
-    /** The worker, 0 for none. */
-    int32_t pid;
-    /** How it ended: 0…255, minus a signal, or -256 where nobody can tell. */
-    int32_t exitcode;
-    /** Why it ended, one of `CAROM_REASON_…`. */
-    uint32_t reason;
-    /** The job that is settled. */
-    carom_job_id job;
-    /** The `ctx` of its task's options. */
-    void *ctx;
-    /** Its result, borrowed until this thread's next event. */
-    carom_result *result;
-} carom_pool_event;
 
 /**
  * Makes a pool: workers begin at once, forked from a template that this call forks from the program as it is now.
@@ -1560,8 +1531,8 @@ typedef struct carom_pool_event {
  * this process dies, its workers do. No thread is made.
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other,
- * `CAROM_ENOTSUP` for `CAROM_NONE` and `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the
- * errno of fork or eventfd.
+ * `CAROM_ENOTSUP` for `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or
+ * eventfd.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 
@@ -1602,51 +1573,6 @@ carom_status carom_pool_map(carom_pool *pool, carom_function function, const voi
                             int64_t timeout_ms);
 
 /**
- * Runs `function` over many items and gives their results as they come, in whatever order; `verdict.item` says which it
- * is. Items are submitted as there is room for them, in this call and in `carom_iterator_next`.
- *
- * `CAROM_EINVAL` unless exactly one of data, arguments and source is set; else as `carom_pool_apply_async`.
- */
-carom_status carom_pool_imap_unordered(carom_pool *pool, carom_function function, const carom_items *items,
-                                       const carom_task_options *options, carom_iterator **iterator);
-
-/**
- * Waits up to `timeout_ms` for the next settled item; `*result` is yours to free. Moves the pool on from this thread.
- *
- * `CAROM_EEND` after the last; `CAROM_ETIMEDOUT`; a status of the source.
- */
-carom_status carom_iterator_next(carom_iterator *iterator, carom_result **result, int64_t timeout_ms);
-
-/**
- * Ends this handle. Items that are under way run on, and are forgotten. NULL is nothing.
- *
- * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
- */
-void carom_iterator_free(carom_iterator *iterator);
-
-/**
- * A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or
- * `carom_pool_next_event`, sometimes for nothing. It belongs to the pool: never read or close it.
- */
-int32_t carom_pool_fd(carom_pool *pool);
-
-/**
- * Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the
- * descriptor is readable. `budget`: at most so many callbacks (none exist in this version); 0: no limit.
- *
- * How many events wait for `carom_pool_next_event`, or a status.
- */
-int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
-
-/**
- * Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves
- * the pool on from this thread. DONE events come in the order in which tasks are settled; tasks of a map have none.
- *
- * `CAROM_ETIMEDOUT`.
- */
-carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
-
-/**
  * Takes no more tasks; those that it has are finished, and then its workers leave when it is joined.
  *
  * Never blocks.
@@ -1675,6 +1601,191 @@ carom_status carom_pool_join(carom_pool *pool, int64_t timeout_ms);
  * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
  */
 void carom_pool_free(carom_pool *pool);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * One function over many items, whose results are handed out one by one.
+ */
+
+/**
+ * Gives the arguments of the next item: writes up to `max` and returns how many; 0 at the end, or a status, which ends
+ * the input and comes out of `carom_iterator_next` after the results of the items before it. Runs in the call that made
+ * the iterator and in `carom_iterator_next`, on their thread; what it points to must stay until it is called again or
+ * the iterator is freed.
+ */
+typedef int64_t (*carom_source)(void *ctx, carom_argument *arguments, size_t max);
+
+/** Many items: an array (`data`), argument lists (`arguments`), or a `source`; exactly one of them. */
+typedef struct carom_items {
+    /** sizeof(carom_items) */
+    size_t size;
+    /** Array of `count` items, copied. */
+    const void *data;
+    /** Bytes of an item of `data`. */
+    size_t item_size;
+    /** Items of `data`, or lists in `arguments`. */
+    size_t count;
+    /** `count` lists of `per_item` arguments each, copied. */
+    const carom_argument *arguments;
+    /** Arguments of an item. */
+    size_t per_item;
+    /** Gives items as there is room for them. */
+    carom_source source;
+    /** For `source`. */
+    void *ctx;
+} carom_items;
+
+/**
+ * Runs `function` over many items and gives their results as they come, in whatever order; `verdict.item` says which it
+ * is. Items are submitted as there is room for them, in this call and in `carom_iterator_next`.
+ *
+ * `CAROM_EINVAL` unless exactly one of data, arguments and source is set; else as `carom_pool_apply_async`.
+ */
+carom_status carom_pool_imap_unordered(carom_pool *pool, carom_function function, const carom_items *items,
+                                       const carom_task_options *options, carom_iterator **iterator);
+
+/**
+ * Waits up to `timeout_ms` for the next settled item; `*result` is yours to free. Moves the pool on from this thread.
+ *
+ * `CAROM_EEND` after the last; `CAROM_ETIMEDOUT`; a status of the source.
+ */
+carom_status carom_iterator_next(carom_iterator *iterator, carom_result **result, int64_t timeout_ms);
+
+/**
+ * Ends this handle. Items that are under way run on, and are forgotten. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_iterator_free(carom_iterator *iterator);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * What pools report, for event loops and for whoever asks.
+ */
+
+#define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
+#define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
+#define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
+#define CAROM_POOL_BROKEN 128           /* Too many workers died: every task is settled with `CAROM_EBROKEN`. */
+#define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
+#define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
+#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
+#define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
+#define CAROM_REASON_RECYCLED 5         /* The worker has done `max_tasks` tasks, or the pool was restarted. */
+#define CAROM_REASON_SHRUNK 6           /* The worker was one too many: `carom_pool_shrink`. */
+#define CAROM_REASON_INITIALIZER 7      /* The worker's initializer failed. */
+
+/** What a pool reports. */
+typedef struct carom_pool_event {
+    /** sizeof(carom_pool_event), set by the caller. */
+    size_t size;
+    /** One of `CAROM_POOL_…`. */
+    uint32_t kind;
+    /** The worker, 0 for none. */
+    int32_t pid;
+    /** How it ended: 0…255, minus a signal, or -256 where nobody can tell. */
+    int32_t exitcode;
+    /** Why it ended, one of `CAROM_REASON_…`. */
+    uint32_t reason;
+    /** The job that is settled. */
+    carom_job_id job;
+    /** The `ctx` of its task's options. */
+    void *ctx;
+    /** Its result, borrowed until this thread's next event. */
+    carom_result *result;
+} carom_pool_event;
+
+/**
+ * A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or
+ * `carom_pool_next_event`, sometimes for nothing. It belongs to the pool: never read or close it.
+ */
+int32_t carom_pool_fd(carom_pool *pool);
+
+/**
+ * Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the
+ * descriptor is readable. `budget`: at most so many callbacks (none exist in this version); 0: no limit.
+ *
+ * How many events wait for `carom_pool_next_event`, or a status.
+ */
+int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
+
+/**
+ * Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves
+ * the pool on from this thread. DONE events come in the order in which tasks are settled; tasks of a map have none.
+ *
+ * `CAROM_ETIMEDOUT`.
+ */
+carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * The workers of a pool: how many there are, what they are at, and new ones for old.
+ */
+
+/** One worker, as it is now. */
+typedef struct carom_worker_info {
+    /** sizeof(carom_worker_info), set by the caller. */
+    size_t size;
+    /** Its process; 0: it died, or has not begun, and will be there soon. */
+    int32_t pid;
+    /** 1: it runs a task. */
+    uint32_t busy;
+    /** Since its birth. */
+    int64_t age_ns;
+    /** Tasks that it has begun; of a map, chunks. */
+    uint64_t tasks;
+    /** Its resident memory, shared and inherited pages included; 0 where nobody can tell. */
+    uint64_t rss_bytes;
+    /** The job that it is at, if it is busy. */
+    carom_job_id job;
+    /** The item of it. */
+    uint64_t item;
+    /** Since the begin of the task; of a map, of the chunk. */
+    int64_t elapsed_ns;
+} carom_worker_info;
+
+/**
+ * Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at
+ * most.
+ *
+ * Never blocks: they are there soon. `CAROM_ENOMEM` for too many, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+ */
+carom_status carom_pool_grow(carom_pool *pool, uint32_t count);
+
+/**
+ * Takes `count` workers away that have nothing to do.
+ *
+ * Never blocks: they leave soon. `CAROM_EAGAIN` if not so many are idle, and then none is taken away; `CAROM_EINVAL` if
+ * there are not so many; `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+ */
+carom_status carom_pool_shrink(carom_pool *pool, uint32_t count);
+
+/**
+ * Replaces every worker: those that are idle at once, the others once they have done the task that they are at. No task
+ * is lost. Only with `options->restartable`.
+ *
+ * Never blocks. `CAROM_EPERM` without that option, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+ */
+carom_status carom_pool_restart(carom_pool *pool);
+
+/**
+ * What worker `index` is at: they are numbered from 0, and keep their numbers unless the pool shrinks. Set `info->size`
+ * first.
+ *
+ * Never blocks. `CAROM_ENOENT` behind the last one.
+ */
+carom_status carom_pool_worker(carom_pool *pool, size_t index, carom_worker_info *info);
+
+/**
+ * A descriptor that is readable once the worker with this pid is dead. It is yours to close.
+ *
+ * Never blocks. `CAROM_ENOENT` if the pool has no such worker.
+ */
+int32_t carom_pool_sentinel(carom_pool *pool, int32_t pid);
+
+/**
+ * 1 if no worker has died, or failed to begin, since the pool was made; 0 if one has.
+ *
+ * Never blocks.
+ */
+int32_t carom_pool_did_start_ok(carom_pool *pool);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * The memory that a family shares, as a whole: for debugging.

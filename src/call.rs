@@ -147,6 +147,11 @@ impl Call {
         self.borrowed.retain(|(borrowed, _)| *borrowed != what);
     }
 
+    /// Nothing is borrowed any more: this process keeps it for good.
+    pub fn keep_all(&mut self) {
+        self.borrowed.clear();
+    }
+
     #[inline(always)]
     fn give_back(&mut self) {
         while let Some((what, give_back)) = self.borrowed.pop() {

@@ -22,9 +22,56 @@ ROW(carom_pool_new) {
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     options = (carom_pool_options){.size = sizeof options, .workers = 1, .capture_stderr = 2};
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
-    options = (carom_pool_options){.size = sizeof options, .workers = 1, .reserved = 1};
-    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_E2BIG);
+    const carom_pool_options strange[] = {
+        {.size = sizeof options, .workers = 1, .restartable = 2},
+        {.size = sizeof options, .workers = 1, .max_restarts = -2},
+        {.size = sizeof options, .workers = 1, .max_restart_freq_s = -1},
+        {.size = sizeof options, .workers = 1, .initializer_count = 1},
+        {.size = sizeof options, .workers = 1, .initializer = works, .initializer_count = 1},
+        {.size = sizeof options, .workers = 1, .finalizer = works, .finalizer_count = SIZE_MAX},
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        REFUSED_HANDLE(carom_pool, out, carom_pool_new(&strange[i], out), CAROM_EINVAL);
+    EACH_STRANGE(f, {
+        if (!f) continue;
+        carom_pool_options hooks = {.size = sizeof hooks, .workers = 1, .initializer = f};
+        REFUSED_HANDLE(carom_pool, out, carom_pool_new(&hooks, out), CAROM_EFUNCTION);
+        hooks = (carom_pool_options){.size = sizeof hooks, .workers = 1, .finalizer = f};
+        REFUSED_HANDLE(carom_pool, out, carom_pool_new(&hooks, out), CAROM_EFUNCTION);
+    });
 }
+
+ROW(carom_pool_grow) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_grow(h, 1), CAROM_EBADHANDLE));
+    REFUSED(carom_pool_grow(pool, 1025), CAROM_ENOMEM);
+    REFUSED(carom_pool_grow(pool, UINT32_MAX), CAROM_ENOMEM);
+}
+ROW(carom_pool_shrink) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_shrink(h, 1), CAROM_EBADHANDLE));
+    REFUSED(carom_pool_shrink(pool, 1025), CAROM_EINVAL);
+    REFUSED(carom_pool_shrink(pool, UINT32_MAX), CAROM_EINVAL);
+}
+ROW(carom_pool_restart) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_restart(h), CAROM_EBADHANDLE));
+    REFUSED(carom_pool_restart(pool), CAROM_EPERM);
+}
+ROW(carom_pool_worker) {
+    EACH_BAD(carom_pool, POOL, h, {
+        carom_worker_info info = {.size = sizeof info, .pid = 4711};
+        REFUSED(carom_pool_worker(h, 0, &info), CAROM_EBADHANDLE);
+        CHECK_EQ(info.pid, 4711);
+    });
+    REFUSED(carom_pool_worker(pool, 0, NULL), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_worker_info, info, status, 1, REFUSED(carom_pool_worker(pool, 0, info), status));
+    carom_worker_info info = {.size = sizeof info};
+    REFUSED(carom_pool_worker(pool, SIZE_MAX, &info), CAROM_ENOENT);
+}
+ROW(carom_pool_sentinel) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_sentinel(h, getpid()), CAROM_EBADHANDLE));
+    const int32_t pids[] = {0, -1, 1, getpid(), INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) REFUSED(carom_pool_sentinel(pool, pids[i]), CAROM_ENOENT);
+}
+ROW(carom_pool_did_start_ok) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_did_start_ok(h), CAROM_EBADHANDLE)); }
 
 ROW(carom_pool_apply) {
     uint32_t before = atomic_load(ran);

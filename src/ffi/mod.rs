@@ -36,6 +36,14 @@ pub mod shareable_list;
 
 pub mod result;
 
+pub mod pool_options;
+
 pub mod pool;
+
+pub mod imap;
+
+pub mod pool_event;
+
+pub mod pool_control;
 
 pub mod arena;

@@ -7,7 +7,7 @@ use crate::shm::heap::Heap;
 use crate::shm::lane::State;
 use crate::shm::plan::{FLAG_EXACT, FLAG_TERMS, INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
 use crate::shm::region::Region;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// A lane as the host sees it: places `head..tail` hold its work.
 pub struct Bay {
@@ -17,6 +17,7 @@ pub struct Bay {
     pub head: u64,
     /// The next place to be filled.
     pub tail: u64,
+    open: bool,
     /// Something was put there that the worker may not have heard of.
     rings: bool,
     /// What was put there.
@@ -26,7 +27,7 @@ pub struct Bay {
 impl Bay {
     /// An empty one.
     pub fn new(lane: &'static Lane) -> Bay {
-        Bay { lane, head: 0, tail: 0, rings: false, work: (0..SLOTS).map(|_| None).collect() }
+        Bay { lane, head: 0, tail: 0, open: true, rings: false, work: (0..SLOTS).map(|_| None).collect() }
     }
 
     /// The slot of a place.
@@ -48,6 +49,19 @@ impl Bay {
     pub fn last(&self) -> u64 {
         let revoked = |place: &u64| self.slot(*place).word.load().state() == State::Revoked;
         self.places().rev().find(|place| !revoked(place)).unwrap_or(self.head)
+    }
+
+    /// Whether the position is in use.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The position is in use from now on, or is not: then its worker leaves, and no other comes.
+    pub fn set_open(&mut self, open: bool) {
+        self.open = open;
+        self.lane.wanted.store(open as u32, Release);
+        self.lane.bell.ring_all();
     }
 
     /// Whether somebody is here to begin tasks.

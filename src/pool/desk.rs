@@ -4,6 +4,8 @@
 //! held for moments; only slots are shared.
 #![forbid(unsafe_code)]
 
+mod roster;
+
 use super::bay::Bay;
 use super::event::{self, Event};
 use super::evidence::Evidence;
@@ -45,7 +47,8 @@ pub struct Desk {
     wanted: u32,
     next_bay: usize,
     closed: bool,
-    cancelled: bool,
+    /// Why whatever is not settled never will be done.
+    over: Option<Error>,
     left: bool,
     out: usize,
     submitted: u64,
@@ -67,7 +70,7 @@ impl Desk {
             wanted,
             next_bay: 0,
             closed: false,
-            cancelled: false,
+            over: None,
             left: false,
             out: 0,
             submitted: 0,
@@ -142,7 +145,11 @@ impl Desk {
 
     /// Whether it takes tasks.
     pub fn check_open(&self) -> Result<()> {
-        if self.closed { Err(Error::Closed("the pool takes no more tasks")) } else { Ok(()) }
+        match &self.over {
+            Some(error @ Error::Broken(_)) => Err(error.clone()),
+            _ if self.closed => Err(Error::Closed("the pool takes no more tasks")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it takes no more.
@@ -187,7 +194,12 @@ impl Desk {
             return false;
         }
         self.fetch_events();
-        let settled = self.collect_all();
+        let mut settled = self.collect_all();
+        if self.over.is_none() && self.plan.plan().broken.load(Acquire) != 0 {
+            self.close();
+            self.cancel_all(&super::crew::history(self.plan));
+            settled = true;
+        }
         if settled && !self.waiting.is_empty() {
             self.fill();
         }
@@ -230,7 +242,11 @@ impl Desk {
 
     /// The emptiest lane, if it has room.
     fn emptiest(&self) -> Option<usize> {
-        let used = |index: usize| self.bays[index].tail - self.bays[index].head;
+        // A position that was given up has no room.
+        let used = |index: usize| match self.bays[index].is_open() {
+            true => self.bays[index].tail - self.bays[index].head,
+            false => SLOTS as u64,
+        };
         let mut best = self.next_bay;
         self.bays.get(best)?;
         let mut least = used(best);
@@ -343,9 +359,10 @@ impl Desk {
         let end = items.end;
         let failed = slot.failed_item.load(Relaxed);
         let behind = match task.state() {
-            State::Done if !map.is_abandoned() => end,
-            _ if self.cancelled || map.is_abandoned() => {
-                map.fail(task.item(), end, &Verdict::of(Err(Error::Cancelled), task.item()));
+            State::Done if !map.is_abandoned() => slot.left_at().filter(|at| items.contains(at)).unwrap_or(end),
+            _ if self.over.is_some() || map.is_abandoned() => {
+                let why = self.over.clone().unwrap_or(Error::Cancelled);
+                map.fail(task.item(), end, &Verdict::of(Err(why), task.item()));
                 end
             }
             _ => {
@@ -390,7 +407,7 @@ impl Desk {
                 let failed = self.failed(slot, item);
                 (verdict.code, verdict.message, verdict.status) = (failed.code, failed.message, failed.status);
             }
-            _ if self.cancelled => verdict.status = Err(Error::Cancelled),
+            _ if self.over.is_some() => verdict.status = Err(self.over.clone().unwrap_or(Error::Cancelled)),
             state => lost(&mut verdict, slot, state, Evidence::of(self.plan.arena, slot)),
         }
         verdict
@@ -402,7 +419,7 @@ impl Desk {
         let (mut limited, mut moved) = (false, false);
         for target in 0..self.bays.len() {
             let bay = &self.bays[target];
-            if bay.head != bay.tail || !bay.has_worker() {
+            if bay.head != bay.tail || !bay.has_worker() || !bay.is_open() {
                 continue;
             }
             let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
@@ -445,7 +462,7 @@ impl Desk {
 
     /// Worker positions.
     pub fn lanes(&self) -> usize {
-        self.bays.len()
+        self.bays.iter().filter(|bay| bay.is_open()).count()
     }
 
     /// A task was taken back. A sleeping thread may have asked for the end of this very task: it must ask anew.
@@ -499,10 +516,10 @@ impl Desk {
     }
 
     /// Cancels whatever is not settled; for a pool that is terminated.
-    pub fn cancel_all(&mut self) {
-        self.cancelled = true;
+    pub fn cancel_all(&mut self, why: &Error) {
+        self.over.get_or_insert_with(|| why.clone());
         while let Some(work) = self.waiting.pop_front() {
-            let job = work.cancel(&Error::Cancelled);
+            let job = work.cancel(why);
             self.tell_done(job);
         }
         let mut jobs = Vec::new();
@@ -518,7 +535,7 @@ impl Desk {
                 }
                 // Its worker may still write to the slot: the slot stays, the job is settled now.
                 let work = bay.work[(place % SLOTS as u64) as usize].take();
-                jobs.extend(work.and_then(|work| work.cancel(&Error::Cancelled)));
+                jobs.extend(work.and_then(|work| work.cancel(why)));
             }
         }
         self.ring_sleepers();

@@ -11,6 +11,9 @@ pub const WORKER_DOWN: u32 = 2;
 /// A job is settled.
 pub const DONE: u32 = 8;
 
+/// Too many workers died.
+pub const BROKEN: u32 = 128;
+
 /// Why a worker ended.
 pub const REASON_LEFT: u32 = 1;
 /// It died by itself, or somebody killed it.
@@ -19,6 +22,13 @@ pub const REASON_DIED: u32 = 2;
 pub const REASON_TIME_LIMIT: u32 = 3;
 /// The pool was terminated.
 pub const REASON_STOPPED: u32 = 4;
+
+/// It has done as many tasks as it was to do, or was restarted.
+pub const REASON_RECYCLED: u32 = 5;
+/// Its position was given up.
+pub const REASON_SHRUNK: u32 = 6;
+/// Its initializer failed.
+pub const REASON_INITIALIZER: u32 = 7;
 
 /// One event.
 pub struct Event {

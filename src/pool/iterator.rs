@@ -53,7 +53,7 @@ impl Unordered {
 
     /// Items under way at once: enough to keep every lane busy, few enough to bound memory.
     fn window(&self) -> u64 {
-        self.pool.with_desk(|desk| desk.lanes()) as u64 * SLOTS as u64 / 4
+        (self.pool.with_desk(|desk| desk.lanes()) as u64).max(1) * SLOTS as u64 / 4
     }
 
     fn feed(&self) -> Result<()> {

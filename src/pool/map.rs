@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::desk::{Desk, Goal};
-use super::job::Verdict;
+use super::job::{JobId, Verdict};
 use super::work::Work;
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result, Status};
@@ -22,6 +22,8 @@ pub struct Map {
     family: Family,
     cell: &'static Cell,
     shape: Shape,
+    /// Its name.
+    pub id: JobId,
     /// When it was submitted.
     pub submitted_ns: u64,
     /// Items whose outcome is not known.
@@ -55,7 +57,7 @@ struct Failures {
 }
 
 impl Map {
-    fn new(family: Family, pool: u64, shape: Shape) -> Result<Map> {
+    fn new(family: Family, pool: u64, id: JobId, shape: Shape) -> Result<Map> {
         let too_many = Error::NoMemory("more items than the arena holds");
         let replies = shape.count.checked_mul(shape.reply_size).ok_or(too_many.clone())?;
         let codes = shape.count.checked_mul(4).ok_or(too_many)?;
@@ -66,6 +68,7 @@ impl Map {
             family,
             cell,
             shape,
+            id,
             submitted_ns: now_ns(),
             left: AtomicU64::new(shape.count as u64),
             busy: AtomicU64::new(0),
@@ -243,7 +246,7 @@ impl Pool {
             return Ok(None);
         }
         let limits = self.limits(&options)?;
-        let map = Arc::new(Map::new(self.family(), self.cell_index(), shape)?);
+        let map = Arc::new(Map::new(self.family(), self.cell_index(), self.next_id(), shape)?);
         let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
             Work::chunk(map.clone(), from, to, function, limits) //

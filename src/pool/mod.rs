@@ -14,6 +14,7 @@
 
 mod backtrace;
 mod bay;
+mod crew;
 pub mod desk;
 pub mod event;
 mod evidence;
@@ -21,6 +22,8 @@ pub mod iterator;
 pub mod job;
 pub mod map;
 mod meter;
+mod post;
+mod restarts;
 mod stderr;
 pub mod template;
 pub mod work;
@@ -52,15 +55,36 @@ use work::{Limits, Work};
 
 /// What a pool is like.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Worker positions; 0: one per processor.
-    pub workers: u32,
+pub struct Options<'a> {
+    /// Worker positions; `None`: one per processor.
+    pub workers: Option<u32>,
     /// What each task may take.
     pub limits: Limits,
     /// Bits of the events that are kept for [`Pool::next_event`].
     pub events: u32,
     /// What a worker that dies wrote to stderr last is evidence.
     pub capture_stderr: bool,
+    /// What each worker runs first.
+    pub initializer: HookOf<'a>,
+    /// What it runs last, where it leaves.
+    pub finalizer: HookOf<'a>,
+    /// Tasks after which a worker is replaced, 0 for never.
+    pub max_tasks: u64,
+    /// How many workers may die; `None`: see [`restarts`].
+    pub max_restarts: Option<u32>,
+    /// Within so many seconds; 0: the default.
+    pub restart_window_s: u32,
+    /// [`Pool::restart`] is allowed.
+    pub restartable: bool,
+}
+
+/// A function and its encoded arguments; address 0: none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HookOf<'a> {
+    /// The function.
+    pub address: usize,
+    /// Its arguments.
+    pub arguments: &'a [u8],
 }
 
 /// What a task is like.
@@ -83,6 +107,9 @@ pub struct Pool {
     plan: PlanRef,
     limits: Limits,
     capture_stderr: bool,
+    restartable: bool,
+    /// Of what the arguments of initializer and finalizer name.
+    _pins: [Option<Box<Pins>>; 2],
     doorbell: OwnedFd,
     notify: OwnedFd,
     /// Threads of this process that sleep until a job is settled.
@@ -390,7 +417,7 @@ impl Pool {
             let mut desk = self.desk();
             desk.close();
             // First the decision: what its worker dies over from now on was cancelled, not lost.
-            desk.cancel_all();
+            desk.cancel_all(&Error::Cancelled);
             // The host looks at the plan no more, except for those of its threads that are inside.
             desk.leave();
         }
@@ -417,7 +444,7 @@ impl Pool {
             let mut desk = self.desk();
             desk.close();
             // First the decision: what its worker dies over from now on was cancelled, not lost.
-            desk.cancel_all();
+            desk.cancel_all(&Error::Cancelled);
         }
         self.plan.advance(Phase::Stopping);
         descriptor::ring(self.doorbell.as_raw_fd());
@@ -468,9 +495,9 @@ pub struct Hold {
 
 impl Hold {
     /// Makes a pool and its template, which makes the workers.
-    pub fn new(options: Options) -> Result<Hold> {
+    pub fn new(options: Options<'_>) -> Result<Hold> {
         let family = family::current()?;
-        let workers = if options.workers == 0 { limits::processors() as u32 } else { options.workers };
+        let workers = options.workers.unwrap_or_else(|| limits::processors() as u32);
         if workers > MAX_LANES {
             return Err(Error::invalid("a pool has at most 1024 workers"));
         }
@@ -482,18 +509,22 @@ impl Hold {
             cell.let_go(family.arena, cell.generation(), family.me.slot);
             error
         };
-        let plan = PlanRef::create(family.arena, &cell.block, workers).map_err(let_go)?;
+        let room = crew::room_for(workers);
+        let plan = PlanRef::create(family.arena, &cell.block, workers, room).map_err(let_go)?;
+        let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
         plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
         plan.plan().wanted.store(options.events, Relaxed);
         plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
-        cell.len.store(workers as u64, Release);
+        cell.len.store(room as u64, Release);
         let pool = Pool {
             family,
             cell,
             plan,
             limits,
             capture_stderr: options.capture_stderr,
+            restartable: options.restartable,
+            _pins: pins,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,

@@ -5,6 +5,8 @@
 //! acts: if it dies, the next template reads there what is left to do.
 #![forbid(unsafe_code)]
 
+use super::post::{POSTS, Post, enforce_lane, has_work};
+use super::restarts::Restarts;
 use super::stderr::Capture;
 use super::worker::Worker;
 use super::{event, evidence};
@@ -13,9 +15,9 @@ use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
 use crate::log;
 use crate::shm::arena::Arena;
-use crate::shm::lane::{self, State as TaskState};
+use crate::shm::lane::State as TaskState;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
-use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, Slot, TaskKind, Terms, UNKNOWN_EXIT};
+use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, Slot, UNKNOWN_EXIT};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
@@ -24,7 +26,7 @@ use crate::sys::pidfd::{self, Reaped, Usage};
 use crate::sys::{birth, crash, futex, robust, stop};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, fence};
+use std::sync::atomic::fence;
 
 const BELL: u64 = DUTY;
 const HOST: u64 = DUTY + 1;
@@ -38,43 +40,7 @@ const LINGER_NS: u64 = 1_000_000_000;
 /// A worker that dies so young, without having begun a task, is replaced with a delay.
 const YOUNG_NS: u64 = 50_000_000;
 const LEAST_DELAY_NS: u64 = 10_000_000;
-const MOST_DELAY_NS: u64 = 1_000_000_000;
-
-/// What the template knows of a lane beyond the plan. Static, since a keeper's stack is that of whatever
-/// thread forked it; used by the keeper's only thread.
-struct Post {
-    /// pidfd of the worker, -1 for none.
-    pidfd: AtomicI32,
-    /// Its member slot and generation.
-    slot: AtomicU32,
-    generation: AtomicU32,
-    /// Place and word of a chunk when it was last looked at, and when it was first seen so. The word alone would
-    /// not do: chunks in different slots may have the same.
-    seen_place: AtomicU64,
-    seen: AtomicU64,
-    seen_ns: AtomicU64,
-    /// Not before this instant is the next worker forked.
-    not_before_ns: AtomicU64,
-    delay_ns: AtomicU64,
-    /// When the task at work is told again that it should stop, and after which pause.
-    repeat_at_ns: AtomicU64,
-    repeat_ns: AtomicU64,
-}
-
-static POSTS: [Post; MAX_LANES as usize] = [const {
-    Post {
-        pidfd: AtomicI32::new(-1),
-        slot: AtomicU32::new(0),
-        generation: AtomicU32::new(0),
-        seen_place: AtomicU64::new(0),
-        seen: AtomicU64::new(0),
-        seen_ns: AtomicU64::new(0),
-        not_before_ns: AtomicU64::new(0),
-        delay_ns: AtomicU64::new(0),
-        repeat_at_ns: AtomicU64::new(0),
-        repeat_ns: AtomicU64::new(0),
-    }
-}; MAX_LANES as usize];
+const MOST_DELAY_NS: u64 = 250_000_000;
 
 /// The duty.
 pub struct Template {
@@ -87,6 +53,7 @@ pub struct Template {
     host: RawFd,
     living: usize,
     stderr: Capture,
+    restarts: Restarts,
     /// The pool has ended: its plan may be another pool's by now, and is not looked at again.
     over: bool,
     over_ns: u64,
@@ -107,6 +74,7 @@ impl Template {
             host: -1,
             living: 0,
             stderr,
+            restarts: Restarts::default(),
             over: false,
             over_ns: 0,
         }
@@ -176,6 +144,7 @@ impl Template {
         let member = arena.member(id.slot);
         member.works_for.store(self.pool, Release);
         lane.begun.store(0, Relaxed);
+        lane.leaving.store(0, Relaxed);
         lane.born_ns.store(now_ns(), Relaxed);
         let pid = match birth::fork_child() {
             Err(error) => {
@@ -224,8 +193,7 @@ impl Template {
         let lane = &self.plan.lanes()[index];
         crash::attach(&lane.crash, fork::pid());
         crate::shm::stop::attach(lane);
-        Worker::new(self.plan, index, self.notify, self.stderr.is_on()).run();
-        fork::leave(0)
+        Worker::new(self.plan, index, self.notify, self.stderr.is_on()).run()
     }
 
     /// The worker of a lane is dead: settles its task, reports, and makes room for the next one.
@@ -251,13 +219,21 @@ impl Template {
         self.stderr.drain(index, lane);
         let tail = |place| self.stderr.tail(index, lane, place);
         let reason = settle(self.plan, lane, pid, exit, usage, &tail);
-        let reason = if self.plan.phase() == Phase::Stopping { event::REASON_STOPPED } else { reason };
+        let reason = match lane.leaving.load(Relaxed) {
+            _ if self.plan.phase() == Phase::Stopping => event::REASON_STOPPED,
+            own if own != 0 && reason != event::REASON_TIME_LIMIT => own,
+            _ => reason,
+        };
         lane.pid.store(0, Release);
         self.report(event::WORKER_DOWN, pid, exit, reason);
+        if self.restarts.are_too_many(self.plan, lane, pid, exit, reason) {
+            self.give_up();
+        }
         let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
         self.pace(lane, post);
         // First the successor, for tasks wait; nobody waits for the dead one's traces but by his own death's news.
-        if self.plan.phase() == Phase::Working && post.not_before_ns.load(Relaxed) <= now_ns() {
+        let wanted = self.plan.phase() == Phase::Working && lane.wanted.load(Acquire) != 0;
+        if wanted && post.not_before_ns.load(Relaxed) <= now_ns() {
             // If that fails, `staff` tries again, and ever less often.
             let _ = self.hire(index, lane, post);
         }
@@ -267,17 +243,29 @@ impl Template {
         }
     }
 
+    /// Too many workers died: the pool ends.
+    fn give_up(&self) {
+        self.plan.plan().broken.store(1, Release);
+        self.plan.advance(Phase::Stopping);
+        self.report(event::BROKEN, 0, 0, 0);
+    }
+
     /// Whoever dies young again and again is replaced ever more slowly.
     fn pace(&self, lane: &Lane, post: &Post) {
         let now = now_ns();
         let young = now - lane.born_ns.load(Relaxed).min(now) < YOUNG_NS && lane.begun.load(Relaxed) == 0;
+        let young = young && lane.leaving.load(Relaxed) != event::REASON_RECYCLED;
         let delay = if young { (post.delay_ns.load(Relaxed) * 2).clamp(LEAST_DELAY_NS, MOST_DELAY_NS) } else { 0 };
         post.delay_ns.store(delay, Relaxed);
         post.not_before_ns.store(now + delay, Relaxed);
     }
 
     fn report(&self, kind: u32, pid: u32, exit: i32, reason: u32) {
-        log::info(format_args!("worker {pid} {}", if kind == event::WORKER_UP { "is up" } else { "is down" }));
+        match kind {
+            event::WORKER_UP => log::info(format_args!("worker {pid} is up")),
+            event::WORKER_DOWN => log::info(format_args!("worker {pid} is down")),
+            _ => log::error(format_args!("the pool is broken: too many of its workers died")),
+        }
         let plan = self.plan.plan();
         let (head, tail) = (plan.event_head.load(Relaxed), plan.event_tail.load(Acquire));
         let events = &plan.events;
@@ -346,7 +334,7 @@ impl Template {
     fn staff(&mut self, now: u64) -> Option<u64> {
         let mut next: Option<u64> = None;
         for (index, lane, post) in self.lanes() {
-            if post.pidfd.load(Relaxed) >= 0 {
+            if post.pidfd.load(Relaxed) >= 0 || lane.wanted.load(Acquire) == 0 {
                 continue;
             }
             let mut not_before = post.not_before_ns.load(Relaxed);
@@ -371,80 +359,6 @@ fn record_exit(code: i32) {
     if let Ok(family) = family::current() {
         family.arena.member(family.me.slot).record_exit(code);
     }
-}
-
-fn has_work(lane: &Lane) -> bool {
-    lane.slots.iter().any(|slot| {
-        let state = slot.word.load().state();
-        state.is_at_work() || matches!(state, TaskState::Assigned | TaskState::Killed)
-    })
-}
-
-fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
-    let place = lane.place.load(Relaxed);
-    let (slot, terms) = lane.current();
-    let task = slot.word.load();
-    let handle = post.pidfd.load(Relaxed);
-    if task.state() == TaskState::Killed {
-        let _ = pidfd::signal(handle, 9);
-        return None;
-    }
-    let limit = slot.limit_ns.load(Relaxed);
-    let soft = if slot.has_terms() { terms.soft_ns.load(Relaxed) } else { 0 };
-    if !task.state().is_at_work() || limit == 0 && soft == 0 {
-        return None;
-    }
-    let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
-    let since = if chunk { since_sample(post, place, task.at_work(), now) } else { slot.started_ns.load(Relaxed) };
-    if limit != 0 && now >= since.saturating_add(limit) {
-        // First the decision, then the signal: it hits the item that was seen, or nobody.
-        if slot.word.kill(task).is_ok() {
-            let _ = pidfd::signal(handle, 9);
-        }
-        return None;
-    }
-    let softly = (soft != 0).then(|| ask(slot, terms, post, handle, task, since.saturating_add(soft), now)).flatten();
-    // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
-    let due = |limit: u64| if chunk { now + (limit / 8).max(1_000_000) } else { since.saturating_add(limit) };
-    let hard = (limit != 0).then(|| due(limit));
-    let softly =
-        softly.map(|instant| if task.state() == TaskState::Running { instant.min(due(soft)) } else { instant });
-    hard.into_iter().chain(softly).min()
-}
-
-/// A signal may find its task between a look at `carom_call_should_stop` and a system call that blocks. So it is sent
-/// again, ever less often, until the task has noticed.
-const LEAST_REPEAT_NS: u64 = 10_000_000;
-const MOST_REPEAT_NS: u64 = 1_000_000_000;
-
-/// Tells the task at work that it should stop, once that is `due`, and again until it has noticed; when it is to be told
-/// next.
-fn ask(slot: &Slot, terms: &Terms, post: &Post, handle: RawFd, task: lane::Task, due: u64, now: u64) -> Option<u64> {
-    let first = task.state() == TaskState::Running;
-    let due = if first { due } else { post.repeat_at_ns.load(Relaxed) };
-    if !first && terms.noticed.load(Relaxed) == task.at_work().bits() {
-        return None;
-    }
-    if now < due {
-        return Some(due);
-    }
-    // The worker does not leave the item between the two steps: the signal hits no other.
-    if let Ok(asked) = slot.word.ask(task) {
-        let _ = pidfd::signal(handle, stop::SIGNAL);
-        let _ = slot.word.tell(asked);
-    }
-    let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };
-    post.repeat_ns.store(pause, Relaxed);
-    post.repeat_at_ns.store(now + pause, Relaxed);
-    Some(now + pause)
-}
-
-fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
-    let same = post.seen_place.swap(place, Relaxed) == place;
-    if post.seen.swap(task.bits(), Relaxed) != task.bits() || !same {
-        post.seen_ns.store(now, Relaxed);
-    }
-    post.seen_ns.load(Relaxed)
 }
 
 /// Writes into the slot of the task at work how its worker ended, then settles it.

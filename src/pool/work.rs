@@ -1,7 +1,7 @@
 //! A task on its way: to a lane, or waiting for room in one.
 #![forbid(unsafe_code)]
 
-use super::job::{Job, Verdict};
+use super::job::{Job, JobId, Verdict};
 use super::map::Map;
 use crate::error::{Error, Result};
 use crate::pin::Pins;
@@ -87,6 +87,14 @@ impl Work {
     pub fn is_off(&self) {
         if let What::Chunk { map, .. } = &self.what {
             map.end_chunk();
+        }
+    }
+
+    /// The name of its job.
+    pub fn job_id(&self) -> JobId {
+        match &self.what {
+            What::Single { job, .. } => job.id,
+            What::Chunk { map, .. } => map.id,
         }
     }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::meter::Meter;
-use super::stderr;
+use super::{event, stderr};
 use crate::call::{Call, Input, Output};
 use crate::family;
 use crate::function::{self, Identity};
@@ -10,12 +10,13 @@ use crate::shm::functions;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    Chunk, FLAG_EXACT, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
+    Chunk, FLAG_EXACT, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sys::clock::{self, now_ns};
 use crate::sys::{descriptor, fork, stop};
+use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -42,21 +43,81 @@ pub struct Worker {
     meter: Meter,
     /// Its stderr is captured.
     marks: bool,
+    /// Tasks that it has still to do.
+    left: Cell<u64>,
+    /// How often the pool was restarted before it was born.
+    restarts: u32,
 }
 
 impl Worker {
     /// The worker of lane `index`, which `marks` where in its stderr each task begins, or does not.
     pub fn new(plan: PlanRef, index: usize, notify: RawFd, marks: bool) -> Worker {
-        Worker { marks, plan, lane: &plan.lanes()[index], notify, pid: fork::pid(), meter: Meter::default() }
+        let (words, lane) = (plan.plan(), &plan.lanes()[index]);
+        let left = Cell::new(words.max_tasks.load(Relaxed).wrapping_sub(1).saturating_add(1));
+        let restarts = words.restarts.load(Acquire);
+        Worker { marks, plan, lane, notify, pid: fork::pid(), meter: Meter::default(), left, restarts }
     }
 
-    /// Runs tasks until the pool ends.
-    pub fn run(&self) {
+    /// Runs tasks until the pool ends or needs this worker no more, and leaves.
+    pub fn run(&self) -> ! {
         // Mostly none: then no page of them becomes this worker's own.
         for address in RESOLVED.iter().filter(|address| address.load(Relaxed) != 0) {
             address.store(0, Relaxed);
         }
         let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
+        let started = self.run_hook(&self.plan.plan().initializer, &mut call);
+        if started != 0 {
+            self.leave(started, event::REASON_INITIALIZER);
+        }
+        let why = self.work(&mut call);
+        if self.plan.phase() > Phase::Ending {
+            // About to be killed, like those that are at work.
+            fork::leave(0);
+        }
+        let ended = self.run_hook(&self.plan.plan().finalizer, &mut call);
+        self.leave(ended, why)
+    }
+
+    fn leave(&self, code: i32, why: u32) -> ! {
+        self.lane.leaving.store(why, Relaxed);
+        fork::leave(if (0..=255).contains(&code) { code } else { 255 })
+    }
+
+    /// The initializer or the finalizer; what it returned, 0 if there is none. What it was lent it keeps.
+    fn run_hook(&self, hook: &Hook, call: &mut Call) -> i32 {
+        let Some(index) = hook.function.load(Acquire).checked_sub(1) else { return 0 };
+        let arguments = Region::of(self.plan.arena, hook.arguments.load(Relaxed), hook.len.load(Relaxed));
+        let (Ok(address), Some(arguments)) = (self.resolve(index), arguments) else { return REFUSED };
+        call.renew(Input::Encoded(arguments.frozen()), Output::Nowhere);
+        let code = call.enter(|call| {
+            let code = call.run(address);
+            call.keep_all();
+            code
+        });
+        if family::is_forked() {
+            fork::leave(0);
+        }
+        code.unwrap_or(REFUSED)
+    }
+
+    /// Why this worker is to leave after the task that it has done, 0: it is not.
+    fn is_spent(&self) -> u32 {
+        let spent = self.left.get() == 0 || self.plan.plan().restarts.load(Relaxed) != self.restarts;
+        if spent { event::REASON_RECYCLED } else { 0 }
+    }
+
+    /// The same for one that has nothing to do.
+    fn is_needless(&self) -> Option<u32> {
+        match self.is_spent() {
+            _ if self.plan.phase() != Phase::Working => Some(0),
+            _ if self.lane.wanted.load(Acquire) == 0 => Some(event::REASON_SHRUNK),
+            0 => None,
+            spent => Some(spent),
+        }
+    }
+
+    /// Runs tasks; why it stopped.
+    fn work(&self, call: &mut Call) -> u32 {
         let mut since = None;
         let mut place = first_place(SLOTS, |slot| self.lane.slots[slot as usize].word.load());
         loop {
@@ -65,12 +126,17 @@ impl Worker {
             let seen = slot.word.load();
             match seen.turn(sequence) {
                 Turn::Run => {
-                    since = self.execute(slot, place, seen, since, &mut call);
+                    since = self.execute(slot, place, seen, since, call);
                     place += 1;
+                    if self.is_spent() != 0 {
+                        return self.is_spent();
+                    }
                 }
                 Turn::Skip => place += 1,
-                Turn::Wait if self.plan.phase() != Phase::Working => return,
                 Turn::Wait => {
+                    if let Some(why) = self.is_needless() {
+                        return why;
+                    }
                     self.wait(slot, sequence);
                     since = None;
                 }
@@ -79,7 +145,7 @@ impl Worker {
     }
 
     fn wait(&self, slot: &'static Slot, sequence: u32) {
-        let news = || slot.word.load().turn(sequence) != Turn::Wait || self.plan.phase() != Phase::Working;
+        let news = || slot.word.load().turn(sequence) != Turn::Wait || self.is_needless().is_some();
         if news() {
             return;
         }
@@ -116,6 +182,7 @@ impl Worker {
         // As it was when it was found to be this place's: by now it may be revoked, or another task.
         let Ok(task) = slot.word.start(seen) else { return since };
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
+        self.left.set(self.left.get() - 1);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
             (kind, Err(message)) => {
@@ -226,7 +293,9 @@ impl Worker {
         };
         let exact = slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
         call.renew(Input::Item(Region::EMPTY), Output::Nowhere);
-        let work = Items { first: first.item(), items, replies, codes, chunk, exact, address };
+        // Its first item is counted already.
+        let until = first.item().saturating_add(self.left.get() + 1);
+        let work = Items { until, first: first.item(), items, replies, codes, chunk, exact, address };
         call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
     }
 
@@ -246,6 +315,12 @@ impl Worker {
                 self.fail_item(slot, task.item() as usize, code, work, call);
             }
             if task.item() + 1 >= slot.chunk_end() {
+                self.count_items(task, work);
+                return Some(task);
+            }
+            if task.item() + 1 == work.until {
+                self.count_items(task, work);
+                slot.leave_chunk(work.until);
                 return Some(task);
             }
             task = if work.exact { advance_exact(slot, task)? } else { slot.word.advance(task) };
@@ -254,6 +329,11 @@ impl Worker {
                 output = output.from(reply_size)?;
             }
         }
+    }
+
+    /// Of what this worker may still do, the items of a chunk: the first was counted when it began.
+    fn count_items(&self, last: Task, work: &Items) {
+        self.left.set(self.left.get() - (last.item() - work.first));
     }
 
     #[cold]
@@ -330,6 +410,8 @@ fn is_due(place: u64, from: u64) -> bool {
 /// What a chunk works on, checked.
 struct Items {
     first: u64,
+    /// This worker's last task is the item before this one.
+    until: u64,
     items: Region,
     replies: Region,
     codes: Region,

@@ -58,6 +58,21 @@ pub struct EventRecord {
 /// Nobody can tell how a worker ended.
 pub const UNKNOWN_EXIT: i32 = i32::MIN;
 
+/// Deaths that a broken pool tells of.
+pub const HISTORY: usize = 8;
+
+/// A function that each worker runs, and its arguments.
+#[repr(C)]
+pub struct Hook {
+    /// Index in the family's function table + 1; 0 for none.
+    pub function: AtomicU32,
+    pad: u32,
+    /// The encoded arguments, in a block that the pool's cell owns; 0 for none.
+    pub arguments: AtomicU64,
+    /// Their bytes.
+    pub len: AtomicU64,
+}
+
 /// Words of the whole pool.
 #[repr(C, align(64))]
 pub struct Plan {
@@ -65,7 +80,7 @@ pub struct Plan {
     pub template: Liveness,
     /// [`Phase`]; only rises.
     pub phase: AtomicU32,
-    /// Worker positions. Written once.
+    /// Worker positions that there is room for. Written once.
     pub lanes: AtomicU32,
     /// The pool's maker: member slot and generation. Written once.
     pub host: AtomicU64,
@@ -82,6 +97,26 @@ pub struct Plan {
     pub news: Bell<Real>,
     /// Not 0: the next news is also written to the host's eventfd. Set by the host, cleared by whoever writes.
     pub armed: AtomicU32,
+    /// Every worker that was born before the last raise leaves after the task that it is at. Raised by the host.
+    pub restarts: AtomicU32,
+    /// Worker positions that are in use, or were: only rises. Host.
+    pub active: AtomicU32,
+    /// Not 0: too many workers died, the pool has ended. Template.
+    pub broken: AtomicU32,
+    /// What a worker runs first. Written once.
+    pub initializer: Hook,
+    /// What it runs last, where it leaves. Written once.
+    pub finalizer: Hook,
+    /// Tasks after which a worker leaves, 0 for never. Written once.
+    pub max_tasks: AtomicU64,
+    /// Bounds the ends that nobody wanted, see `pool::restarts`. Written once.
+    pub max_restarts: AtomicU32,
+    /// In so many seconds. Likewise.
+    pub restart_window_s: AtomicU32,
+    /// How many there were. Template.
+    pub deaths: AtomicU32,
+    /// The last of them: pid in the upper half, exit in the lower. Template.
+    pub exits: [AtomicU64; HISTORY],
     pad: [u64; 7],
     /// Events written. Template.
     pub event_head: AtomicU32,
@@ -220,6 +255,9 @@ pub struct Chunk {
     pub count: u64,
 }
 
+/// The word of [`Slot::arguments`] behind a [`Chunk`]: 0, or behind which item its worker left it. Worker.
+const LEFT_AT: usize = 7;
+
 /// One worker position.
 #[repr(C, align(128))]
 pub struct Lane {
@@ -229,7 +267,11 @@ pub struct Lane {
     pub pid: AtomicU32,
     /// When the worker was born. Template.
     pub born_ns: AtomicU64,
-    pad: [u64; 6],
+    /// Why it leaves of its own will, a reason of `pool::event`; 0: it does not. Worker; template at its birth.
+    pub leaving: AtomicU32,
+    /// 0: the position is given up, its worker leaves, and no other comes. Host.
+    pub wanted: AtomicU32,
+    pad: [u64; 5],
     /// Place of the task at work or last at work. Worker, for each task: the host, which looks at the bell for
     /// each, must not meet it.
     pub place: AtomicU64,
@@ -272,19 +314,28 @@ fn bytes(lanes: u32) -> u64 {
 }
 
 impl PlanRef {
-    /// A new plan, all zero but its events, in a block that `field` owns.
-    pub fn create(arena: Arena, field: &'static AtomicU64, lanes: u32) -> Result<PlanRef> {
+    /// A new plan, all zero but its events, with `workers` positions in use and room for `lanes`, in a block that `field` owns.
+    pub fn create(arena: Arena, field: &'static AtomicU64, workers: u32, lanes: u32) -> Result<PlanRef> {
         let offset = Heap::of(arena).take(bytes(lanes), field)?;
-        let region = Region::of(arena, offset, bytes(lanes)).ok_or(Error::Panic("a block outside the arena".into()))?;
+        let start = offset.next_multiple_of(align_of::<Lane>() as u64);
         // All but the events, of which only those that were written are read.
-        let events = (offset.next_multiple_of(align_of::<Lane>() as u64) - offset) as usize + offset_of!(Plan, events);
-        let behind = events + size_of::<[EventRecord; EVENTS as usize]>();
-        for part in [region.part(0, events), region.part(behind, bytes(lanes) as usize - behind)] {
-            part.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
-        }
+        let region = Region::of(arena, start, offset_of!(Plan, events) as u64);
+        region.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
         let plan = PlanRef::at(arena, offset, lanes)?;
         plan.plan.lanes.store(lanes, Release);
+        (0..workers).for_each(|_| _ = plan.add_lane());
         Ok(plan)
+    }
+
+    /// Host: one more worker position; false if there is no room.
+    pub fn add_lane(self) -> bool {
+        let active = self.plan.active.load(Relaxed);
+        let Some(lane) = self.lanes.get(active as usize) else { return false };
+        let region = Region::of(self.arena, self.arena.offset_of(lane), size_of::<Lane>() as u64);
+        region.into_iter().for_each(Region::clear);
+        lane.wanted.store(1, Relaxed);
+        self.plan.active.store(active + 1, Release);
+        true
     }
 
     /// The plan in the block at `offset`.
@@ -315,10 +366,15 @@ impl PlanRef {
         self.plan
     }
 
-    /// The lanes.
-    #[inline(always)]
+    /// The lanes that are in use, or were.
     pub fn lanes(self) -> &'static [Lane] {
-        self.lanes
+        let active = self.plan.active.load(Acquire) as usize;
+        self.lanes.get(..active).unwrap_or(self.lanes)
+    }
+
+    /// How many there is room for.
+    pub fn room(self) -> u32 {
+        self.lanes.len() as u32
     }
 
     /// What the pool is in.
@@ -339,7 +395,7 @@ impl PlanRef {
 
     /// Every field through which a slot owns a block.
     pub(super) fn each_block(self, visit: &mut dyn FnMut(&'static AtomicU64)) {
-        for slot in self.lanes.iter().flat_map(|lane| &lane.slots) {
+        for slot in self.lanes().iter().flat_map(|lane| &lane.slots) {
             [&slot.arguments_block, &slot.reply_block, &slot.evidence_block].into_iter().for_each(&mut *visit);
         }
     }
@@ -388,6 +444,17 @@ impl Slot {
         for (place, word) in self.arguments.iter().zip(words) {
             place.store(word, Relaxed);
         }
+        self.arguments[LEFT_AT].store(0, Relaxed);
+    }
+
+    /// Worker: the rest of the chunk, from `item` on, is somebody else's.
+    pub fn leave_chunk(&self, item: u64) {
+        self.arguments[LEFT_AT].store(item, Relaxed);
+    }
+
+    /// The first item of a finished chunk that its worker did not do, if it left before its end.
+    pub fn left_at(&self) -> Option<u64> {
+        Some(self.arguments[LEFT_AT].load(Relaxed)).filter(|item| *item != 0)
     }
 
     /// Asks the worker to end the chunk with the item that it is at.

@@ -22,5 +22,6 @@ pub mod relay;
 pub mod robust;
 pub mod signals;
 pub mod sink;
+pub mod statm;
 pub mod stop;
 pub mod symbols;

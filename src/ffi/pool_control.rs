@@ -1,0 +1,96 @@
+//! The workers of a pool: how many there are, what they are at, and new ones for old.
+
+use super::boundary;
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use super::pool::{carom_pool, pool_of};
+use super::result::carom_job_id;
+use std::os::fd::IntoRawFd;
+
+/// One worker, as it is now.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_worker_info {
+    /// sizeof(carom_worker_info), set by the caller.
+    pub size: usize,
+    /// Its process; 0: it died, or has not begun, and will be there soon.
+    pub pid: i32,
+    /// 1: it runs a task.
+    pub busy: u32,
+    /// Since its birth.
+    pub age_ns: i64,
+    /// Tasks that it has begun; of a map, chunks.
+    pub tasks: u64,
+    /// Its resident memory, shared and inherited pages included; 0 where nobody can tell.
+    pub rss_bytes: u64,
+    /// The job that it is at, if it is busy.
+    pub job: carom_job_id,
+    /// The item of it.
+    pub item: u64,
+    /// Since the begin of the task; of a map, of the chunk.
+    pub elapsed_ns: i64,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_worker_info {
+    const LEAST: usize = 16;
+}
+
+/// Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at most.
+///
+/// Never blocks: they are there soon. `CAROM_ENOMEM` for too many, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_grow(pool: *mut carom_pool, count: u32) -> carom_status {
+    boundary::status(|| pool_of(pool)?.pool.grow(count))
+}
+
+/// Takes `count` workers away that have nothing to do.
+///
+/// Never blocks: they leave soon. `CAROM_EAGAIN` if not so many are idle, and then none is taken away; `CAROM_EINVAL` if there are not so many; `CAROM_ECLOSED`,
+/// `CAROM_EBROKEN`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_shrink(pool: *mut carom_pool, count: u32) -> carom_status {
+    boundary::status(|| pool_of(pool)?.pool.shrink(count))
+}
+
+/// Replaces every worker: those that are idle at once, the others once they have done the task that they are at. No task is lost. Only with
+/// `options->restartable`.
+///
+/// Never blocks. `CAROM_EPERM` without that option, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_restart(pool: *mut carom_pool) -> carom_status {
+    boundary::status(|| pool_of(pool)?.pool.restart())
+}
+
+/// What worker `index` is at: they are numbered from 0, and keep their numbers unless the pool shrinks. Set `info->size` first.
+///
+/// Never blocks. `CAROM_ENOENT` behind the last one.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_worker(pool: *mut carom_pool, index: usize, info: *mut carom_worker_info) -> carom_status {
+    boundary::status(|| {
+        let worker = pool_of(pool)?.pool.worker(index)?;
+        let mut shown = options::zeroed::<carom_worker_info>();
+        (shown.pid, shown.busy, shown.tasks) = (worker.pid as i32, worker.busy as u32, worker.tasks);
+        (shown.age_ns, shown.elapsed_ns) = (worker.age_ns as i64, worker.elapsed_ns as i64);
+        (shown.rss_bytes, shown.item) = (worker.rss_bytes, worker.item);
+        shown.job = carom_job_id { high: worker.job.high, low: worker.job.low };
+        options::write(info, shown)
+    })
+}
+
+/// A descriptor that is readable once the worker with this pid is dead. It is yours to close.
+///
+/// Never blocks. `CAROM_ENOENT` if the pool has no such worker.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_sentinel(pool: *mut carom_pool, pid: i32) -> i32 {
+    boundary::answer(|| Ok(pool_of(pool)?.pool.sentinel(pid.max(0) as u32)?.into_raw_fd()))
+}
+
+/// 1 if no worker has died, or failed to begin, since the pool was made; 0 if one has.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_did_start_ok(pool: *mut carom_pool) -> i32 {
+    boundary::answer(|| Ok(pool_of(pool)?.pool.did_start_ok()? as i32))
+}

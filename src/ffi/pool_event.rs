@@ -1,0 +1,116 @@
+//! What pools report, for event loops and for whoever asks.
+
+use super::boundary;
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use super::pool::{carom_pool, pool_of};
+use super::result::{self, carom_job_id, carom_result};
+use crate::sys::clock::deadline_after_ms;
+use std::cell::Cell;
+use std::ffi::c_void;
+
+/// A worker began: `pid`.
+pub const CAROM_POOL_WORKER_UP: u32 = 1;
+/// A worker ended: `pid`, `exitcode`, `reason`.
+pub const CAROM_POOL_WORKER_DOWN: u32 = 2;
+/// A task is settled: `job`, `ctx`, `result`.
+pub const CAROM_POOL_DONE: u32 = 8;
+/// Too many workers died: every task is settled with `CAROM_EBROKEN`.
+pub const CAROM_POOL_BROKEN: u32 = 128;
+
+/// The worker left by itself, with exit code 0.
+pub const CAROM_REASON_LEFT: u32 = 1;
+/// The worker died, or was killed by somebody else.
+pub const CAROM_REASON_DIED: u32 = 2;
+/// The worker was killed since its task was out of time.
+pub const CAROM_REASON_TIME_LIMIT: u32 = 3;
+/// The worker was killed since the pool was terminated.
+pub const CAROM_REASON_STOPPED: u32 = 4;
+/// The worker has done `max_tasks` tasks, or the pool was restarted.
+pub const CAROM_REASON_RECYCLED: u32 = 5;
+/// The worker was one too many: `carom_pool_shrink`.
+pub const CAROM_REASON_SHRUNK: u32 = 6;
+/// The worker's initializer failed.
+pub const CAROM_REASON_INITIALIZER: u32 = 7;
+
+/// What a pool reports.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_pool_event {
+    /// sizeof(carom_pool_event), set by the caller.
+    pub size: usize,
+    /// One of `CAROM_POOL_…`.
+    pub kind: u32,
+    /// The worker, 0 for none.
+    pub pid: i32,
+    /// How it ended: 0…255, minus a signal, or -256 where nobody can tell.
+    pub exitcode: i32,
+    /// Why it ended, one of `CAROM_REASON_…`.
+    pub reason: u32,
+    /// The job that is settled.
+    pub job: carom_job_id,
+    /// The `ctx` of its task's options.
+    pub ctx: *mut c_void,
+    /// Its result, borrowed until this thread's next event.
+    pub result: *mut carom_result,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_pool_event {
+    const LEAST: usize = 16;
+}
+
+/// All of them.
+pub(super) const EVENTS: u32 = CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN | CAROM_POOL_DONE | CAROM_POOL_BROKEN;
+
+/// A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or `carom_pool_next_event`, sometimes for nothing. It
+/// belongs to the pool: never read or close it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_fd(pool: *mut carom_pool) -> i32 {
+    boundary::answer(|| pool_of(pool)?.pool.fd())
+}
+
+/// Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the descriptor is readable. `budget`: at most so
+/// many callbacks (none exist in this version); 0: no limit.
+///
+/// How many events wait for `carom_pool_next_event`, or a status.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_dispatch(pool: *mut carom_pool, budget: usize) -> i64 {
+    let _ = budget;
+    boundary::answer(|| Ok(pool_of(pool)?.pool.dispatch()? as i64))
+}
+
+thread_local! {
+    /// The result that this thread's last event showed.
+    static SHOWN: Cell<*mut carom_result> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+/// Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves the pool on from this thread. DONE events
+/// come in the order in which tasks are settled; tasks of a map have none.
+///
+/// `CAROM_ETIMEDOUT`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_next_event(
+    pool: *mut carom_pool,
+    event: *mut carom_pool_event,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let pool = pool_of(pool)?;
+        // Before an event is taken: it would be lost if there were no room to show it.
+        options::check(event)?;
+        let next = pool.pool.next_event(deadline_after_ms(timeout_ms))?;
+        result::carom_result_free(SHOWN.replace(std::ptr::null_mut()));
+        let mut shown = options::zeroed::<carom_pool_event>();
+        (shown.kind, shown.pid, shown.reason) = (next.kind, next.pid as i32, next.reason);
+        shown.exitcode = next.exit.unwrap_or(-256);
+        if let Some(job) = next.job {
+            shown.job = carom_job_id { high: job.id.high, low: job.id.low };
+            shown.ctx = std::ptr::with_exposed_provenance_mut(job.context);
+            shown.result = result::make(job)?;
+            SHOWN.set(shown.result);
+        }
+        options::write(event, shown)
+    })
+}

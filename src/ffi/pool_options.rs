@@ -1,0 +1,160 @@
+//! How pools and their tasks are to be.
+
+use super::call::{self, carom_argument, carom_function};
+use super::library::carom_status;
+use super::options::{self, Sized_};
+use super::pool_event::EVENTS;
+use super::process::encode;
+use super::result::carom_verdict;
+use crate::error::{Error, Result};
+use crate::pool::work::Limits;
+use crate::pool::{HookOf, Options, TaskOptions};
+use std::ffi::c_void;
+
+/// Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`).
+pub const CAROM_INLINE: i32 = -2;
+
+/// Options of a pool.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_pool_options {
+    /// sizeof(carom_pool_options)
+    pub size: usize,
+    /// Workers, up to 1024. 0: one per processor; `CAROM_NONE`: none yet, see `carom_pool_grow`.
+    pub workers: i32,
+    /// Events that `carom_pool_next_event` shall give, `CAROM_POOL_…` added. 0: none.
+    pub events: u32,
+    /// How long a task, or an item of a map, may run before its worker is killed and replaced. 0 and `CAROM_NONE`: no limit.
+    pub time_limit_ms: i64,
+    /// How long it may run before it should stop: `carom_call_should_stop` says so, a hook is called, a system call that it is blocked in returns EINTR. Shorter
+    /// than `time_limit_ms`. 0 and `CAROM_NONE`: no limit.
+    pub soft_time_limit_ms: i64,
+    /// 1: what a worker that dies wrote to stderr last is in the verdict (`stderr_tail`). Workers write to a pipe then, of which the keeper passes everything
+    /// on to the stderr that the program had when it made the pool, in order; so to a task stderr is no terminal, and its lines may come a moment later. Whoever
+    /// does not read the program's stderr stops the workers that write, and nobody else. Each task costs a system call more (0.2 us). 0: they write there
+    /// themselves.
+    pub capture_stderr: u32,
+    /// 1: `carom_pool_restart` is allowed.
+    pub restartable: u32,
+    /// Tasks, or items of maps, after which a worker is replaced. 0: never.
+    pub max_tasks: u64,
+    /// How many workers may die, or fail to begin, within `max_restart_freq_s` before the pool is broken; those killed for a limit do not count. `CAROM_NONE`:
+    /// none. 0: ten per worker, of those only that have begun no task since their birth, and none if others do: an initializer that always fails breaks the pool,
+    /// tasks do not.
+    pub max_restarts: i32,
+    /// In seconds. 0: 1, or, if `max_restarts` is 0 too, 10.
+    pub max_restart_freq_s: i32,
+    /// Runs first in each worker. If it fails, the worker ends, and the next one tries.
+    pub initializer: carom_function,
+    /// Its arguments, copied. Handles among them are the worker's as long as it lives.
+    pub initializer_arguments: *const carom_argument,
+    /// How many.
+    pub initializer_count: usize,
+    /// Runs last in each worker that leaves by itself: for none of those that are killed, die, or call `exit`.
+    pub finalizer: carom_function,
+    /// Its arguments, copied.
+    pub finalizer_arguments: *const carom_argument,
+    /// How many.
+    pub finalizer_count: usize,
+}
+
+// SAFETY: integers, pointers and optional functions.
+unsafe impl Sized_ for carom_pool_options {
+    const LEAST: usize = 24;
+}
+
+/// Options of a task, or of many.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_task_options {
+    /// sizeof(carom_task_options)
+    pub size: usize,
+    /// 0: the pool's. `CAROM_NONE`: none.
+    pub time_limit_ms: i64,
+    /// Map: items that a worker takes at once. 0: a quarter of each worker's share.
+    pub chunk_size: u64,
+    /// What the events of these tasks show.
+    pub ctx: *mut c_void,
+    /// Map: one status per item, `CAROM_OK` for those that succeeded. May be NULL.
+    pub statuses: *mut carom_status,
+    /// Synchronous calls: the verdict, of the failed item with the lowest index; status `CAROM_OK` if none failed. May be NULL.
+    pub verdict: *mut carom_verdict,
+    /// 0: the pool's. `CAROM_NONE`: none.
+    pub soft_time_limit_ms: i64,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_task_options {
+    const LEAST: usize = 16;
+}
+
+fn limit_ns(limit_ms: i64) -> Result<u64> {
+    match limit_ms {
+        ..-1 => Err(Error::invalid("a time limit is CAROM_NONE, 0 or more")),
+        -1 => Ok(0),
+        limit => Ok((limit as u64).saturating_mul(1_000_000)),
+    }
+}
+
+pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_task_options, TaskOptions)> {
+    let options = options::read(options)?;
+    // Before anything runs: too late is when there is something to show.
+    if !options.verdict.is_null() {
+        options::check(options.verdict)?;
+    }
+    let own = |limit_ms| if limit_ms == 0 { Ok(None) } else { limit_ns(limit_ms).map(Some) };
+    let (limit_ns, soft_limit_ns) = (own(options.time_limit_ms)?, own(options.soft_time_limit_ms)?);
+    let (chunk, context) = (options.chunk_size, options.ctx as usize);
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context }))
+}
+
+/// A yes or no of an options struct.
+fn flag(value: u32, message: &'static str) -> Result<bool> {
+    if value <= 1 { Ok(value == 1) } else { Err(Error::invalid(message)) }
+}
+
+fn encoded(function: carom_function, arguments: *const carom_argument, count: usize) -> Result<Vec<u8>> {
+    if function.is_none() && count > 0 {
+        return Err(Error::invalid("arguments without a function"));
+    }
+    encode(arguments, count)
+}
+
+/// Shows the engine's options for what C passed to `body`.
+pub(super) fn with_pool_options<T>(
+    options: *const carom_pool_options,
+    body: impl FnOnce(Options<'_>) -> Result<T>,
+) -> Result<T> {
+    let options = options::read(options)?;
+    let workers = match options.workers {
+        0 => None,
+        -1 => Some(0),
+        CAROM_INLINE => return Err(Error::Unsupported("a pool has its own workers in this version")),
+        workers => Some(u32::try_from(workers).map_err(|_| Error::invalid("a pool cannot have so few workers"))?),
+    };
+    if options.events & !EVENTS != 0 {
+        return Err(Error::invalid("there are no such events"));
+    }
+    let max_restarts = match options.max_restarts {
+        0 => None,
+        -1 => Some(0),
+        most => Some(u32::try_from(most).map_err(|_| Error::invalid("workers cannot die so few times"))?),
+    };
+    let negative = |_| Error::invalid("max_restart_freq_s is a number of seconds");
+    let first = encoded(options.initializer, options.initializer_arguments, options.initializer_count)?;
+    let last = encoded(options.finalizer, options.finalizer_arguments, options.finalizer_count)?;
+    body(Options {
+        workers,
+        limits: Limits { hard_ns: limit_ns(options.time_limit_ms)?, soft_ns: limit_ns(options.soft_time_limit_ms)? },
+        events: options.events,
+        capture_stderr: flag(options.capture_stderr, "capture_stderr is 0 or 1")?,
+        initializer: HookOf { address: call::address(options.initializer), arguments: &first },
+        finalizer: HookOf { address: call::address(options.finalizer), arguments: &last },
+        max_tasks: options.max_tasks,
+        max_restarts,
+        restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
+        restartable: flag(options.restartable, "restartable is 0 or 1")?,
+    })
+}
