@@ -57,6 +57,9 @@ BEST_LOCKS = "glibc-mutex-pshared-robust", "sem_t-pshared", "boost-interprocess_
 
 GOALS = [
     Goal("A.start_exit_join", "fork+_exit", at_most=1.15),
+    Goal("A.start_exit_join_spawn", "vfork+exec-same", at_most=1.3),
+    Goal("A.start_exit_join_forkserver", "fork+_exit-small", at_most=1.35),
+    Goal("A.start_exit_join_forkserver_1GiB", "fork+_exit-small", at_most=1.35),
     Goal("B.lock_uncontended", "glibc-mutex-pshared-robust", at_most=1.0),
     Goal("B.lock_uncontended", "sem_t-pshared", at_most=1.1),
     Goal("B.lock_uncontended", "futex-mutex", at_most=1.1, aim=True),

@@ -105,6 +105,7 @@ static void objects_work_in_all(void) {
 
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
+    more_fds = 1;
     CASE(names);
     CASE(the_default);
     CASE(asking_fixes_it);

@@ -229,8 +229,10 @@ static void rows_are_complete(void) {
     CHECK(row_count > 50);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    CHECK_OK(carom_init(argc, argv));
     rows_are_complete();
+    more_fds = 1;
     CASE(misuse);
     CASE(refusals_cost_nothing);
     return 0;

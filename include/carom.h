@@ -453,7 +453,7 @@ int32_t carom_call_fail(carom_call *call, int32_t code, const char *message);
  */
 
 /**
- * A context of the start method "fork" or "spawn"; NULL: of the default one, which is fixed by that.
+ * A context of the start method "fork", "spawn" or "forkserver"; NULL: of the default one, which is fixed by that.
  *
  * Never blocks. `CAROM_EINVAL` for another name.
  */
@@ -500,6 +500,26 @@ int64_t carom_start_method_list(const char **methods, size_t capacity);
  */
 carom_status carom_set_executable(const char *path, const char *const *argv);
 
+/**
+ * Starts the forkserver of this process, if it has none that lives; the first process of that method would do the same.
+ * It is a small process of the program that `carom_set_executable` says, and ends with this one; if it dies, the next
+ * start makes another, and what it had forked goes on. It ignores SIGINT. Environment and working directory of what it
+ * forks are as they were when it was started.
+ *
+ * Blocks until it serves. The statuses of `carom_process_start`; `CAROM_EBROKEN` if a function of the preload fails.
+ */
+carom_status carom_forkserver_start(void);
+
+/**
+ * The forkserver of this process runs `function` once, with `arguments` (copied), before it forks anything: what it
+ * loads or computes, its children have. To be called before the server is started; a server that takes the place of a
+ * dead one runs it again. More than one run in the order of the calls. It must leave no thread and no child process
+ * behind.
+ *
+ * Never blocks. `CAROM_EFUNCTION` as `carom_process_start`.
+ */
+carom_status carom_forkserver_preload(carom_function function, const carom_argument *arguments, size_t count);
+
 /* ---------------------------------------------------------------------------------------------------------------------
  * A function running in a process of its own.
  */
@@ -530,7 +550,9 @@ typedef struct carom_process_options {
  * of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
  * Spawn: the program begins anew, and runs the function in `carom_init`; any static function of the program or of a
  * shared library can be one, but static variables are as in a new program. Descriptors do not reach it. Blocks until it
- * has got so far, at most 10 seconds.
+ * has got so far, at most 10 seconds. Forkserver: as spawn, but it is a fork of a small server, and has what that has
+ * loaded: see `carom_forkserver_start`. It is no child of this process for the kernel: no SIGCHLD tells of its end, and
+ * waitpid does not find it.
  *
  * `CAROM_EFUNCTION` for a function that is NULL, in no module (a closure made at run time), or in none that the new
  * program finds; `CAROM_EBROKEN` if the new program ends, or waits, before it calls `carom_init`; `CAROM_ENOMEM`;

@@ -13,7 +13,8 @@ use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
 use crate::shm::stop;
-use crate::start::{self, Method, letter, spawn};
+use crate::start::handshake::Part;
+use crate::start::{self, Method, letter, server, spawn};
 use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
 use crate::sys::{birth, descriptor, fork, futex, own};
@@ -51,6 +52,7 @@ pub struct Process {
     pid: u32,
     name: Box<CStr>,
     daemon: bool,
+    method: Method,
     pidfd: OwnedFd,
     /// Set once, when it has been reaped.
     ending: OnceLock<Ending>,
@@ -111,7 +113,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     let method = options.method.unwrap_or_else(start::default);
     let (id, pid, pidfd) = match method {
         Method::Fork => start_fork(family, address, arguments, &name, options.daemon)?,
-        Method::Spawn => start_spawn(family, address, arguments, &name, options.daemon)?,
+        Method::Spawn | Method::Forkserver => start_anew(family, method, address, &arguments, &name, options.daemon)?,
     };
     let process = Arc::new(Process {
         starter: family.me,
@@ -119,6 +121,7 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
         pid,
         name,
         daemon: options.daemon,
+        method,
         pidfd,
         ending: OnceLock::new(),
         reaping: Mutex::new(()),
@@ -126,6 +129,13 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
     children.list().push(process.clone());
     log::debug(format_args!("started {} with pid {pid}, by {}", process.name_text(), method.text()));
     Ok(process)
+}
+
+/// Starts the forkserver of this process, if it has none that lives.
+pub fn start_server() -> Result<()> {
+    let family = family::current()?;
+    keeper::start(family)?;
+    server::start_server(family)
 }
 
 /// A process of the family, its pid, and a descriptor of it.
@@ -137,12 +147,24 @@ fn claim(family: Family, inherits: Inherits, daemon: bool) -> Result<MemberId> {
     Ok(id)
 }
 
-fn start_spawn(family: Family, address: usize, arguments: Vec<u8>, name: &CStr, daemon: bool) -> Result<Started> {
+/// By a method that gives it nothing of this process's memory.
+fn start_anew(
+    family: Family,
+    method: Method,
+    address: usize,
+    arguments: &[u8],
+    name: &CStr,
+    daemon: bool,
+) -> Result<Started> {
+    let function = letter::index_of(family.arena, address)?;
     // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
-    let has_handles = wire::Reader::new(&arguments)?.has_handles();
+    let has_handles = wire::Reader::new(arguments)?.has_handles();
     let id = claim(family, if has_handles { Inherits::Everything } else { Inherits::Nothing }, daemon)?;
-    let written = letter::write(family.arena, id, address, name, &arguments);
-    let started = written.and_then(|()| spawn::start(family, id));
+    let written = letter::write(family.arena, id, name, &[(function, arguments)]);
+    let started = written.and_then(|()| match method {
+        Method::Forkserver => server::start(family, id),
+        _ => spawn::start(family, id, Part::Process).map(|begun| (begun.pid, begun.handle)),
+    });
     let (pid, pidfd) = started.inspect_err(|_| spawn::give_up(family, id))?;
     Ok((id, pid, pidfd))
 }
@@ -275,7 +297,7 @@ impl Process {
         let ending = match pidfd::reap(self.pidfd.as_raw_fd()).0 {
             Reaped::Running => return Ok(None),
             Reaped::Exit(exit) => Ending::Known(exit),
-            Reaped::Unknown => member.recorded_exit().map_or(Ending::Unknown, |code| Ending::Known(Exit::Code(code))),
+            Reaped::Unknown => self.written_ending(member).map_or(Ending::Unknown, Ending::Known),
         };
         repair::repair(family.arena, self.id, family.me.slot);
         member.forget(self.id.generation);
@@ -284,6 +306,16 @@ impl Process {
         log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), self.pid));
         Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
+    }
+
+    /// How it ended, as it said itself or the server that forked it. Its end is known here before the server, which
+    /// reaps it, has heard of it.
+    fn written_ending(&self, member: &'static Member) -> Option<Exit> {
+        let patience = now_ns() + 1_000_000_000;
+        while self.method == Method::Forkserver && member.recorded_exit().is_none() && now_ns() < patience {
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        member.recorded_exit()
     }
 
     /// Waits until it has ended.

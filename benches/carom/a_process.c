@@ -1,6 +1,8 @@
 /* A. Start a process that does nothing, join it, free its handle. */
 #include "bench.h"
 
+#include <fcntl.h>
+
 enum { EACH_TURN = 100 };
 
 static int32_t noop(carom_call *call) {
@@ -23,13 +25,42 @@ static void check_exit_code(void) {
     carom_process_free(process);
 }
 
-static double with_carom(void) {
+static double with_method(const char *method) {
+    carom_context *context = NULL;
+    OK(carom_context_new(method, &context));
+    carom_process_options options = {.size = sizeof options, .context = context};
     int64_t start = now_ns();
     for (int i = 0; i < EACH_TURN; i++) {
         carom_process *process = NULL;
-        OK(carom_process_start(noop, NULL, 0, NULL, &process));
+        OK(carom_process_start(noop, NULL, 0, &options, &process));
         OK(carom_process_join(process, CAROM_FOREVER));
         carom_process_free(process);
+    }
+    double each = (double)(now_ns() - start) / 1e3 / EACH_TURN;
+    carom_context_free(context);
+    return each;
+}
+
+static double with_carom(void) { return with_method("fork"); }
+static double with_spawn(void) { return with_method("spawn"); }
+static double with_forkserver(void) { return with_method("forkserver"); }
+
+/* This very program, which ends at once: what its loading costs. */
+static pid_t vfork_exec(void) {
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "a_process", "end", (char *)NULL);
+        _exit(1);
+    }
+    return pid;
+}
+
+static double with_vfork_exec(void) {
+    int64_t start = now_ns();
+    for (int i = 0; i < EACH_TURN; i++) {
+        pid_t pid = vfork_exec();
+        CHECK(pid >= 0);
+        reap(pid);
     }
     return (double)(now_ns() - start) / 1e3 / EACH_TURN;
 }
@@ -45,9 +76,38 @@ static double with_fork(void) {
     return (double)(now_ns() - start) / 1e3 / EACH_TURN;
 }
 
+/* The same in a process that stays small, whatever becomes of this one. */
+static int asked[2], told[2];
+
+static void small(void) {
+    char one;
+    while (read(asked[0], &one, 1) == 1) {
+        double each = with_fork();
+        CHECK(write(told[1], &each, sizeof each) == sizeof each);
+    }
+}
+
+static double with_small_fork(void) {
+    double each;
+    CHECK(write(asked[1], "", 1) == 1 && read(told[0], &each, sizeof each) == sizeof each);
+    return each;
+}
+
 int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "end") == 0) return 0;
     OK(carom_init(argc, argv));
+    CHECK(pipe2(asked, O_CLOEXEC) == 0 && pipe2(told, O_CLOEXEC) == 0);
+    pid_t helper = raw_fork(small);
     check_exit_code();
     RACE("A.start_exit_join", "us", 15, {"carom", with_carom}, {"fork+_exit", with_fork});
+    RACE("A.start_exit_join_spawn", "us", 15, {"carom", with_spawn}, {"vfork+exec-same", with_vfork_exec});
+    RACE("A.start_exit_join_forkserver", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork});
+    size_t size = (size_t)1 << 30;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED && madvise(memory, size, MADV_NOHUGEPAGE) == 0);
+    for (size_t i = 0; i < size; i += 4096) memory[i] = 1;
+    RACE("A.start_exit_join_forkserver_1GiB", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork});
+    kill(helper, SIGKILL);
+    reap(helper);
     return 0;
 }

@@ -36,3 +36,9 @@ ROW(carom_set_executable) {
     REFUSED(carom_set_executable("", NULL), CAROM_EINVAL);
     REFUSED(carom_set_executable("/bin/true", (const char *const *)(uintptr_t)5), CAROM_EINVAL);
 }
+ROW(carom_forkserver_start) { CHECK_OK(carom_forkserver_start()); }
+ROW(carom_forkserver_preload) {
+    EACH_STRANGE(f, REFUSED(carom_forkserver_preload(f, NULL, 0), CAROM_EFUNCTION));
+    REFUSED(carom_forkserver_preload(works, NULL, 1), CAROM_EINVAL);
+    EACH_STRANGE_ARGUMENT(a, status, REFUSED(carom_forkserver_preload(works, a, 1), status));
+}

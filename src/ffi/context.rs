@@ -4,12 +4,16 @@
 //! |---|---|---|---|
 //! | fork | a copy of this program's memory and its descriptors | it must call only what is safe after fork | least, but grows with this program's memory |
 //! | spawn | nothing: the program begins anew, in `carom_init` | do not matter | the start of a program |
+//! | forkserver | a copy of a small server's memory, that was begun anew once | do not matter | as fork of a small program |
 
 use super::boundary::{self, write};
+use super::call::{self, carom_argument, carom_function};
 use super::handle::{self, Kind, Object};
 use super::library::carom_status;
+use super::process::encode;
 use crate::error::{Error, Result};
-use crate::start::{self, Method, executable};
+use crate::process;
+use crate::start::{self, Method, executable, server};
 use std::ffi::{CStr, c_char};
 
 /// A start method, for what takes one. Opaque.
@@ -39,7 +43,7 @@ fn method_named(name: *const c_char) -> Result<Option<Method>> {
     boundary::text(name)?.map(Method::of_name).transpose()
 }
 
-/// A context of the start method "fork" or "spawn"; NULL: of the default one, which is fixed by that.
+/// A context of the start method "fork", "spawn" or "forkserver"; NULL: of the default one, which is fixed by that.
 ///
 /// Never blocks. `CAROM_EINVAL` for another name.
 #[unsafe(no_mangle)]
@@ -113,4 +117,27 @@ pub extern "C" fn carom_start_method_list(methods: *mut *const c_char, capacity:
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_set_executable(path: *const c_char, argv: *const *const c_char) -> carom_status {
     boundary::status(|| executable::choose(boundary::c_text(path), boundary::c_texts(argv, None)?))
+}
+
+/// Starts the forkserver of this process, if it has none that lives; the first process of that method would do the same. It is a small process of the
+/// program that `carom_set_executable` says, and ends with this one; if it dies, the next start makes another, and what it had forked goes on.
+/// It ignores SIGINT. Environment and working directory of what it forks are as they were when it was started.
+///
+/// Blocks until it serves. The statuses of `carom_process_start`; `CAROM_EBROKEN` if a function of the preload fails.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_forkserver_start() -> carom_status {
+    boundary::status(process::start_server)
+}
+
+/// The forkserver of this process runs `function` once, with `arguments` (copied), before it forks anything: what it loads or computes, its children have. To be
+/// called before the server is started; a server that takes the place of a dead one runs it again. More than one run in the order of the calls. It must leave no thread and no child process behind.
+///
+/// Never blocks. `CAROM_EFUNCTION` as `carom_process_start`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_forkserver_preload(
+    function: carom_function,
+    arguments: *const carom_argument,
+    count: usize,
+) -> carom_status {
+    boundary::status(|| server::preload(call::address(function), encode(arguments, count)?))
 }

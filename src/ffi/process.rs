@@ -64,6 +64,8 @@ fn process_of(process: *mut carom_process) -> Result<handle::Use<Arc<Process>>> 
 /// were: in a program with threads it should call only what is safe after fork.
 /// Spawn: the program begins anew, and runs the function in `carom_init`; any static function of the program or of a shared library can be one, but static
 /// variables are as in a new program. Descriptors do not reach it. Blocks until it has got so far, at most 10 seconds.
+/// Forkserver: as spawn, but it is a fork of a small server, and has what that has loaded: see `carom_forkserver_start`. It is no child of this process for the kernel: no
+/// SIGCHLD tells of its end, and waitpid does not find it.
 ///
 /// `CAROM_EFUNCTION` for a function that is NULL, in no module (a closure made at run time), or in none that the new program finds; `CAROM_EBROKEN` if the new program ends, or waits, before
 /// it calls `carom_init`; `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork or execve.

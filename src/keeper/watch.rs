@@ -82,7 +82,7 @@ impl Watch {
     /// Ends with its parent: whatever a process of the family started, once that process is gone.
     fn is_orphan(&self, id: MemberId) -> bool {
         let member = self.me.arena.member(id.slot);
-        let owed = member.has_role(Role::Process) || member.has_role(Role::Worker);
+        let owed = [Role::Process, Role::Worker, Role::Server].into_iter().any(|role| member.has_role(role));
         owed && !member.has_parent(self.me.arena)
     }
 

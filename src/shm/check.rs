@@ -115,6 +115,7 @@ fn heap(arena: Arena, census: &mut Census) -> Result<()> {
         }
     };
     arena.cells().for_each(|cell: &Cell| cell.each_block(arena, &mut own));
+    arena.slots().for_each(|slot| own(&arena.member(slot).letter));
     drop(guard);
     if full {
         return Err(Error::NoMemory("there is no memory for a list of the blocks"));

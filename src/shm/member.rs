@@ -21,6 +21,7 @@
 use super::arena::{Arena, MEMBERS};
 use super::check::{broken, names};
 use crate::error::{Error, Result};
+use crate::sys::pidfd::Exit;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -71,6 +72,8 @@ pub enum Role {
     Keeper = 3,
     /// Runs tasks of a pool.
     Worker = 4,
+    /// Forks processes for the one that started it, and ends with it.
+    Server = 5,
 }
 
 /// One process of the family.
@@ -84,7 +87,7 @@ pub struct Member {
     /// Inode of its pidfd where the kernel tells processes apart by it (6.9 and later), else 0 or a
     /// constant. Written by the parent, read by whoever opens a pidfd by number, against reuse of the pid.
     pub pidfd_inode: AtomicU64,
-    /// How it ended, as it said itself: [`Member::record_exit`].
+    /// How it ended, as it said itself or whoever reaped it: `EXIT_RECORDED`, perhaps `EXIT_BY_SIGNAL`, and a number.
     exit: AtomicU32,
     /// Generation of the parent's slot. Written with the claim.
     parent_generation: AtomicU32,
@@ -105,6 +108,8 @@ pub struct Member {
 const _: () = assert!(size_of::<Member>() == 64);
 
 const EXIT_RECORDED: u32 = 1 << 31;
+/// The rest is a signal, not a code.
+const EXIT_BY_SIGNAL: u32 = 1 << 30;
 
 /// A member, together with the generation of its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -291,10 +296,30 @@ impl Member {
         self.exit.store(EXIT_RECORDED | (code as u32 & 0xff), Release);
     }
 
-    /// What [`Member::record_exit`] said.
-    pub fn recorded_exit(&self) -> Option<i32> {
+    /// Whoever reaped the process says how it ended.
+    pub fn record_ending(&self, exit: Exit) {
+        match exit {
+            Exit::Code(code) => self.record_exit(code),
+            Exit::Signal(signal) => self.exit.store(EXIT_RECORDED | EXIT_BY_SIGNAL | signal as u32 & 0xff, Release),
+        }
+    }
+
+    /// What was said last about its end.
+    pub fn recorded_exit(&self) -> Option<Exit> {
         let exit = self.exit.load(Acquire);
-        (exit & EXIT_RECORDED != 0).then_some((exit & 0xff) as i32)
+        let number = (exit & 0xff) as i32;
+        let known = if exit & EXIT_BY_SIGNAL != 0 { Exit::Signal(number) } else { Exit::Code(number) };
+        (exit & EXIT_RECORDED != 0).then_some(known)
+    }
+
+    /// Ends with nobody: the keeper takes it for an orphan, and ends it. Said by its parent.
+    pub fn disown(&self) {
+        self.parent_generation.store(u32::MAX, Release);
+    }
+
+    /// Whether it was: then nobody but the keeper ends it.
+    pub fn is_disowned(&self) -> bool {
+        self.parent_generation.load(Acquire) == u32::MAX
     }
 }
 

@@ -3,11 +3,14 @@
 //! - *fork*: a copy of this process, see `process`.
 //! - *spawn* ([`spawn`]): the program once more, which begins in `carom_init` ([`child`]) and finds there what it is to
 //!   run: it has none of this process's memory, and only the descriptors that it is given.
+//! - *forkserver* ([`server`]): a copy of a small program that was begun so, early.
 #![forbid(unsafe_code)]
 
 pub mod child;
 pub mod executable;
+pub mod handshake;
 pub mod letter;
+pub mod server;
 pub mod spawn;
 
 use crate::error::{Error, Result};
@@ -23,10 +26,12 @@ pub enum Method {
     Fork = 1,
     /// The program anew.
     Spawn = 2,
+    /// A copy of a small server.
+    Forkserver = 3,
 }
 
 /// All of them, the default first.
-pub const METHODS: [Method; 2] = [Method::Fork, Method::Spawn];
+pub const METHODS: [Method; 3] = [Method::Fork, Method::Spawn, Method::Forkserver];
 
 /// Those that work here, the default first.
 pub fn methods() -> &'static [Method] {
@@ -42,6 +47,7 @@ impl Method {
         match self {
             Method::Fork => c"fork",
             Method::Spawn => c"spawn",
+            Method::Forkserver => c"forkserver",
         }
     }
 
@@ -53,7 +59,7 @@ impl Method {
     /// The method of a name.
     pub fn of_name(name: &str) -> Result<Method> {
         let method = METHODS.into_iter().find(|method| method.name().to_bytes() == name.as_bytes());
-        method.ok_or_else(|| Error::invalid(format!("there is no start method \"{name}\" (fork, spawn)")))
+        method.ok_or_else(|| Error::invalid(format!("there is no start method \"{name}\" (fork, spawn, forkserver)")))
     }
 
     fn of_number(number: u32) -> Option<Method> {

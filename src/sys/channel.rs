@@ -1,8 +1,7 @@
 //! Channels between a process and one that it starts: a pair of sockets that nobody else can reach, on which every
 //! message is whole or not there.
 
-use super::descriptor::{self, above_stdio};
-use super::futex::Deadline;
+use super::descriptor::above_stdio;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -23,12 +22,40 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Sends a message. Never blocks, and is no signal where nobody listens any more.
 pub fn send(fd: RawFd, message: &[u8]) -> Result<()> {
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-    // SAFETY: `message` is ours.
-    match unsafe { libc::send(fd, message.as_ptr().cast(), message.len(), flags) } {
-        0.. => Ok(()),
-        _ => Err(Error::last_os("send")),
+    send_with(fd, message, &[])
+}
+
+/// Descriptors that a message can carry: the kernel's limit.
+pub const MOST: usize = 253;
+/// Room for the kernel's header and so many descriptors, in words.
+const CONTROL: usize = 2 + MOST.div_ceil(2);
+
+/// The same with descriptors: who receives it gets duplicates of his own.
+pub fn send_with(fd: RawFd, message: &[u8], along: &[RawFd]) -> Result<()> {
+    if along.len() > MOST {
+        return Err(Error::invalid("a process can be given 250 descriptors at most"));
     }
+    let mut room = [0u64; CONTROL];
+    let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    // SAFETY: `room` is aligned as a header must be and holds one with MOST descriptors; the kernel reads no more than
+    // the lengths say.
+    let sent = unsafe {
+        let mut whole: libc::msghdr = std::mem::zeroed();
+        whole.msg_iov = &mut part;
+        whole.msg_iovlen = 1;
+        if !along.is_empty() {
+            let bytes = size_of_val(along) as u32;
+            whole.msg_control = room.as_mut_ptr().cast();
+            whole.msg_controllen = libc::CMSG_SPACE(bytes) as _;
+            let header = libc::CMSG_FIRSTHDR(&whole);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(bytes) as _;
+            std::ptr::copy_nonoverlapping(along.as_ptr(), libc::CMSG_DATA(header).cast(), along.len());
+        }
+        libc::sendmsg(fd, &whole, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+    };
+    if sent < 0 { Err(Error::last_os("sendmsg")) } else { Ok(()) }
 }
 
 /// Receives a message into `room`: its length, 0 if the other end is closed, `None` if there is none yet.
@@ -36,29 +63,51 @@ pub fn receive(fd: RawFd, room: &mut [u8]) -> Result<Option<usize>> {
     take(fd, room, libc::MSG_DONTWAIT)
 }
 
+/// The same with the descriptors that it carries, closed by exec. An error if there was no room for them: they are
+/// gone then, and so is the message.
+pub fn receive_with(fd: RawFd, room: &mut [u8], along: &mut Vec<OwnedFd>) -> Result<Option<usize>> {
+    let mut control = [0u64; CONTROL];
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    // SAFETY: the kernel writes no more than the lengths say; what it says to have written are descriptors that are new
+    // and owned by nobody else.
+    unsafe {
+        let mut whole: libc::msghdr = std::mem::zeroed();
+        whole.msg_iov = &mut part;
+        whole.msg_iovlen = 1;
+        whole.msg_control = control.as_mut_ptr().cast();
+        whole.msg_controllen = size_of_val(&control) as _;
+        let len = libc::recvmsg(fd, &mut whole, libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC);
+        if len < 0 {
+            return nothing_yet(Error::last_os("recvmsg"));
+        }
+        let header = libc::CMSG_FIRSTHDR(&whole);
+        if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
+            let count = ((*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize) / size_of::<RawFd>();
+            let first: *const RawFd = libc::CMSG_DATA(header).cast();
+            for index in 0..count {
+                along.push(above_stdio(first.add(index).read_unaligned(), "recvmsg")?);
+            }
+        }
+        match whole.msg_flags & libc::MSG_CTRUNC {
+            0 => Ok(Some(len as usize)),
+            _ => Err(Error::Os { call: "recvmsg", errno: libc::EMFILE }),
+        }
+    }
+}
+
+fn nothing_yet(error: Error) -> Result<Option<usize>> {
+    match error {
+        Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(None),
+        Error::Os { errno: libc::ECONNRESET, .. } => Ok(Some(0)),
+        error => Err(error),
+    }
+}
+
 fn take(fd: RawFd, room: &mut [u8], flags: libc::c_int) -> Result<Option<usize>> {
     // SAFETY: the kernel writes no more than the length of `room`.
     match unsafe { libc::recv(fd, room.as_mut_ptr().cast(), room.len(), flags) } {
         len @ 0.. => Ok(Some(len as usize)),
-        _ => match Error::last_os("recv") {
-            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(None),
-            Error::Os { errno: libc::ECONNRESET, .. } => Ok(Some(0)),
-            error => Err(error),
-        },
-    }
-}
-
-/// Waits for a message until the deadline.
-pub fn await_message(fd: RawFd, room: &mut [u8], deadline: Deadline) -> Result<usize> {
-    loop {
-        if let Some(len) = receive(fd, room)? {
-            return Ok(len);
-        }
-        match descriptor::poll_readable(fd, deadline) {
-            Ok(false) => return Err(Error::TimedOut),
-            Ok(true) | Err(Error::Interrupted) => {}
-            Err(error) => return Err(error),
-        }
+        _ => nothing_yet(Error::last_os("recv")),
     }
 }
 

@@ -48,6 +48,18 @@ pub fn write_all(fd: RawFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is such a descriptor.
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: plain call.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// In a child: makes `number` a duplicate of `fd`, which programs that are executed have too.
+pub fn place(fd: RawFd, number: RawFd) {
+    // SAFETY: plain call on descriptors of this process, which has no others' code in it yet.
+    unsafe { libc::dup2(fd, number) };
+}
+
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
 pub fn ring(fd: RawFd) {
     let one = 1u64;

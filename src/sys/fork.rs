@@ -1,8 +1,10 @@
 //! Forking, and how a forked child begins and ends.
 
 use super::own::own;
+use super::pidfd::Exit;
 use super::raw;
 use crate::error::{Error, Result};
+use std::ffi::{CStr, CString};
 use std::sync::atomic::Ordering;
 
 unsafe extern "C" {
@@ -235,6 +237,23 @@ pub fn wait_for(pid: u32) -> i32 {
     }
 }
 
+/// In a server of ours: a child that has ended, and is not reaped.
+pub fn ended_child() -> Option<(u32, Exit)> {
+    // SAFETY: a zeroed siginfo is valid; the call only writes it.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+        if libc::waitid(libc::P_ALL, 0, &mut info, options) != 0 || info.si_pid() == 0 {
+            return None;
+        }
+        let exit = match info.si_code {
+            libc::CLD_EXITED => Exit::Code(info.si_status()),
+            _ => Exit::Signal(info.si_status()),
+        };
+        Some((info.si_pid() as u32, exit))
+    }
+}
+
 /// Ends a child that was made just now and of which nobody knows yet.
 pub fn kill_and_reap(pid: u32) {
     // SAFETY: plain call; the number is our own unreaped child's.
@@ -269,10 +288,18 @@ pub fn lead_group() {
     unsafe { libc::setpgid(0, 0) };
 }
 
-/// What the process is called in ps and top.
-pub fn set_title(name: &std::ffi::CStr) {
+/// The process is called `name` in ps and top.
+pub fn set_title(name: &CStr) {
     // SAFETY: `name` is a C string; the kernel copies 15 bytes of it.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// What the process is called in ps and top.
+pub fn title() -> CString {
+    let mut name = [0u8; 16];
+    // SAFETY: the kernel writes 16 bytes, the last of them zero.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    CStr::from_bytes_until_nul(&name).unwrap_or_default().into()
 }
 
 /// Calls the user's function at `address` with `context`, as C does: `int32_t function(context *)`.

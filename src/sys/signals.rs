@@ -1,4 +1,33 @@
-//! What signals and their codes are called.
+//! What signals and their codes are called; what a server of ours does with its own.
+
+use super::descriptor::above_stdio;
+use crate::error::Result;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// In a server of ours: Ctrl-C is the host's to handle.
+pub fn ignore_interrupt() {
+    // SAFETY: changes the disposition of this process only, to one without code.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
+}
+
+/// In a server of ours: a descriptor that is readable once a child has ended. The signal itself is blocked.
+pub fn child_events() -> Result<OwnedFd> {
+    // SAFETY: a zeroed set is a valid one; all of it is this process's own.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        above_stdio(libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK), "signalfd")
+    }
+}
+
+/// Empties that descriptor.
+pub fn hush(events: &OwnedFd) {
+    let mut room = [0u8; 4 * size_of::<libc::signalfd_siginfo>()];
+    // SAFETY: the kernel writes no more than the length of `room`.
+    unsafe { libc::read(events.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+}
 
 /// Ends whoever is over RLIMIT_CPU.
 pub const OUT_OF_CPU: i32 = libc::SIGXCPU;

@@ -1,17 +1,19 @@
-/* Start method spawn: what reaches the new program, what does not, and how it goes wrong. */
+/* Start methods other than fork: what reaches the new process, what does not, and how it goes wrong. */
 #include "support.h"
 
 static int initialised_in_main;
 static int variable = 1;
 
-static carom_context *spawn(void) {
+static const char *method = "spawn";
+
+static carom_context *the_context(void) {
     carom_context *context = NULL;
-    CHECK_OK(carom_context_new("spawn", &context));
+    CHECK_OK(carom_context_new(method, &context));
     return context;
 }
 
 static int32_t outcome(carom_function function, const carom_argument *arguments, size_t count) {
-    carom_context *context = spawn();
+    carom_context *context = the_context();
     carom_process_options options = {.size = sizeof options, .context = context};
     carom_process *process = NULL;
     CHECK_OK(carom_process_start(function, arguments, count, &options, &process));
@@ -69,7 +71,7 @@ static void statics_are_fresh(void) {
 }
 
 static int32_t arguments_of_all_kinds(carom_call *call) {
-    CHECK_EQ(carom_call_count(call), 6);
+    CHECK_EQ(carom_call_count(call), 7);
     carom_argument argument;
     CHECK_OK(carom_call_argument(call, 0, &argument));
     CHECK_EQ(argument.len, 300000);
@@ -96,7 +98,9 @@ static int32_t arguments_of_all_kinds(carom_call *call) {
     CHECK_OK(carom_process_current(NULL, &name));
     CHECK_STR_EQ(name, "the spawned one");
     CHECK_OK(carom_process_parent(&parent, &alive));
-    CHECK(parent == getppid() && alive == 1);
+    int64_t host;
+    CHECK_OK(carom_call_read(call, 6, &host, sizeof host));
+    CHECK(parent == host && alive == 1);
     return 0;
 }
 
@@ -111,11 +115,11 @@ static void arguments(void) {
     CHECK_OK(carom_value_new(CAROM_I64, &number, sizeof number, NULL, &value));
     carom_argument list[] = {CAROM_INTEGER(1), CAROM_NIL};
     carom_argument all[] = {CAROM_BYTES(bytes, sizeof bytes), CAROM_STRING("carom", 5), CAROM_REAL(0.25), CAROM_HANDLE(lock),
-                            CAROM_HANDLE(value), {.kind = CAROM_ARGUMENT_LIST, .data = list, .len = 2}};
-    carom_context *context = spawn();
+                            CAROM_HANDLE(value), {.kind = CAROM_ARGUMENT_LIST, .data = list, .len = 2}, CAROM_INTEGER(getpid())};
+    carom_context *context = the_context();
     carom_process_options options = {.size = sizeof options, .context = context, .name = "the spawned one"};
     carom_process *process = NULL;
-    CHECK_OK(carom_process_start(arguments_of_all_kinds, all, 6, &options, &process));
+    CHECK_OK(carom_process_start(arguments_of_all_kinds, all, 7, &options, &process));
     CHECK_EQ(ended(process), 0);
     CHECK_OK(carom_value_get(value, &number, sizeof number, CAROM_FOREVER));
     CHECK_EQ(number, 42);
@@ -187,7 +191,7 @@ static int32_t waits(carom_call *call) {
 }
 
 static carom_process *one_that_waits(carom_event **event) {
-    carom_context *context = spawn();
+    carom_context *context = the_context();
     carom_process_options options = {.size = sizeof options, .context = context};
     carom_process *process = NULL;
     CHECK_OK(carom_event_new(event));
@@ -237,7 +241,7 @@ static void host_killed(void) {
 /* ----------------------------------------------------------------------------------------------------- how it fails */
 
 static void refused(const char *path, const char *const *argv, carom_status status, const char *words) {
-    carom_context *context = spawn();
+    carom_context *context = the_context();
     carom_process_options options = {.size = sizeof options, .context = context};
     carom_process *process = NULL;
     int fds = fd_count();
@@ -250,14 +254,21 @@ static void refused(const char *path, const char *const *argv, carom_status stat
     carom_context_free(context);
 }
 
+/* There is a family, so that descriptors can be counted, but no server yet. */
+static void begin_family(void) {
+    carom_argument three = CAROM_INTEGER(3);
+    CHECK_EQ(outcome_of(returns, &three, 1), 3);
+}
+
 static void executables_that_are_not_good(void) {
-    CHECK_EQ(outcome(looks_around, NULL, 0), 0);
+    begin_family();
     const char *const exits[] = {"sh", "-c", "exit 3", NULL}, *const dies[] = {"sh", "-c", "kill -9 $$", NULL};
     refused("/no/such/program", NULL, CAROM_ENOENT, "execve");
     refused("/", NULL, -EACCES, "execve");
     refused("/bin/true", NULL, CAROM_EBROKEN, "carom_init");
-    refused("/bin/sh", exits, CAROM_EBROKEN, "ended with 3");
-    refused("/bin/sh", dies, CAROM_EBROKEN, "signal 9");
+    /* (A server is not this process's child: how it ended may be unknown.) */
+    refused("/bin/sh", exits, CAROM_EBROKEN, strcmp(method, "spawn") == 0 ? "ended with 3" : "ended");
+    refused("/bin/sh", dies, CAROM_EBROKEN, strcmp(method, "spawn") == 0 ? "signal 9" : "ended");
     char self[PATH_MAX] = "";
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     /* A script that does not exec: the program is not the process that was started. */
@@ -270,15 +281,15 @@ static void executables_that_are_not_good(void) {
 
 /* A program that forgets carom_init: this one, called with an argument that main looks at first. */
 static void programs_without_init(void) {
-    CHECK_EQ(outcome(looks_around, NULL, 0), 0);
-    const char *const forgets[] = {"test_spawn", "forgets", NULL}, *const leaves[] = {"test_spawn", "leaves", NULL};
+    begin_family();
+    const char *const forgets[] = {"test_start", "forgets", NULL}, *const leaves[] = {"test_start", "leaves", NULL};
     refused("/proc/self/exe", forgets, CAROM_EBROKEN, "before carom_init");
-    refused("/proc/self/exe", leaves, CAROM_EBROKEN, "ended with 0 before it called carom_init");
+    refused("/proc/self/exe", leaves, CAROM_EBROKEN, "before it called carom_init");
 }
 
 static void the_worker(void) {
     CHECK_OK(carom_set_executable(NULL, NULL));
-    carom_context *context = spawn();
+    carom_context *context = the_context();
     carom_process_options options = {.size = sizeof options, .context = context};
     carom_process *process = NULL;
     /* A function of a shared library, of sorts: it is called with a call, which it takes for a pid. */
@@ -306,17 +317,23 @@ int main(int argc, char **argv) {
     CHECK_OK(carom_function_register("a name", named));
     CHECK_OK(carom_init(argc, argv));
     initialised_in_main = 1;
-    CASE(codes_and_signals);
-    CASE(statics_are_fresh);
-    CASE(arguments);
-    CASE(many_arguments);
-    CASE(surroundings);
-    CASE(waiting_and_stopping);
-    CASE(children_have_children);
-    CASE(host_killed);
-    CASE(executables_that_are_not_good);
-    CASE(programs_without_init);
-    CASE(registered_names);
-    CASE(the_worker);
+    const char *const methods[] = {"spawn", "forkserver"};
+    for (int i = 0; i < 2; i++) {
+        method = methods[i];
+        more_fds = i;
+        fprintf(stderr, "by %s:\n", method);
+        CASE(codes_and_signals);
+        CASE(statics_are_fresh);
+        CASE(arguments);
+        CASE(many_arguments);
+        CASE(surroundings);
+        CASE(waiting_and_stopping);
+        CASE(children_have_children);
+        CASE(host_killed);
+        CASE(registered_names);
+        CASE(executables_that_are_not_good);
+        CASE(programs_without_init);
+        CASE(the_worker);
+    }
     return 0;
 }

@@ -1,0 +1,242 @@
+//! Start method forkserver: a process that was executed early, is small and has one thread, and forks the others.
+//!
+//! Each process that uses it has one of its own. It is nobody's child, so that a host which waits for its children does
+//! not await it; the keeper ends it with its owner. Nobody else can reach it: a request comes on the channel that it was
+//! born with, and brings along the channel on which the new process answers, with a descriptor of itself. How a process
+//! ended is written down by the server, which reaps it.
+#![forbid(unsafe_code)]
+
+use super::child;
+use super::handshake::{self, Answer, CERTIFICATE, Certificate, News, Part};
+use super::letter::{self, Letter};
+use super::spawn::{self, Begun};
+use crate::call::{Call, Input, Output};
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::function;
+use crate::log;
+use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::sys::{birth, channel, descriptor, fork, once, own, pidfd, signals};
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The server of `owner`, and what it runs before it serves.
+struct Office {
+    owner: MemberId,
+    desk: Mutex<Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    preload: Vec<(u16, Vec<u8>)>,
+    server: Option<OwnedFd>,
+}
+
+/// A forked child makes its own: its parent's server serves the parent, and its lock may be held for ever.
+static OFFICE: AtomicPtr<Office> = AtomicPtr::new(std::ptr::null_mut());
+
+fn desk(owner: MemberId) -> MutexGuard<'static, Desk> {
+    let make = || Office { owner, desk: Mutex::default() };
+    let office = once::get_or_make(&OFFICE, |office| office.owner == owner, make);
+    office.desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The server of this process runs the function at `address` before it serves: one that is started from now on.
+pub fn preload(address: usize, arguments: Vec<u8>) -> Result<()> {
+    let family = family::current()?;
+    let function = letter::index_of(family.arena, address)?;
+    desk(family.me).preload.push((function, arguments));
+    Ok(())
+}
+
+/// Starts the server of this process, if it has none that lives.
+pub fn start_server(family: Family) -> Result<()> {
+    desk(family.me).server(family).map(|_| ())
+}
+
+impl Desk {
+    /// The channel of a server that lived a moment ago.
+    fn server(&mut self, family: Family) -> Result<RawFd> {
+        // It never says anything more: what is readable is its end.
+        let lives = |server: &OwnedFd| !descriptor::poll_readable(channel::raw(server), Some(0)).unwrap_or(true);
+        if !self.server.as_ref().is_some_and(lives) {
+            self.server = None;
+            self.server = Some(self.launch(family)?);
+        }
+        Ok(self.server.as_ref().map_or(-1, channel::raw))
+    }
+
+    fn launch(&self, family: Family) -> Result<OwnedFd> {
+        let id = Member::claim(family.arena, family.me, Role::Server, Inherits::Everything)?;
+        let tasks: Vec<(u16, &[u8])> = self.preload.iter().map(|(function, bytes)| (*function, &bytes[..])).collect();
+        let written = letter::write(family.arena, id, c"Forkserver", &tasks);
+        let begun = written.and_then(|()| spawn::start(family, id, Part::Server));
+        let Begun { pid, channel, .. } = begun.inspect_err(|_| spawn::give_up(family, id))?;
+        log::debug(format_args!("started a forkserver with pid {pid}"));
+        Ok(channel)
+    }
+}
+
+/// Has the server fork the member `id`, whose letter is written, and waits until it runs.
+pub fn start(family: Family, id: MemberId) -> Result<(u32, OwnedFd)> {
+    let member = family.arena.member(id.slot);
+    loop {
+        let ours = request(family, id)?;
+        return match handshake::listen(&ours, None) {
+            Ok(News::Runs(along)) => {
+                let handle = along.into_iter().next().ok_or(Error::Panic("a process without a descriptor".into()))?;
+                member.pidfd_inode.store(pidfd::inode(pidfd::raw(&handle)), Ordering::Release);
+                family::tell_of_birth(family.arena);
+                Ok((member.pid.load(Ordering::Acquire), handle))
+            }
+            // The server died before it forked: another one will.
+            Ok(News::Ended) if member.identity() == (State::Claimed, id.generation) => continue,
+            Ok(News::Ended) => Err(Error::Broken("the process ended before it ran its function".into())),
+            Ok(News::Refuses(error)) => Err(error),
+            Err(error) => {
+                // If there is a process, nobody here has a descriptor of it: it is the keeper's to end.
+                if !member.cancel(id.generation) {
+                    member.disown();
+                    family::tell_of_birth(family.arena);
+                    family::ring();
+                }
+                Err(error)
+            }
+        };
+    }
+}
+
+/// Sends the request to a server that lives; this process's end of the channel on which the new process answers.
+fn request(family: Family, id: MemberId) -> Result<OwnedFd> {
+    let (ours, theirs) = channel::pair()?;
+    let method = super::default_if_set().map_or(0, |method| method as u32);
+    let mut message = Certificate { member: id, part: Part::Process, method }.to_bytes().to_vec();
+    // What this process writes to now, not what it wrote to when the server was started.
+    let streams: Vec<RawFd> = [1, 2].into_iter().filter(|stream| descriptor::is_open(*stream)).collect();
+    message.extend(streams.iter().map(|stream| *stream as u8));
+    let along = [&[channel::raw(&theirs)], &streams[..]].concat();
+    let mut desk = desk(family.me);
+    loop {
+        match channel::send_with(desk.server(family)?, &message, &along) {
+            // It died since the look.
+            Err(Error::Os { errno: 32 | 104 | 107, .. }) => desk.server = None,
+            sent => return sent.map(|()| ours),
+        }
+    }
+}
+
+/// What a server does. `letter` says what comes first.
+pub fn serve(family: Family, letter: Letter, channel: OwnedFd) -> ! {
+    let title = fork::title();
+    fork::set_title(c"carom-server");
+    signals::ignore_interrupt();
+    own::set_name(Box::leak(letter.name.into_boxed_c_str()));
+    let begun = letter.tasks.iter().try_for_each(|task| run_once(function::resolve(&task.function)?, task.arguments));
+    match begun.and_then(|()| signals::child_events()) {
+        Err(error) => handshake::refuse(channel::raw(&channel), &error),
+        Ok(ends) => {
+            handshake::say(channel::raw(&channel), Answer::Ready, "", &[]);
+            Server { family, channel, ends, title, children: HashMap::new() }.run();
+        }
+    }
+    fork::leave_at_once(0)
+}
+
+fn run_once(address: usize, arguments: &'static [u8]) -> Result<()> {
+    let mut call = Call::new(Input::Encoded(arguments), Output::Nowhere);
+    let result = call.enter(|call| call.run(address))?;
+    match (result, call.failure().1) {
+        (0, _) => Ok(()),
+        (code, said) => {
+            let said = String::from_utf8_lossy(said);
+            Err(Error::Broken(format!("a function of the forkserver's preload failed with {code} {said}").into()))
+        }
+    }
+}
+
+struct Server {
+    family: Family,
+    channel: OwnedFd,
+    /// Readable when a child has ended.
+    ends: OwnedFd,
+    /// What the processes are called in ps and top: as the program.
+    title: CString,
+    children: HashMap<u32, MemberId>,
+}
+
+impl Server {
+    /// Until the owner has closed the channel, and every child has ended: nobody else can say how.
+    fn run(&mut self) {
+        let mut open = true;
+        while open || !self.children.is_empty() {
+            let channel = if open { channel::raw(&self.channel) } else { -1 };
+            let _ = descriptor::poll_either([channel, channel::raw(&self.ends)], None);
+            self.bury();
+            while open {
+                let (mut message, mut along) = ([0; CERTIFICATE + 2], Vec::new());
+                match channel::receive_with(channel, &mut message, &mut along) {
+                    Ok(None) => break,
+                    Ok(Some(0)) => open = false,
+                    Ok(Some(len)) => self.fork(&message[..len], along),
+                    // Its channel is gone, which is an answer.
+                    Err(error) => log::warning(format_args!("forkserver: {error}")),
+                }
+            }
+        }
+    }
+
+    /// A request: a certificate, and which streams the descriptors behind the first are.
+    fn fork(&mut self, message: &[u8], along: Vec<OwnedFd>) {
+        let (certificate, streams) = message.split_at(message.len().min(CERTIFICATE));
+        let Some(certificate) = Certificate::from_bytes(certificate) else { return };
+        let Some(reply) = along.first().map(channel::raw) else { return };
+        match birth::fork_child() {
+            Ok(fork::Side::Child) => self.be(&certificate, &along, streams),
+            Ok(fork::Side::Parent(pid)) => _ = self.children.insert(pid, certificate.member),
+            Err(error) => handshake::refuse(reply, &error),
+        }
+    }
+
+    /// In the child.
+    fn be(&self, certificate: &Certificate, along: &[OwnedFd], streams: &[u8]) -> ! {
+        let Family { arena, .. } = self.family;
+        let reply = channel::raw(&along[0]);
+        for stream in [1, 2] {
+            match streams.iter().position(|given| *given == stream).and_then(|index| along.get(index + 1)) {
+                Some(given) => descriptor::place(channel::raw(given), stream as RawFd),
+                None => descriptor::close(stream as RawFd),
+            }
+        }
+        let ours = [&self.channel, &self.ends].into_iter().chain(&along[1..]);
+        ours.for_each(|fd| descriptor::close(channel::raw(fd)));
+        fork::default_signals(&[]);
+        fork::set_title(&self.title);
+        if !family::be_quietly(arena, certificate.member) {
+            fork::leave_at_once(1);
+        }
+        let _ = super::set_default(super::Method::of_number(certificate.method), true);
+        let begin = || Ok((pidfd::open(fork::pid())?, letter::read(arena, certificate.member)?));
+        match begin() {
+            Ok((handle, letter)) => child::run(letter, reply, &[pidfd::raw(&handle)]),
+            Err(error) => handshake::refuse(reply, &error),
+        }
+        fork::leave_at_once(255)
+    }
+
+    /// Reaps who has ended. First it is written down, for whoever knows that it is reaped reads it.
+    fn bury(&mut self) {
+        signals::hush(&self.ends);
+        while let Some((pid, exit)) = fork::ended_child() {
+            if let Some(id) = self.children.remove(&pid) {
+                let member = self.family.arena.member(id.slot);
+                if member.identity().1 == id.generation {
+                    member.record_ending(exit);
+                }
+            }
+            fork::wait_for(pid);
+        }
+    }
+}
