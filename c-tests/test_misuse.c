@@ -15,6 +15,7 @@
 #include "misuse/arrays.h"
 #include "misuse/pools.h"
 #include "misuse/named_memory.h"
+#include "misuse/connection.h"
 
 /* ---------------------------------------------------------------------------------------------------------- the test */
 
@@ -59,8 +60,12 @@ static void make_handles(void) {
         make_named();
         add(memory, MEMORY, round);
         add(list, LIST, round);
+        make_connections();
+        add(connection, CONNECTION, round);
+        add(listener, LISTENER, round);
         if (round == 0) {
             carom_context_free(context);
+            free_connections();
             carom_shareable_list_free(list);
             carom_shared_memory_free(memory);
             carom_iterator_free(iterator);
@@ -94,7 +99,7 @@ static void make_handles(void) {
     add(&handle_count, NONE, 0);                          /* an address of ours */
     add((void *)((uintptr_t)lock ^ 1), NONE, 0);          /* a neighbour's place */
     add((void *)((uintptr_t)lock + ((uint64_t)1 << 40)), NONE, 0); /* another age */
-    for (uint64_t kind = 0; kind < 16; kind++) add((void *)(uintptr_t)(kind << 32 | 0xfffff), NONE, 0);
+    for (uint64_t kind = 0; kind < 20; kind++) add((void *)(uintptr_t)(kind << 32 | 0xfffff), NONE, 0);
 }
 
 static void everything_still_works(void) {
@@ -133,6 +138,7 @@ static void everything_still_works(void) {
     CHECK_EQ(data, 8);
     CHECK_EQ(carom_result_ready(result), 1);
     named_still_works();
+    connections_still_work();
 }
 
 static void misuse_all(void) {
@@ -162,6 +168,7 @@ static void misuse(void) {
     everything_still_works();
 
     carom_context_free(context);
+    free_connections();
     carom_shareable_list_free(list);
     carom_shared_memory_free(memory);
     carom_iterator_free(iterator);

@@ -58,6 +58,9 @@ pub enum Error {
     /// The caller may not do this now: release of a lock that is not held, join of a stranger.
     #[error("{0}")]
     NotPermitted(&'static str),
+    /// The other side does not prove that it has the key, or says that we do not.
+    #[error("{0}")]
+    Denied(&'static str),
     /// A handled signal ended the call of a thread that asked for it.
     #[error("interrupted by a signal")]
     Interrupted,
@@ -120,13 +123,16 @@ pub const STATUSES: &[(&CStr, Status, &CStr)] = &[
     (c"CAROM_E2BIG", -libc::E2BIG, c"an options struct has a field set that this library does not know"),
     (c"CAROM_EAGAIN", -libc::EAGAIN, c"no answer yet"),
     (c"CAROM_ENOMEM", -libc::ENOMEM, c"out of memory, or a limit is reached"),
+    (c"CAROM_EACCES", -libc::EACCES, c"permission denied: by a mode, or for want of the right key"),
     (c"CAROM_EEXIST", -libc::EEXIST, c"there is one already"),
     (c"CAROM_EINVAL", -libc::EINVAL, c"an argument makes no sense"),
     (c"CAROM_EDEADLK", -libc::EDEADLK, c"the caller holds this lock already"),
     (c"CAROM_EMSGSIZE", -libc::EMSGSIZE, c"the buffer is too small, or the message has another size"),
     (c"CAROM_ENOTSUP", -libc::EOPNOTSUPP, c"not supported here"),
     (c"CAROM_EALREADY", -libc::EALREADY, c"it has been done, and is not done twice"),
+    (c"CAROM_EADDRINUSE", -libc::EADDRINUSE, c"the address is in use"),
     (c"CAROM_ETIMEDOUT", -libc::ETIMEDOUT, c"not within its time"),
+    (c"CAROM_ECONNREFUSED", -libc::ECONNREFUSED, c"nobody listens there"),
     (c"CAROM_ECANCELED", -libc::ECANCELED, c"cancelled before it was done"),
     (c"CAROM_EOWNERDEAD", -libc::EOWNERDEAD, c"the holder of the lock died while it held it"),
     (c"CAROM_EWORKERLOST", -5001, c"the worker died while it ran the task"),
@@ -155,6 +161,7 @@ impl Error {
             Error::OwnerDead => -libc::EOWNERDEAD,
             Error::Deadlock => -libc::EDEADLK,
             Error::NotPermitted(_) => -libc::EPERM,
+            Error::Denied(_) => -libc::EACCES,
             Error::Interrupted => -libc::EINTR,
             Error::NotFound(_) => -libc::ENOENT,
             Error::Exists(_) => -libc::EEXIST,
@@ -227,6 +234,7 @@ mod tests {
             Error::OwnerDead,
             Error::Deadlock,
             Error::NotPermitted("x"),
+            Error::Denied("x"),
             Error::Interrupted,
             Error::Closed("x"),
             Error::Broken("x".into()),

@@ -5,6 +5,7 @@
 //! Calls go downward only. `docs/architecture.md` says why things are as they are.
 
 pub mod call;
+pub mod connection;
 pub mod error;
 pub mod family;
 pub mod ffi;
@@ -22,4 +23,5 @@ pub mod start;
 pub mod sync;
 pub mod sys;
 pub mod value;
+pub mod wait;
 pub mod wire;

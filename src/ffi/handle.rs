@@ -38,6 +38,8 @@ pub enum Kind {
     SharedMemory = 12,
     ShareableList = 13,
     Context = 14,
+    Connection = 16,
+    Listener = 17,
 }
 
 impl Kind {
@@ -57,12 +59,14 @@ impl Kind {
             Kind::SharedMemory => "shared memory",
             Kind::ShareableList => "a shareable list",
             Kind::Context => "a context",
+            Kind::Connection => "a connection",
+            Kind::Listener => "a listener",
         }
     }
 
     /// Whether it works in a process that is no member of a family, and in one forked without carom.
     const fn needs_no_family(self) -> bool {
-        matches!(self, Kind::SharedMemory | Kind::ShareableList | Kind::Context)
+        matches!(self, Kind::SharedMemory | Kind::ShareableList | Kind::Context | Kind::Connection | Kind::Listener)
     }
 }
 
@@ -361,6 +365,12 @@ pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
         // SAFETY: the count taken above.
         drop(unsafe { Arc::from_raw(object) });
     })
+}
+
+/// What a handle says that it names, of the kinds that can be waited for; whether it does is for [`object`] to say.
+pub fn kind(handle: *mut std::ffi::c_void) -> Option<Kind> {
+    const KINDS: [Kind; 4] = [Kind::Process, Kind::Pool, Kind::Connection, Kind::Listener];
+    KINDS.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8)
 }
 
 /// The object behind a handle, counted as in use.

@@ -30,6 +30,12 @@ pub mod value;
 
 pub mod array;
 
+pub mod connection;
+
+pub mod listener;
+
+pub mod wait;
+
 pub mod shared_memory;
 
 pub mod shareable_list;

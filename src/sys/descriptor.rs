@@ -190,29 +190,63 @@ pub fn streams_from_null(streams: &[RawFd]) {
 
 /// Waits until `fd` is readable or the deadline passes; true if it is readable.
 pub fn poll_readable(fd: RawFd, deadline: super::futex::Deadline) -> Result<bool> {
-    poll_any(&[fd], deadline)
+    poll_one(fd, true, false, deadline)
+}
+
+/// Waits until `fd` is readable, or writable, or the deadline passes; false if it passed.
+pub fn poll_one(fd: RawFd, readable: bool, writable: bool, deadline: super::futex::Deadline) -> Result<bool> {
+    let events = if readable { libc::POLLIN } else { 0 } | if writable { libc::POLLOUT } else { 0 };
+    Ok(poll(&mut [libc::pollfd { fd, events, revents: 0 }], deadline)? > 0)
 }
 
 /// The same for one of two.
 pub fn poll_either(fds: [RawFd; 2], deadline: super::futex::Deadline) -> Result<bool> {
-    poll_any(&fds, deadline)
+    let mut items = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    Ok(poll(&mut items, deadline)? > 0)
 }
 
-#[inline(always)]
-fn poll_any<const N: usize>(fds: &[RawFd; N], deadline: super::futex::Deadline) -> Result<bool> {
-    let mut items = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+/// Waits until one of the descriptors is ready or the deadline passes; how many are.
+fn poll(items: &mut [libc::pollfd], deadline: super::futex::Deadline) -> Result<usize> {
     let left = deadline.map(|deadline| super::clock::timespec(deadline.saturating_sub(super::clock::now_ns())));
     let left = left.as_ref().map_or(std::ptr::null(), |left| left as *const libc::timespec);
     // SAFETY: `items` and `left` outlive the call.
-    let ready = unsafe { libc::ppoll(items.as_mut_ptr(), N as libc::nfds_t, left, std::ptr::null()) };
-    match ready {
-        0 => Ok(false),
-        1.. => Ok(true),
-        _ => match std::io::Error::last_os_error().raw_os_error() {
-            Some(libc::EINTR) => Err(Error::Interrupted),
-            _ => Err(Error::last_os("ppoll")),
-        },
+    let ready = unsafe { libc::ppoll(items.as_mut_ptr(), items.len() as libc::nfds_t, left, std::ptr::null()) };
+    usize::try_from(ready).map_err(|_| match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::EINTR) => Error::Interrupted,
+        _ => Error::last_os("ppoll"),
+    })
+}
+
+/// A descriptor that is waited for, and what was found.
+#[repr(transparent)]
+pub struct Polled(libc::pollfd);
+
+impl Polled {
+    /// To be waited for until it is readable, or writable. Not a negative one, which the kernel would pass over.
+    pub fn new(fd: RawFd, writable: bool) -> Result<Polled> {
+        if fd < 0 {
+            return Err(NOT_OPEN);
+        }
+        Ok(Polled(libc::pollfd { fd, events: libc::POLLIN | if writable { libc::POLLOUT } else { 0 }, revents: 0 }))
     }
+
+    /// Whether anything was found.
+    pub fn is_ready(&self) -> bool {
+        self.0.revents != 0
+    }
+
+    /// An error for what was not open.
+    pub fn check(&self) -> Result<()> {
+        if self.0.revents & libc::POLLNVAL == 0 { Ok(()) } else { Err(NOT_OPEN) }
+    }
+}
+
+const NOT_OPEN: Error = Error::Os { call: "poll", errno: libc::EBADF };
+
+/// Waits until one of the descriptors is ready or the deadline passes; how many are.
+pub fn poll_all(items: &mut [Polled], deadline: super::futex::Deadline) -> Result<usize> {
+    // SAFETY: `Polled` is a transparent wrapper of a pollfd.
+    poll(unsafe { &mut *(items as *mut [Polled] as *mut [libc::pollfd]) }, deadline)
 }
 
 /// Makes an epoll instance report `fd` as `key` while it is readable.

@@ -23,5 +23,7 @@ pub mod robust;
 pub mod signals;
 pub mod sink;
 pub mod statm;
+pub mod socket;
 pub mod stop;
 pub mod symbols;
+pub mod turn;

@@ -1,0 +1,323 @@
+//! Listeners and clients: how connections over sockets come to be.
+//!
+//! A listener with a key lets many prove at once that they have it, each at his own pace and none for longer than
+//! [`PATIENCE_NS`]: whoever says nothing delays nobody. No thread: whoever waits in accept moves all of them on.
+#![forbid(unsafe_code)]
+
+use super::authentication::{Handshake, LONGEST, Role};
+use super::stream::{Inbox, Line, take};
+use super::{Connection, address};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::shm::memory::Deadline;
+use crate::shm::stop;
+use crate::sys::clock::now_ns;
+use crate::sys::descriptor::{self, Poll};
+use crate::sys::fork;
+use crate::sys::socket::{self, Address, Socket};
+use crate::sys::turn::Turn;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32};
+
+/// Whoever has not proved himself by then is sent away.
+const PATIENCE_NS: u64 = 10_000_000_000;
+/// So many may be about to prove themselves; one more, and the one that is at it for longest is sent away.
+const GUESTS: usize = 128;
+/// Connections that wait in the kernel, where nobody says how many.
+const BACKLOG: i32 = 128;
+
+/// What a listener is like.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// What whoever connects must have.
+    pub key: Option<&'a [u8]>,
+    /// Connections that wait to be accepted, 0 for the default.
+    pub backlog: u32,
+    /// Mode of a path.
+    pub mode: u32,
+}
+
+/// Where others connect to.
+pub struct Listener {
+    socket: Socket,
+    address: CString,
+    path: Option<Path>,
+    local: bool,
+    key: Option<Arc<[u8]>>,
+    desk: Turn<Desk>,
+    /// What others poll. Written by whoever has the desk.
+    fd: AtomicI32,
+    closed: AtomicBool,
+}
+
+/// A name in the file system, and who takes it away.
+struct Path {
+    name: Vec<u8>,
+    identity: Option<(u64, u64)>,
+    owner: u32,
+}
+
+/// Who has come, but was not accepted yet.
+struct Desk {
+    /// The process whose guests these are.
+    owner: u32,
+    /// Where there is a key: the listening socket, and every guest.
+    poll: Option<Poll>,
+    guests: Vec<Guest>,
+    ready: VecDeque<Connection>,
+}
+
+struct Guest {
+    line: Line,
+    inbox: Inbox,
+    handshake: Handshake,
+    until_ns: u64,
+}
+
+impl Guest {
+    /// Takes what has come; whether it has proved itself.
+    fn advance(&mut self) -> Result<bool> {
+        match greet(&self.line, &mut self.inbox, &mut self.handshake, Some(0)) {
+            Err(Error::TimedOut) => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+}
+
+/// Goes on with a handshake until it is over.
+fn greet(line: &Line, inbox: &mut Inbox, handshake: &mut Handshake, deadline: Deadline) -> Result<()> {
+    let mut message = [0; LONGEST];
+    loop {
+        let len = inbox.receive(line, &mut message, deadline).map_err(|error| match error {
+            Error::MessageSize { .. } | Error::Broken(_) | Error::NotPermitted(_) => {
+                Error::Denied("the other side does not ask for a key, or not as multiprocessing does")
+            }
+            error => error,
+        })?;
+        let step = handshake.advance(&message[..len]);
+        if let Some(reply) = step.reply {
+            // So short that only who does not read has no room for it.
+            let sent = line.send(&reply, deadline);
+            sent.map_err(|error| step.done.as_ref().err().cloned().unwrap_or(error))?;
+        }
+        if step.done? {
+            return Ok(());
+        }
+    }
+}
+
+fn key_of(key: Option<&[u8]>) -> Result<Option<Arc<[u8]>>> {
+    match key {
+        Some([]) => Err(Error::invalid("an empty key keeps nobody out")),
+        key => Ok(key.map(Arc::from)),
+    }
+}
+
+impl Listener {
+    /// Listens at an address; `None`: at an abstract one that is made up.
+    pub fn new(text: Option<&str>, options: Options<'_>) -> Result<Listener> {
+        let given = text.map_or_else(address::made_up, address::parse)?;
+        let key = key_of(options.key)?;
+        let backlog = if options.backlog == 0 { BACKLOG } else { options.backlog.min(i32::MAX as u32) as i32 };
+        let socket = Socket::listen(&given, backlog, options.mode)?;
+        let owner = fork::pid();
+        let local = !matches!(given, Address::Internet(_));
+        let path = match given {
+            Address::Path(name) => Some(Path { identity: socket::identify(&name), name, owner }),
+            _ => None,
+        };
+        // Of a port 0 the kernel has made a number.
+        let address = socket.address().map(|address| address::print(&address)).unwrap_or_default();
+        let desk = Desk { owner: 0, poll: None, guests: Vec::new(), ready: VecDeque::new() };
+        let listener = Listener {
+            fd: AtomicI32::new(socket.as_raw_fd()),
+            desk: Turn::new(desk),
+            closed: AtomicBool::new(false),
+            socket,
+            address,
+            path,
+            local,
+            key,
+        };
+        let mut desk = take(&listener.desk, Some(0))?;
+        listener.settle_at(&mut desk)?;
+        drop(desk);
+        Ok(listener)
+    }
+
+    /// Where it listens, as a client writes it.
+    pub fn address(&self) -> &CStr {
+        &self.address
+    }
+
+    /// Makes the desk this process's own: those who came before a fork are its parent's guests.
+    fn settle_at(&self, desk: &mut Desk) -> Result<()> {
+        let me = fork::pid();
+        if desk.owner == me {
+            return Ok(());
+        }
+        let poll = self.key.as_ref().map(|_| Poll::new()).transpose()?;
+        if let Some(poll) = &poll {
+            poll.add(self.socket.as_raw_fd(), self.socket.as_raw_fd() as u64)?;
+        }
+        self.fd.store(poll.as_ref().map_or(self.socket.as_raw_fd(), Poll::raw), Release);
+        // What is dropped here are copies. The old poll is shared with the parent: nothing is taken out of it.
+        *desk = Desk { owner: me, poll, guests: Vec::new(), ready: VecDeque::new() };
+        Ok(())
+    }
+
+    /// The next connection.
+    pub fn accept(&self, deadline: Deadline) -> Result<Connection> {
+        let mut desk = take(&self.desk, deadline)?;
+        self.settle_at(&mut desk)?;
+        loop {
+            if self.closed.load(Acquire) {
+                return Err(Error::Closed("the listener was freed"));
+            }
+            if let Some(connection) = desk.ready.pop_front() {
+                return Ok(connection);
+            }
+            if deadline != Some(0) && stop::notice() {
+                return Err(Error::SoftLimit);
+            }
+            let now = now_ns();
+            let late = deadline.is_some_and(|deadline| deadline <= now);
+            let until = desk.guests.iter().map(|guest| guest.until_ns).chain(deadline).min();
+            self.attend(&mut desk, if late { Some(0) } else { until.map(|until| until.saturating_sub(now)) })?;
+            if late && desk.ready.is_empty() {
+                return Err(Error::TimedOut);
+            }
+        }
+    }
+
+    /// Whether an accept would find somebody now; true if another thread is in one.
+    pub fn is_ready(&self) -> Result<bool> {
+        let mut desk = match take(&self.desk, Some(0)) {
+            Err(Error::TimedOut) => return Ok(true),
+            desk => desk?,
+        };
+        self.settle_at(&mut desk)?;
+        if desk.ready.is_empty() {
+            self.attend(&mut desk, Some(0))?;
+        }
+        Ok(!desk.ready.is_empty())
+    }
+
+    /// Readable when there may be somebody to accept.
+    pub fn fd(&self) -> Result<RawFd> {
+        match take(&self.desk, Some(0)) {
+            Err(Error::TimedOut) => {}
+            desk => self.settle_at(&mut *desk?)?,
+        }
+        Ok(self.fd.load(Acquire))
+    }
+
+    /// Waits until somebody comes or says something, and moves all on.
+    fn attend(&self, desk: &mut Desk, timeout_ns: Option<u64>) -> Result<()> {
+        let listening = self.socket.as_raw_fd();
+        let (Some(poll), Some(key)) = (&desk.poll, &self.key) else {
+            let deadline = timeout_ns.map(|timeout| now_ns().saturating_add(timeout));
+            return match descriptor::poll_readable(listening, deadline) {
+                Ok(false) | Err(Error::Interrupted) => Ok(()),
+                Ok(true) => {
+                    let made = |socket| Connection::new(Line::new(socket), Inbox::default(), self.local);
+                    desk.ready.extend(self.socket.accept()?.map(made));
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+        };
+        let mut keys = [0; 64];
+        let count = poll.wait(&mut keys, timeout_ns);
+        for ready in &keys[..count] {
+            if *ready == listening as u64 {
+                welcome(&self.socket, poll, &mut desk.guests, key)?;
+            } else if let Some(index) = desk.guests.iter().position(|guest| guest.fd() as u64 == *ready) {
+                match desk.guests[index].advance() {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        let guest = leave(poll, &mut desk.guests, index);
+                        desk.ready.push_back(Connection::new(guest.line, guest.inbox, self.local));
+                    }
+                    Err(error) => {
+                        log::debug(format_args!("a listener sent somebody away: {error}"));
+                        drop(leave(poll, &mut desk.guests, index));
+                    }
+                }
+            }
+        }
+        let now = now_ns();
+        while let Some(index) = desk.guests.iter().position(|guest| guest.until_ns <= now) {
+            drop(leave(poll, &mut desk.guests, index));
+        }
+        Ok(())
+    }
+
+    /// Ends it for the threads of this process; whoever waits in one goes on.
+    pub fn end(&self) {
+        self.closed.store(true, Release);
+        if self.desk.is_taken() {
+            self.socket.shut_down();
+        }
+    }
+}
+
+impl Guest {
+    fn fd(&self) -> RawFd {
+        self.line.socket.as_raw_fd()
+    }
+}
+
+/// Takes in whoever is at the door.
+fn welcome(socket: &Socket, poll: &Poll, guests: &mut Vec<Guest>, key: &Arc<[u8]>) -> Result<()> {
+    for _ in 0..GUESTS {
+        let Some(socket) = socket.accept()? else { break };
+        if guests.len() >= GUESTS {
+            drop(leave(poll, guests, 0));
+        }
+        let (handshake, first) = Handshake::begin(key.clone(), Role::Listener)?;
+        let until_ns = now_ns().saturating_add(PATIENCE_NS);
+        let guest = Guest { line: Line::new(socket), inbox: Inbox::default(), handshake, until_ns };
+        // To a new connection this goes at once, or it is gone already.
+        if guest.line.send(&first.unwrap_or_default(), Some(0)).is_ok() {
+            poll.add(guest.fd(), guest.fd() as u64)?;
+            guests.push(guest);
+        }
+    }
+    Ok(())
+}
+
+/// Takes a guest out. From the poll too, in which it would stay as long as a forked child has a copy.
+fn leave(poll: &Poll, guests: &mut Vec<Guest>, index: usize) -> Guest {
+    let guest = guests.remove(index);
+    descriptor::remove(poll.raw(), guest.fd());
+    guest
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Some(path) = &self.path else { return };
+        // A forked child's copy takes nothing away, nor is anything taken away that somebody else has put there since.
+        if path.owner == fork::pid() && path.identity.is_some() && socket::identify(&path.name) == path.identity {
+            socket::unlink(&path.name);
+        }
+    }
+}
+
+/// Connects to a listener, and proves that both have the key.
+pub fn connect(text: &str, key: Option<&[u8]>, deadline: Deadline) -> Result<Connection> {
+    let address = address::parse(text)?;
+    let key = key_of(key)?;
+    let goes_on = || if stop::notice() { Err(Error::SoftLimit) } else { Ok(()) };
+    let line = Line::new(Socket::connect(&address, deadline, goes_on)?);
+    let mut inbox = Inbox::default();
+    if let Some(key) = key {
+        let (mut handshake, _) = Handshake::begin(key, Role::Client)?;
+        greet(&line, &mut inbox, &mut handshake, deadline)?;
+    }
+    Ok(Connection::new(line, inbox, !matches!(address, Address::Internet(_))))
+}

@@ -1,0 +1,189 @@
+//! Messages between two ends. Over a socket the other end may be any program, also one in Python: a message is framed
+//! as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing is pickled).
+//! - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Threads may
+//!   send at once on one connection: their messages do not mix; each is received by one thread.
+//! - For event loops: call with time-out 0 until it is `CAROM_ETIMEDOUT`, then poll the descriptor. What was received
+//!   ahead does not make it readable.
+//! - Who sends waits while the other end does not read (some 200 KiB fit in between). Two ends that both only send wait for
+//!   ever: give the send a time-out, or receive in another thread.
+//! - A connection over a socket is copied by fork, as its descriptor is. From then on one of the processes may use it,
+//!   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
+//!   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
+//!   `CAROM_EBROKEN`. It needs no family: it works in every process.
+//! - Trust: a length that the other end claims costs no memory. Who sends what is no message is cut off.
+
+use super::boundary::{self, write, write_optional};
+use super::handle::{self, Kind, Object};
+use super::library::carom_status;
+use super::lock::lock_deadline;
+use crate::connection::{self, Connection};
+use crate::error::{Error, Result};
+use std::ffi::c_void;
+use std::os::fd::IntoRawFd;
+
+/// One end of a connection. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_connection {
+    _opaque: [u8; 0],
+}
+
+impl Object for Connection {
+    const KIND: Kind = Kind::Connection;
+}
+
+pub(super) fn connection_of(connection: *mut carom_connection) -> Result<handle::Use<Connection>> {
+    handle::object(connection)
+}
+
+/// A handle of a connection over a socket.
+pub(super) fn make(connection: Connection) -> Result<*mut carom_connection> {
+    handle::of_forkable_object(connection)
+}
+
+/// Makes a connection of a connected stream socket: inherited, from socketpair, from another library. The descriptor is the connection's from now on, and is
+/// closed with it; where the call fails it stays yours.
+///
+/// Never blocks. -EBADF if it is not open; `CAROM_EINVAL` if it is not a stream socket, or one that listens.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_open(fd: i32, connection: *mut *mut carom_connection) -> carom_status {
+    boundary::create(connection, || {
+        boundary::check(connection)?;
+        make(connection::adopt(fd)?)
+    })
+}
+
+/// Sends a message of `len` bytes, waiting up to `timeout_ms` for room. `CAROM_OK`: it will be received whole, unless a process or machine dies before.
+///
+/// If its first bytes went in time and the last did not, the call is `CAROM_OK` too: the rest is kept here, and goes out with the next calls on
+/// the connection, before all else; see `carom_connection_flush`. With `CAROM_FOREVER` nothing is ever kept.
+///
+/// `CAROM_ETIMEDOUT`: nothing of it was sent. `CAROM_ECLOSED` if the other end is gone (no SIGPIPE is raised), or this one closed. `CAROM_ENOMEM`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_send(
+    connection: *mut carom_connection,
+    data: *const c_void,
+    len: usize,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| connection_of(connection)?.send(boundary::bytes(data, len)?, lock_deadline(timeout_ms)))
+}
+
+/// Receives the next message into `data`, waiting up to `timeout_ms` for it. `*len`, which may be NULL, is its length.
+///
+/// `CAROM_EMSGSIZE` if it does not fit: it stays, and `*len` is what it takes. `CAROM_ETIMEDOUT`: what came of it is kept. `CAROM_ECLOSED` once the other end
+/// is gone and all of its messages are received; `CAROM_EBROKEN` if it went in the middle of one, or sent what is no message: nothing more will come. `CAROM_EPERM` if what
+/// comes next is a descriptor, see `carom_connection_recv_fd`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_recv(
+    connection: *mut carom_connection,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let connection = connection_of(connection)?;
+        match connection.receive(boundary::bytes_mut(data, capacity)?, lock_deadline(timeout_ms)) {
+            Ok(received) => {
+                write_optional(len, received);
+                Ok(())
+            }
+            Err(error) => {
+                if let Error::MessageSize { needed, .. } = error {
+                    write_optional(len, needed);
+                }
+                Err(error)
+            }
+        }
+    })
+}
+
+/// Sends a copy of an open descriptor of any kind, between two messages; yours stays open. AF_UNIX only. Python receives it with multiprocessing.reduction.recv_handle.
+///
+/// -EBADF if it is not open; `CAROM_ENOTSUP` over the internet; else as `carom_connection_send`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_send_fd(
+    connection: *mut carom_connection,
+    fd: i32,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| connection_of(connection)?.send_descriptor(fd, lock_deadline(timeout_ms)))
+}
+
+/// Receives a descriptor, which is yours to close; it is closed by exec. AF_UNIX only. Python sends one with multiprocessing.reduction.send_handle.
+///
+/// `CAROM_EPERM` if what comes next is a message; -EMFILE if this process had no room for it, and it is lost; `CAROM_ENOTSUP` over the internet; else as
+/// `carom_connection_recv`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_recv_fd(
+    connection: *mut carom_connection,
+    fd: *mut i32,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        boundary::check(fd)?;
+        let received = connection_of(connection)?.receive_descriptor(lock_deadline(timeout_ms))?;
+        write(fd, received.into_raw_fd())
+    })
+}
+
+/// Waits up to `timeout_ms` until nothing is left of a message that was begun, see `carom_connection_send`. An event loop polls the descriptor for writing
+/// while this is `CAROM_ETIMEDOUT`. What is left when the connection is freed or the process ends is lost.
+///
+/// `CAROM_ETIMEDOUT`, `CAROM_ECLOSED`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_flush(connection: *mut carom_connection, timeout_ms: i64) -> carom_status {
+    boundary::status(|| connection_of(connection)?.flush(lock_deadline(timeout_ms)))
+}
+
+/// Waits up to `timeout_ms` for something to receive: 1 if there is a message, a descriptor or the end, 0 if not. Of a message of more than 32 KiB perhaps only the
+/// beginning has come; a receive with time-out 0 then takes what there is, and keeps it.
+///
+/// `CAROM_ECLOSED` if this end is closed.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_poll(connection: *mut carom_connection, timeout_ms: i64) -> i32 {
+    boundary::answer(|| match connection_of(connection)?.is_ready(lock_deadline(timeout_ms)) {
+        Err(Error::TimedOut) => Ok(0),
+        ready => Ok(ready? as i32),
+    })
+}
+
+/// A descriptor for poll and its like: readable when there may be something to receive, after a receive or poll has found nothing; writable when there may be room. It
+/// belongs to the connection: never read, write or close it.
+///
+/// Never blocks. `CAROM_ECLOSED` if this end is closed.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_fd(connection: *mut carom_connection) -> i32 {
+    boundary::answer(|| connection_of(connection)?.fd())
+}
+
+/// 1 if this end is closed in this process, 0 if not.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_closed(connection: *mut carom_connection) -> i32 {
+    boundary::answer(|| Ok(connection_of(connection)?.is_closed() as i32))
+}
+
+/// Closes this end in this process; the handle stays. What other threads wait for here is `CAROM_ECLOSED`. What is closed already stays so.
+///
+/// Waits, at most, for other threads to leave.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_close(connection: *mut carom_connection) -> carom_status {
+    boundary::status(|| {
+        connection_of(connection)?.close();
+        Ok(())
+    })
+}
+
+/// Ends this handle, and closes this end in this process. NULL is nothing.
+///
+/// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_free(connection: *mut carom_connection) {
+    // Not only by its last user: those who wait in it must hear of it.
+    if let Ok(connection) = connection_of(connection) {
+        connection.end();
+    }
+    handle::free_object::<Connection, _>(connection, None);
+}
