@@ -97,13 +97,16 @@ extern "C" {
 #define CAROM_E2BIG -7                  /* an options struct has a field set that this library does not know */
 #define CAROM_EAGAIN -11                /* no answer yet */
 #define CAROM_ENOMEM -12                /* out of memory, or a limit is reached */
+#define CAROM_EACCES -13                /* permission denied: by a mode, or for want of the right key */
 #define CAROM_EEXIST -17                /* there is one already */
 #define CAROM_EINVAL -22                /* an argument makes no sense */
 #define CAROM_EDEADLK -35               /* the caller holds this lock already */
 #define CAROM_EMSGSIZE -90              /* the buffer is too small, or the message has another size */
 #define CAROM_ENOTSUP -95               /* not supported here */
 #define CAROM_EALREADY -114             /* it has been done, and is not done twice */
+#define CAROM_EADDRINUSE -98            /* the address is in use */
 #define CAROM_ETIMEDOUT -110            /* not within its time */
+#define CAROM_ECONNREFUSED -111         /* nobody listens there */
 #define CAROM_ECANCELED -125            /* cancelled before it was done */
 #define CAROM_EOWNERDEAD -130           /* the holder of the lock died while it held it */
 #define CAROM_EWORKERLOST -5001         /* the worker died while it ran the task */
@@ -149,6 +152,12 @@ typedef struct carom_value carom_value;
 
 /** A shared array. Opaque. */
 typedef struct carom_array carom_array;
+
+/** One end of a connection. Opaque. */
+typedef struct carom_connection carom_connection;
+
+/** Where others connect to. Opaque. */
+typedef struct carom_listener carom_listener;
 
 /** Memory with a name. Opaque. */
 typedef struct carom_shared_memory carom_shared_memory;
@@ -1149,6 +1158,230 @@ carom_status carom_array_synchronize(carom_array *array, carom_lock *lock);
 
 /** Ends this handle, as `carom_value_free`. */
 void carom_array_free(carom_array *array);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Messages between two ends. Over a socket the other end may be any program, also one in Python: a message is framed
+ * as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing is pickled).
+ * - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Threads may
+ *   send at once on one connection: their messages do not mix; each is received by one thread.
+ * - For event loops: call with time-out 0 until it is `CAROM_ETIMEDOUT`, then poll the descriptor. What was received
+ *   ahead does not make it readable.
+ * - Who sends waits while the other end does not read (some 200 KiB fit in between). Two ends that both only send wait for
+ *   ever: give the send a time-out, or receive in another thread.
+ * - A connection over a socket is copied by fork, as its descriptor is. From then on one of the processes may use it,
+ *   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
+ *   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
+ *   `CAROM_EBROKEN`. It needs no family: it works in every process.
+ * - Trust: a length that the other end claims costs no memory. Who sends what is no message is cut off.
+ */
+
+/**
+ * Makes a connection of a connected stream socket: inherited, from socketpair, from another library. The descriptor is
+ * the connection's from now on, and is closed with it; where the call fails it stays yours.
+ *
+ * Never blocks. -EBADF if it is not open; `CAROM_EINVAL` if it is not a stream socket, or one that listens.
+ */
+carom_status carom_connection_open(int32_t fd, carom_connection **connection);
+
+/**
+ * Sends a message of `len` bytes, waiting up to `timeout_ms` for room. `CAROM_OK`: it will be received whole, unless a
+ * process or machine dies before.
+ *
+ * If its first bytes went in time and the last did not, the call is `CAROM_OK` too: the rest is kept here, and goes out
+ * with the next calls on the connection, before all else; see `carom_connection_flush`. With `CAROM_FOREVER` nothing is
+ * ever kept.
+ *
+ * `CAROM_ETIMEDOUT`: nothing of it was sent. `CAROM_ECLOSED` if the other end is gone (no SIGPIPE is raised), or this
+ * one closed. `CAROM_ENOMEM`.
+ */
+carom_status carom_connection_send(carom_connection *connection, const void *data, size_t len, int64_t timeout_ms);
+
+/**
+ * Receives the next message into `data`, waiting up to `timeout_ms` for it. `*len`, which may be NULL, is its length.
+ *
+ * `CAROM_EMSGSIZE` if it does not fit: it stays, and `*len` is what it takes. `CAROM_ETIMEDOUT`: what came of it is
+ * kept. `CAROM_ECLOSED` once the other end is gone and all of its messages are received; `CAROM_EBROKEN` if it went in
+ * the middle of one, or sent what is no message: nothing more will come. `CAROM_EPERM` if what comes next is a
+ * descriptor, see `carom_connection_recv_fd`.
+ */
+carom_status carom_connection_recv(carom_connection *connection, void *data, size_t capacity, size_t *len,
+                                   int64_t timeout_ms);
+
+/**
+ * Sends a copy of an open descriptor of any kind, between two messages; yours stays open. AF_UNIX only. Python receives
+ * it with multiprocessing.reduction.recv_handle.
+ *
+ * -EBADF if it is not open; `CAROM_ENOTSUP` over the internet; else as `carom_connection_send`.
+ */
+carom_status carom_connection_send_fd(carom_connection *connection, int32_t fd, int64_t timeout_ms);
+
+/**
+ * Receives a descriptor, which is yours to close; it is closed by exec. AF_UNIX only. Python sends one with
+ * multiprocessing.reduction.send_handle.
+ *
+ * `CAROM_EPERM` if what comes next is a message; -EMFILE if this process had no room for it, and it is lost;
+ * `CAROM_ENOTSUP` over the internet; else as `carom_connection_recv`.
+ */
+carom_status carom_connection_recv_fd(carom_connection *connection, int32_t *fd, int64_t timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` until nothing is left of a message that was begun, see `carom_connection_send`. An event
+ * loop polls the descriptor for writing while this is `CAROM_ETIMEDOUT`. What is left when the connection is freed or
+ * the process ends is lost.
+ *
+ * `CAROM_ETIMEDOUT`, `CAROM_ECLOSED`.
+ */
+carom_status carom_connection_flush(carom_connection *connection, int64_t timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` for something to receive: 1 if there is a message, a descriptor or the end, 0 if not. Of a
+ * message of more than 32 KiB perhaps only the beginning has come; a receive with time-out 0 then takes what there is,
+ * and keeps it.
+ *
+ * `CAROM_ECLOSED` if this end is closed.
+ */
+int32_t carom_connection_poll(carom_connection *connection, int64_t timeout_ms);
+
+/**
+ * A descriptor for poll and its like: readable when there may be something to receive, after a receive or poll has
+ * found nothing; writable when there may be room. It belongs to the connection: never read, write or close it.
+ *
+ * Never blocks. `CAROM_ECLOSED` if this end is closed.
+ */
+int32_t carom_connection_fd(carom_connection *connection);
+
+/**
+ * 1 if this end is closed in this process, 0 if not.
+ *
+ * Never blocks.
+ */
+int32_t carom_connection_closed(carom_connection *connection);
+
+/**
+ * Closes this end in this process; the handle stays. What other threads wait for here is `CAROM_ECLOSED`. What is
+ * closed already stays so.
+ *
+ * Waits, at most, for other threads to leave.
+ */
+carom_status carom_connection_close(carom_connection *connection);
+
+/**
+ * Ends this handle, and closes this end in this process. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_connection_free(carom_connection *connection);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Where connections over sockets come from: a listener waits at an address, clients connect to it.
+ * - Addresses: "/run/my.sock" or "./my.sock" (AF_UNIX; the name in the file system is taken away when the listener is freed
+ *   by the process that made it; what a killed one leaves is in the way, `CAROM_EADDRINUSE`, until somebody unlinks it),
+ *   "@name" (AF_UNIX, abstract: goes with its listener, whoever kills it; seen by all of the network namespace),
+ *   "127.0.0.1:8080", "[::1]:8080", "localhost:8080" (AF_INET, AF_INET6; port 0: any that is free). Names of hosts are
+ *   not looked up.
+ * - Key: with an `authkey` on both sides each proves to the other that it has it, by HMAC-SHA256 as CPython 3.12 and later
+ *   do it (authkey=); the key itself never travels. What comes after is neither encrypted nor signed: over a network it is
+ *   for whoever is in between to read and change. A listener with a key and a client without, or the other way round,
+ *   do not understand each other. Older Pythons, which know MD5 only, are refused.
+ * - Without a key everybody comes in who can reach the address: a path is the user's alone unless `mode` says more.
+ */
+
+/** Options of a listener or a client. */
+typedef struct carom_link_options {
+    /** sizeof(carom_link_options) */
+    size_t size;
+    /** What both sides must have, copied. NULL: no key. */
+    const void *authkey;
+    /** Bytes of the key. */
+    size_t authkey_len;
+    /** Listener: how many may wait to be accepted, as for listen(2). 0: 128. */
+    uint32_t backlog;
+    /** Listener at a path: who may connect, as for open(2), less the umask. 0: 0600, the user alone. */
+    uint32_t mode;
+} carom_link_options;
+
+/**
+ * Listens at `address`, copied. NULL: at an abstract one that is made up, see `carom_listener_address`. Options may be
+ * NULL. Works in every process, and in a forked child too, where both may accept; each connection goes to one of them.
+ *
+ * Never blocks. `CAROM_EADDRINUSE` if somebody listens there, or there is such a name; -ENAMETOOLONG for a path of more
+ * than 107 bytes; `CAROM_EINVAL` for no address, or an empty key; `CAROM_EACCES`, `CAROM_ENOENT` or another errno of
+ * bind.
+ */
+carom_status carom_listener_new(const char *address, const carom_link_options *options, carom_listener **listener);
+
+/**
+ * Where it listens, as `carom_client_open` takes it: with the port that it got. "" for a bad handle, never NULL. Valid
+ * until the handle is freed.
+ *
+ * Never blocks.
+ */
+const char *carom_listener_address(carom_listener *listener);
+
+/**
+ * Waits up to `timeout_ms` for somebody who connects and, where there is a key, has it. Whoever has another, says
+ * nothing or says nonsense is sent away, and delays nobody: up to 128 prove themselves at once, each for ten seconds at
+ * most, in this call and the next ones. May be called by several threads.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_ECLOSED` if it is freed meanwhile; -EMFILE if the process has no descriptor left, and those
+ * who connect wait.
+ */
+carom_status carom_listener_accept(carom_listener *listener, carom_connection **connection, int64_t timeout_ms);
+
+/**
+ * A descriptor for poll and its like: readable when there may be somebody to accept, sometimes for nothing. It belongs
+ * to the listener: never read or close it. In a forked child ask again.
+ *
+ * Never blocks.
+ */
+int32_t carom_listener_fd(carom_listener *listener);
+
+/**
+ * Ends this handle and stops to listen in this process. Connections that were accepted stay; who was not accepted is
+ * sent away. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_listener_free(carom_listener *listener);
+
+/**
+ * Connects to the listener at `address`, waiting up to `timeout_ms` until it has room and, where there is a key, both
+ * have proved that they have it. Options may be NULL.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_EACCES` if the other side has another key, wants or knows no key, or is an older Python;
+ * also if the path is another user's. `CAROM_ECONNREFUSED` or `CAROM_ENOENT` if nobody listens there; `CAROM_ECLOSED`
+ * if the other side goes; -ENAMETOOLONG; `CAROM_EINVAL`; or another errno of connect.
+ */
+carom_status carom_client_open(const char *address, const carom_link_options *options, carom_connection **connection,
+                               int64_t timeout_ms);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Waiting for several things at once, of whatever kinds.
+ */
+
+/** Something to wait for. Frozen: this struct never grows, since arrays of it cross the border. */
+typedef struct carom_waitable {
+    /** A connection, listener, process or pool. NULL: `fd` is waited for. */
+    void *handle;
+    /** A descriptor of yours, if `handle` is NULL. */
+    int32_t fd;
+    /** Output: 1 if it is ready, 0 if not. */
+    uint32_t ready;
+} carom_waitable;
+
+/**
+ * Waits up to `timeout_ms` until one of the items is ready, or more: how many, and `ready` of each. A connection is
+ * ready when there is something to receive (or the end), a listener when there is somebody to accept, a process when it
+ * has ended, a pool when there is an event for `carom_pool_next_event`, a descriptor when it is readable or hung up.
+ * Moves all of them on meanwhile: handshakes, rests of messages, the tasks of pools. If another thread is receiving
+ * from a connection or accepting, that is ready too, perhaps for nothing.
+ *
+ * `CAROM_ETIMEDOUT` if none is; then, and after every other status, no `ready` was changed. -EBADF for a descriptor
+ * that is not open; `CAROM_EBADHANDLE` for what is no handle of these kinds; `CAROM_ECLOSED` for a closed connection;
+ * `CAROM_EPERM` for a process or pool of another process; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or
+ * more than there may be descriptors.
+ */
+int64_t carom_wait(carom_waitable *items, size_t count, int64_t timeout_ms);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Memory with a name, for programs that share nothing but the name: others of the user's, Python's
