@@ -341,10 +341,10 @@ impl Socket {
             return Ok(Received::End);
         }
         match Error::last_os("recvmsg") {
-            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => return Ok(Received::Nothing),
+            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(Received::Nothing),
             // It went without reading all of what it was sent, or its machine did.
-            Error::Os { errno: libc::ECONNRESET | libc::EPIPE | libc::ETIMEDOUT, .. } => return Ok(Received::End),
-            error => return Err(error),
+            Error::Os { errno: libc::ECONNRESET | libc::EPIPE | libc::ETIMEDOUT, .. } => Ok(Received::End),
+            error => Err(error),
         }
     }
 
@@ -373,9 +373,9 @@ impl Socket {
             return Ok(Some(sent));
         }
         match Error::last_os("sendmsg") {
-            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => return Ok(None),
-            Error::Os { errno: libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN, .. } => return Err(GONE),
-            error => return Err(error),
+            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(None),
+            Error::Os { errno: libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN, .. } => Err(GONE),
+            error => Err(error),
         }
     }
 
