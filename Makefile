@@ -32,14 +32,14 @@ test: ## everything that CI runs
 	cargo test --release
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
 
-test-c: build/c-tests/runner $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
+test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
 
 sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
 	@scripts/setup.sh sanitize
 	@$(MAKE) --no-print-directory -j$$(nproc) sanitize-c
 
-sanitize-c: build/c-tests/runner $(tests) $(sanitized)
+sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
 torture: build/c-tests/test_step ## kill at every instruction and every access, for SECONDS=60 each
@@ -52,7 +52,7 @@ bench: ## measure, and compare with others
 	@$(MAKE) --no-print-directory lib examples
 	benches/run.sh
 
-lib: build/lib/libcarom.so ## the library, static and shared
+lib: build/lib/libcarom.so build/bin/carom-replay ## the library, static and shared, and carom-replay
 examples: $(examples) ## the programs of examples-c
 
 header: ## write include/carom.h and include/carom.map anew from src/ffi
@@ -73,6 +73,10 @@ $(archive): force
 build/lib/libcarom.so: $(archive) include/carom.map cmake/relink.sh cmake/native-libs libexec/carom-worker.c
 	cmake/relink.sh $(archive) build/lib
 	@touch build/lib/libcarom.so
+
+# Finds the library beside it, wherever both are moved.
+build/bin/carom-replay: tools/carom-replay.c include/carom.h cmake/link-replay.sh | build/lib/libcarom.so
+	cmake/link-replay.sh $< build/lib $@ lib
 
 build/c-tests/runner: c-tests/runner.c
 	@mkdir -p $(@D)

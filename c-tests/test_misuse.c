@@ -16,6 +16,7 @@
 #include "misuse/pools.h"
 #include "misuse/named_memory.h"
 #include "misuse/connection.h"
+#include "misuse/capsules.h"
 
 /* ---------------------------------------------------------------------------------------------------------- the test */
 

@@ -174,6 +174,9 @@ typedef struct carom_pool carom_pool;
 /** Results of many items, as they come. Opaque. */
 typedef struct carom_iterator carom_iterator;
 
+/** A task that died, read from a file. Opaque. Needs no family: works in every process. */
+typedef struct carom_capsule carom_capsule;
+
 /* ---------------------------------------------------------------------------------------------------------------------
  * Versions, errors, the log, and the moments in a program's life that concern all of it.
  */
@@ -204,9 +207,10 @@ const char *carom_version(void);
 
 /**
  * To be called first in `main`, before any other thread is made: children of start methods other than fork begin here,
- * and never return. argc and argv are what the new program of such a child is called with; they may be 0 and NULL. May
- * be called again. A library, or an interpreter's module, does not call it: its host begins otherwise, see
- * `carom_set_executable`.
+ * and never return. Nor does it where the program was started to run one task again, with `CAROM_REPLAY` in its
+ * environment: see `carom_capsule_open`. argc and argv are what the new program of such a child is called with; they
+ * may be 0 and NULL. May be called again. A library, or an interpreter's module, does not call it: its host begins
+ * otherwise, see `carom_set_executable`.
  *
  * Returns `CAROM_OK`, or `CAROM_EINVAL` for a negative argc.
  */
@@ -1640,6 +1644,11 @@ typedef struct carom_verdict {
      * valid as long as `message`.
      */
     const char *stderr_tail;
+    /**
+     * The capsule of the task, if its worker died over it and the pool's options name a directory (`capsules`):
+     * `carom-replay FILE` runs it once more. Else "". Never NULL; valid as long as `message`.
+     */
+    const char *capsule;
 } carom_verdict;
 
 /**
@@ -1750,6 +1759,13 @@ typedef struct carom_pool_options {
     const carom_argument *finalizer_arguments;
     /** How many. */
     size_t finalizer_count;
+    /**
+     * A directory: each task whose worker dies over it (also for want of time; not because the pool ends) is saved
+     * there, see `carom_capsule_open`, as `PROGRAM.PID.SECONDS.capsule`, whole or not at all, readable for its owner
+     * only: it holds the arguments and the environment. Arguments of more than 64 MiB are not saved. Nobody removes
+     * these files. NULL: none.
+     */
+    const char *capsules;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -1787,7 +1803,7 @@ typedef struct carom_task_options {
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other,
  * `CAROM_ENOTSUP` for `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or
- * eventfd.
+ * eventfd, or of a directory for capsules in which no file can be made.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 
@@ -1969,6 +1985,91 @@ int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
  * `CAROM_ETIMEDOUT`.
  */
 carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Capsules: tasks that died, saved to be run once more.
+ */
+
+/** The function is in the program itself, not in a shared library: only that program can run it. */
+#define CAROM_CAPSULE_IN_PROGRAM 1
+/** The program calls `carom_init`, so it can be run for this task alone: see `carom_capsule_open`. */
+#define CAROM_CAPSULE_HAS_INIT 2
+/** Among the arguments is a handle or a descriptor, which is gone with its program: the task cannot be run. */
+#define CAROM_CAPSULE_HAS_HANDLES 4
+
+/** What a capsule holds. All pointers are valid until it is freed, and never NULL. */
+typedef struct carom_capsule_description {
+    /** sizeof(carom_capsule_description), set by the caller. */
+    size_t size;
+    /** `CAROM_CAPSULE_…`, added. */
+    uint32_t flags;
+    /** The worker that died. */
+    int32_t pid;
+    /** The signal that ended it, 0 for none. */
+    int32_t signal;
+    /** With what it left, if it did; -1 if nobody can tell how it ended. */
+    int32_t exitcode;
+    /** Index of the item, 0 for a task of its own. */
+    uint64_t item;
+    /** The function: its registered name, or module and offset. */
+    const char *function;
+    /** The program. */
+    const char *program;
+    /** Its working directory. */
+    const char *directory;
+    /** Its environment, `NAME=value`, ended by NULL, as execve wants it. */
+    const char *const *environment;
+} carom_capsule_description;
+
+/**
+ * Reads the capsule in a file, such as `verdict.capsule` names. The library's program `carom-replay FILE` does all of
+ * this, and prints the verdict; `carom-replay
+ * --gdb FILE` and `--valgrind` run the task under those.
+ *
+ * A function of a shared library can be run anywhere: the library is loaded, and must be the same build. One of a
+ * program only there, so the program is started with `CAROM_REPLAY=FILE` in its environment: its `carom_init` runs the
+ * task in a worker, prints the verdict and ends the program, with 0 if the task succeeded, 1 if not, 2 if it could not
+ * be run. With `CAROM_REPLAY_HERE=1` too it runs it in the calling thread. What the program does before `carom_init`
+ * happens, what it does behind that does not. A closure made at run time cannot be run again, nor can a task with a
+ * handle or a descriptor among its arguments. A capsule says what is run, and with which environment: run only those
+ * that you trust.
+ *
+ * May block as reading a file does. The errno of `open`; `CAROM_EBROKEN` for what is no capsule, or damaged;
+ * `CAROM_ENOMEM`.
+ */
+carom_status carom_capsule_open(const char *path, carom_capsule **capsule);
+
+/**
+ * What it holds. Set `info->size` first.
+ *
+ * Never blocks.
+ */
+carom_status carom_capsule_info(const carom_capsule *capsule, carom_capsule_description *info);
+
+/**
+ * Runs the task in this thread, and nowhere else: if it crashes, so does this process. `*code` is what its function
+ * returned. For debuggers, and for a test of what once crashed.
+ *
+ * Blocks as long as the task does. `CAROM_ENOTSUP` for a task with handles among its arguments, `CAROM_EFUNCTION` if
+ * the function is not here, or of another build.
+ */
+carom_status carom_capsule_apply(const carom_capsule *capsule, int32_t *code);
+
+/**
+ * Submits the task to a pool, as `carom_pool_apply_async`; also what was an item of a map.
+ *
+ * Never blocks on a worker. `CAROM_ENOTSUP` and `CAROM_EFUNCTION` as `carom_capsule_apply`, else as
+ * `carom_pool_apply_async`.
+ */
+carom_status carom_capsule_apply_async(const carom_capsule *capsule, carom_pool *pool,
+                                       const carom_task_options *options, carom_result **result);
+
+/**
+ * Ends this handle. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_capsule_free(carom_capsule *capsule);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * The workers of a pool: how many there are, what they are at, and new ones for old.

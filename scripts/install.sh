@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one and the worker that are in DIRECTORY, the
+# install.sh ARCHIVE DIRECTORY: installs the static library ARCHIVE, the shared one and the worker that are in DIRECTORY, carom-replay, the
 # headers and the packages for pkg-config and CMake. PREFIX (/usr/local), LIBDIR (lib, in the prefix) and DESTDIR say where. STRIP=:
 # keeps the debug information.
 set -eu
@@ -43,6 +43,12 @@ install -m 755 "$directory/carom-worker" "$libexec"
 "${STRIP:-strip}" --strip-debug "$lib/libcarom.a" "$lib/libcarom.so.$version"
 ln -sf "libcarom.so.$version" "$lib/libcarom.so.$major"
 ln -sf "libcarom.so.$major" "$lib/libcarom.so"
+# Linked here, since what it finds the library by depends on LIBDIR.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$source/cmake/link-replay.sh" "$source/tools/carom-replay.c" "$directory" "$scratch/carom-replay" "$libdir"
+install -d "${DESTDIR:-}$prefix/bin"
+install -m 755 "$scratch/carom-replay" "${DESTDIR:-}$prefix/bin"
 fill carom.pc.in "$lib/pkgconfig/carom.pc" "$native"
 fill caromConfig.cmake.in "$lib/cmake/carom/caromConfig.cmake" "$(echo "$native" | tr ' ' ';')"
 fill caromConfigVersion.cmake.in "$lib/cmake/carom/caromConfigVersion.cmake" ""

@@ -5,6 +5,7 @@
 //! Calls go downward only. `docs/architecture.md` says why things are as they are.
 
 pub mod call;
+pub mod capsule;
 pub mod connection;
 pub mod error;
 pub mod family;

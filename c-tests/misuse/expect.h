@@ -1,7 +1,7 @@
 /* test_misuse.c: how a refusal is checked; whatever somebody may take for a handle, a function or an argument; the rows. */
 #include "../support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT, CAPSULE };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;

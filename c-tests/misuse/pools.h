@@ -39,6 +39,10 @@ ROW(carom_pool_new) {
         hooks = (carom_pool_options){.size = sizeof hooks, .workers = 1, .finalizer = f};
         REFUSED_HANDLE(carom_pool, out, carom_pool_new(&hooks, out), CAROM_EFUNCTION);
     });
+    options = (carom_pool_options){.size = sizeof options, .workers = 1, .capsules = "/no/such/directory"};
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_ENOENT);
+    options.capsules = "/proc/self/exe";
+    REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), -ENOTDIR);
 }
 
 ROW(carom_pool_grow) {

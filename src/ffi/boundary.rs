@@ -3,8 +3,10 @@
 
 use crate::error::{Error, Result, Status};
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 const MESSAGE: usize = 512;
 
@@ -204,6 +206,11 @@ pub fn c_texts(texts: *const *const c_char, count: Option<usize>) -> Result<Vec<
         copies.push(text.to_owned());
     }
     Ok(copies)
+}
+
+/// A path of the caller's; `None` for NULL.
+pub fn path<'a>(path: *const c_char) -> Option<&'a Path> {
+    c_text(path).map(|path| Path::new(OsStr::from_bytes(path.to_bytes())))
 }
 
 /// A text of the caller's, whatever its bytes are, for people to read; "" for NULL.

@@ -40,6 +40,7 @@ pub enum Kind {
     Context = 14,
     Connection = 16,
     Listener = 17,
+    Capsule = 15,
 }
 
 impl Kind {
@@ -61,12 +62,21 @@ impl Kind {
             Kind::Context => "a context",
             Kind::Connection => "a connection",
             Kind::Listener => "a listener",
+            Kind::Capsule => "a capsule",
         }
     }
 
     /// Whether it works in a process that is no member of a family, and in one forked without carom.
     const fn needs_no_family(self) -> bool {
-        matches!(self, Kind::SharedMemory | Kind::ShareableList | Kind::Context | Kind::Connection | Kind::Listener)
+        matches!(
+            self,
+            Kind::SharedMemory
+                | Kind::ShareableList
+                | Kind::Context
+                | Kind::Connection
+                | Kind::Listener
+                | Kind::Capsule
+        )
     }
 }
 

@@ -1,12 +1,12 @@
 //! Versions, errors, the log, and the moments in a program's life that concern all of it.
 
-use super::boundary;
 use super::options::{self, Sized_};
+use super::{boundary, replay};
 use crate::error::{Error, STATUSES};
 use crate::log::{self, Level};
 use crate::start::{child, executable};
 use crate::sys::sink;
-use crate::{family, process};
+use crate::{capsule, family, process};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// What every fallible function returns: `CAROM_OK`, a negated errno (-1…-4095), or one of carom's own below -5000.
@@ -48,7 +48,8 @@ pub extern "C" fn carom_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// To be called first in `main`, before any other thread is made: children of start methods other than fork begin here, and never return.
+/// To be called first in `main`, before any other thread is made: children of start methods other than fork begin here, and never return. Nor does it
+/// where the program was started to run one task again, with `CAROM_REPLAY` in its environment: see `carom_capsule_open`.
 /// argc and argv are what the new program of such a child is called with; they may be 0 and NULL. May be called again. A library, or an interpreter's module, does not
 /// call it: its host begins otherwise, see `carom_set_executable`.
 ///
@@ -59,6 +60,8 @@ pub extern "C" fn carom_init(argc: c_int, argv: *mut *mut c_char) -> carom_statu
         let count = usize::try_from(argc).map_err(|_| Error::invalid("argc is negative"))?;
         executable::begins(boundary::c_texts(argv.cast_const().cast(), Some(count))?);
         child::begin();
+        capsule::note_init();
+        replay::run_if_asked();
         Ok(())
     })
 }

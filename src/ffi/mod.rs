@@ -5,6 +5,7 @@ mod boundary;
 mod handle;
 mod object;
 mod options;
+mod replay;
 mod verdict;
 
 // The order of the header's sections; blank lines keep rustfmt from sorting them.
@@ -50,6 +51,7 @@ pub mod imap;
 
 pub mod pool_event;
 
+pub mod capsule;
 pub mod pool_control;
 
 pub mod arena;

@@ -36,7 +36,7 @@ pub(super) fn pool_of(pool: *mut carom_pool) -> Result<Use<Hold>> {
 ///
 /// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other, `CAROM_ENOTSUP` for `CAROM_INLINE`, and where the system has no
 /// pidfd_open, `CAROM_ENOMEM`, or the
-/// errno of fork or eventfd.
+/// errno of fork or eventfd, or of a directory for capsules in which no file can be made.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_new(options: *const carom_pool_options, pool: *mut *mut carom_pool) -> carom_status {
     boundary::create(pool, || {

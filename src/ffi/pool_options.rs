@@ -1,5 +1,6 @@
 //! How pools and their tasks are to be.
 
+use super::boundary;
 use super::call::{self, carom_argument, carom_function};
 use super::library::carom_status;
 use super::options::{self, Sized_};
@@ -9,7 +10,7 @@ use super::result::carom_verdict;
 use crate::error::{Error, Result};
 use crate::pool::work::Limits;
 use crate::pool::{HookOf, Options, TaskOptions};
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 /// Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`).
 pub const CAROM_INLINE: i32 = -2;
@@ -57,6 +58,10 @@ pub struct carom_pool_options {
     pub finalizer_arguments: *const carom_argument,
     /// How many.
     pub finalizer_count: usize,
+    /// A directory: each task whose worker dies over it (also for want of time; not because the pool ends) is saved there, see `carom_capsule_open`, as
+    /// `PROGRAM.PID.SECONDS.capsule`, whole or not at all, readable for its owner only: it holds the arguments and the environment. Arguments of more than 64 MiB
+    /// are not saved. Nobody removes these files. NULL: none.
+    pub capsules: *const c_char,
 }
 
 // SAFETY: integers, pointers and optional functions.
@@ -155,6 +160,7 @@ pub(super) fn with_pool_options<T>(
         max_tasks: options.max_tasks,
         max_restarts,
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
+        capsules: boundary::path(options.capsules),
         restartable: flag(options.restartable, "restartable is 0 or 1")?,
     })
 }

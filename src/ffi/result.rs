@@ -88,6 +88,9 @@ pub struct carom_verdict {
     /// The last that the task wrote to stderr, up to 4096 bytes, from the beginning of a line on, if its worker died over it and the pool's options ask for
     /// it (`capture_stderr`); of a map's item: its chunk. Else "". Never NULL; valid as long as `message`.
     pub stderr_tail: *const c_char,
+    /// The capsule of the task, if its worker died over it and the pool's options name a directory (`capsules`): `carom-replay FILE` runs it once more. Else "".
+    /// Never NULL; valid as long as `message`.
+    pub capsule: *const c_char,
 }
 
 // SAFETY: integers and pointers.
@@ -142,6 +145,7 @@ fn shown(verdict: &Verdict, job: JobId, texts: Option<&Texts>) -> carom_verdict 
         message: text(|texts| &texts.message),
         backtrace: text(|texts| &texts.backtrace),
         stderr_tail: text(|texts| &texts.stderr_tail),
+        capsule: text(|texts| &texts.capsule),
     }
 }
 

@@ -59,6 +59,12 @@ fn limit_name(limit: u32) -> Option<&'static str> {
     }
 }
 
+/// As a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+,:=@%".contains(letter);
+    if word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 fn lines(block: &mut String, title: &str, text: &str) {
     if !text.is_empty() {
         let _ = writeln!(block, "  {title}");
@@ -95,6 +101,10 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
     }
     if verdict.max_rss_bytes != 0 {
         let _ = writeln!(block, "  memory    {} KiB at most", verdict.max_rss_bytes / 1024);
+    }
+    let capsule = text(verdict.capsule);
+    if !capsule.is_empty() {
+        let _ = writeln!(block, "  replay    carom-replay {}", quoted(&capsule));
     }
     lines(&mut block, "backtrace", &text(verdict.backtrace));
     lines(&mut block, "stderr", &text(verdict.stderr_tail));

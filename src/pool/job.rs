@@ -105,6 +105,7 @@ impl Verdict {
             message: c_text(self.message.as_bytes()),
             backtrace: c_text(self.crash().map(Crash::backtrace).unwrap_or_default().as_bytes()),
             stderr_tail: c_text(stderr),
+            capsule: self.evidence.as_ref().map(|evidence| evidence.capsule.clone()).unwrap_or_default(),
         }
     }
 }
@@ -118,6 +119,8 @@ pub struct Texts {
     pub backtrace: CString,
     /// What it wrote to stderr last.
     pub stderr_tail: CString,
+    /// The path of its capsule.
+    pub capsule: CString,
 }
 
 fn c_text(bytes: &[u8]) -> CString {

@@ -29,10 +29,12 @@ pub mod template;
 pub mod work;
 pub mod worker;
 
+use crate::capsule::{self, Writer};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::log;
 use crate::pin::Pins;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
@@ -47,6 +49,7 @@ use desk::{Desk, Goal};
 use event::Event;
 use job::{Job, JobId};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +79,8 @@ pub struct Options<'a> {
     pub restart_window_s: u32,
     /// [`Pool::restart`] is allowed.
     pub restartable: bool,
+    /// The directory in which tasks are saved whose worker dies.
+    pub capsules: Option<&'a Path>,
 }
 
 /// A function and its encoded arguments; address 0: none.
@@ -110,6 +115,7 @@ pub struct Pool {
     restartable: bool,
     /// Of what the arguments of initializer and finalizer name.
     _pins: [Option<Box<Pins>>; 2],
+    capsules: Option<PathBuf>,
     doorbell: OwnedFd,
     notify: OwnedFd,
     /// Threads of this process that sleep until a job is settled.
@@ -155,7 +161,12 @@ impl Pool {
         let index = self.family.arena.cell_index(self.cell);
         crash::warm_up();
         let bells = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
-        let duty = Template::new(self.plan, index, bells, self.capture_stderr);
+        // The directory may be gone by now, which is no reason to have no workers.
+        let writer = self.capsules.as_deref().and_then(|directory| {
+            Writer::new(directory).inspect_err(|error| log::warning(format_args!("no capsules: {error}"))).ok()
+        });
+        let capsules = writer.map(Arc::new);
+        let duty = Template::new(self.plan, index, bells, self.capture_stderr, capsules);
         keeper::spawn(self.family, Inherits::Everything, index, duty)
     }
 
@@ -502,6 +513,7 @@ impl Hold {
             return Err(Error::invalid("a pool has at most 1024 workers"));
         }
         let limits = options.limits.check()?;
+        let capsules = options.capsules.map(capsule::directory).transpose()?;
         let doorbell = descriptor::event_counter()?;
         let notify = descriptor::event_counter()?;
         let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
@@ -525,6 +537,7 @@ impl Hold {
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
             _pins: pins,
+            capsules,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,

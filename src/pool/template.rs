@@ -5,11 +5,13 @@
 //! acts: if it dies, the next template reads there what is left to do.
 #![forbid(unsafe_code)]
 
+use super::evidence::Death;
 use super::post::{POSTS, Post, enforce_lane, has_work};
 use super::restarts::Restarts;
 use super::stderr::Capture;
 use super::worker::Worker;
 use super::{event, evidence};
+use crate::capsule::Writer;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::keeper::{DUTY, Duty};
@@ -22,9 +24,10 @@ use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::fork::{self, Side};
-use crate::sys::pidfd::{self, Reaped, Usage};
+use crate::sys::pidfd::{self, Reaped};
 use crate::sys::{birth, crash, futex, robust, stop};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 
@@ -54,6 +57,8 @@ pub struct Template {
     living: usize,
     stderr: Capture,
     restarts: Restarts,
+    /// Where tasks are saved whose worker dies.
+    capsules: Option<Arc<Writer>>,
     /// The pool has ended: its plan may be another pool's by now, and is not looked at again.
     over: bool,
     over_ns: u64,
@@ -61,7 +66,13 @@ pub struct Template {
 
 impl Template {
     /// The template of the pool whose cell is at index `pool`.
-    pub fn new(plan: PlanRef, pool: u64, bells: [RawFd; 2], capture_stderr: bool) -> Template {
+    pub fn new(
+        plan: PlanRef,
+        pool: u64,
+        bells: [RawFd; 2],
+        capture_stderr: bool,
+        capsules: Option<Arc<Writer>>,
+    ) -> Template {
         let stderr = Capture::new(capture_stderr, STDERR, OWN_STDERR);
         let [doorbell, notify] = bells;
         Template {
@@ -75,6 +86,7 @@ impl Template {
             living: 0,
             stderr,
             restarts: Restarts::default(),
+            capsules,
             over: false,
             over_ns: 0,
         }
@@ -217,10 +229,12 @@ impl Template {
         descriptor::close(handle);
         self.living -= 1;
         self.stderr.drain(index, lane);
+        let stopping = self.plan.phase() == Phase::Stopping;
         let tail = |place| self.stderr.tail(index, lane, place);
-        let reason = settle(self.plan, lane, pid, exit, usage, &tail);
+        let capsules = self.capsules.as_deref().filter(|_| !stopping);
+        let reason = settle(self.plan, lane, &Death { pid, exit, usage, tail: &tail, capsules });
         let reason = match lane.leaving.load(Relaxed) {
-            _ if self.plan.phase() == Phase::Stopping => event::REASON_STOPPED,
+            _ if stopping => event::REASON_STOPPED,
             own if own != 0 && reason != event::REASON_TIME_LIMIT => own,
             _ => reason,
         };
@@ -362,13 +376,13 @@ fn record_exit(code: i32) {
 }
 
 /// Writes into the slot of the task at work how its worker ended, then settles it.
-fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage, tail: evidence::Tail) -> u32 {
-    let mut reason = if exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
+fn settle(plan: PlanRef, lane: &'static Lane, death: &Death) -> u32 {
+    let mut reason = if death.exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
     for slot in &lane.slots {
         let state = slot.word.load().state();
         if state.is_at_work() || state == TaskState::Killed {
-            note_end(slot, pid, exit, usage);
-            evidence::keep(plan.arena, lane, slot, pid, tail);
+            note_end(slot, death);
+            evidence::keep(plan.arena, lane, slot, death);
             if state == TaskState::Killed {
                 reason = event::REASON_TIME_LIMIT;
             }
@@ -379,11 +393,11 @@ fn settle(plan: PlanRef, lane: &'static Lane, pid: u32, exit: i32, usage: Usage,
     reason
 }
 
-fn note_end(slot: &'static Slot, pid: u32, exit: i32, usage: Usage) {
-    slot.pid.store(pid, Relaxed);
-    slot.exit.store(exit as u32, Relaxed);
-    slot.max_rss.store(usage.max_rss_bytes, Relaxed);
-    slot.cpu_ns.store(usage.cpu_ns.saturating_sub(slot.cpu_ns.load(Relaxed)), Relaxed);
+fn note_end(slot: &'static Slot, death: &Death) {
+    slot.pid.store(death.pid, Relaxed);
+    slot.exit.store(death.exit as u32, Relaxed);
+    slot.max_rss.store(death.usage.max_rss_bytes, Relaxed);
+    slot.cpu_ns.store(death.usage.cpu_ns.saturating_sub(slot.cpu_ns.load(Relaxed)), Relaxed);
     slot.ended_ns.store(now_ns(), Relaxed);
     // What a dead worker had begun to reply is nobody's; failures of earlier items of a chunk stand.
     if slot.failed_item.load(Relaxed) == NOTHING_FAILED {
@@ -414,7 +428,7 @@ impl Duty for Template {
         self.outlive_predecessor(me)?;
         for (_, lane, _) in self.lanes() {
             let pid = lane.pid.swap(0, AcqRel);
-            settle(self.plan, lane, pid, UNKNOWN_EXIT, Usage::default(), &|_| (0, false));
+            settle(self.plan, lane, &Death::unseen(pid));
             if pid != 0 {
                 self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
             }
