@@ -16,7 +16,7 @@ tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_
 sanitized := $(patsubst build/c-tests/%,build/sanitize/%,$(tests))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c sanitize sanitize-c torture bench lib examples header install clean force
+.PHONY: help run test test-c step sanitize sanitize-c torture bench lib examples header install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
@@ -31,6 +31,10 @@ test: ## everything that CI runs
 	cargo clippy --release --all-targets -- -D warnings
 	cargo test --release
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
+	@$(MAKE) --no-print-directory step
+
+step: build/c-tests/torture_step ## kill at every instruction, as far as STEP_SECONDS=40 go
+	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
@@ -42,10 +46,10 @@ sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
 sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
-torture: build/c-tests/test_step ## kill at every instruction and every access, for SECONDS=60 each
+torture: build/c-tests/torture_step ## kill at every instruction and every access, for SECONDS=60 each
 	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
-	build/c-tests/test_step $(or $(SECONDS),60)
+	build/c-tests/torture_step $(or $(SECONDS),60)
 
 bench: ## measure, and compare with others
 	@scripts/setup.sh bench

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::log;
 use crate::shm::arena::Arena;
-use crate::shm::member::{Inherits, Member, MemberId, Role};
+use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
@@ -66,16 +66,27 @@ pub const DUTY: u64 = 2 << 32;
 /// How long a starter waits for its candidate to take the word before it tries again.
 const START_NS: u64 = 1_000_000_000;
 
+/// How often whoever waits for a keeper looks whether it died on its way.
+pub const LOOK_NS: u64 = 5_000_000;
+
+/// Whether a keeper that was spawned is dead, as far as its number tells: one that was given away again, within a
+/// second, only makes the caller wait for that second.
+pub fn is_gone(arena: Arena, keeper: MemberId) -> bool {
+    let member = arena.member(keeper.slot);
+    let there = member.identity() == (State::Alive, keeper.generation);
+    !there || pidfd::is_gone(member.pid.load(Acquire))
+}
+
 /// Makes sure that the family has a living keeper. May be called by any member, several at once: the
 /// candidates race for the word, and the losers leave.
 pub fn start(family: Family) -> Result<()> {
     let keeper = &family.arena.header().keeper;
     while !keeper.lives() {
         let seen = keeper.word.load(Acquire);
-        spawn(family, Inherits::Nothing, 0, Nothing)?;
+        let candidate = spawn(family, Inherits::Nothing, 0, Nothing)?;
         let deadline = now_ns() + START_NS;
-        while !keeper.lives() && now_ns() < deadline {
-            futex::wait(&keeper.word, seen, None, Some(deadline));
+        while !keeper.lives() && now_ns() < deadline && !is_gone(family.arena, candidate) {
+            futex::wait(&keeper.word, seen, None, Some(now_ns() + LOOK_NS));
         }
     }
     Ok(())
@@ -85,29 +96,44 @@ pub fn start(family: Family) -> Result<()> {
 pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: D) -> Result<MemberId> {
     let arena = family.arena;
     pidfd::check()?;
-    let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
-    arena.member(id.slot).works_for.store(works_for, Release);
-    fork::flush_streams();
-    match birth::fork_child() {
-        Err(error) => {
-            arena.member(id.slot).give_up(id.generation);
-            Err(error)
+    for _ in 0..ATTEMPTS {
+        let id = Member::claim(arena, family.me, Role::Keeper, inherits)?;
+        let member = arena.member(id.slot);
+        member.works_for.store(works_for, Release);
+        fork::flush_streams();
+        let failed = match birth::fork_child() {
+            Err(error) => Some(error),
+            Ok(fork::Side::Child) => match birth::fork_child() {
+                Ok(fork::Side::Child) => run(arena, id, duty),
+                Ok(fork::Side::Parent(pid)) => {
+                    // So that whoever waits for it can find out that it died before it said anything itself.
+                    member.set_alive(id.generation, pid);
+                    family::tell_of_birth(arena);
+                    fork::leave_at_once(0)
+                }
+                Err(Error::Os { errno, .. }) => fork::leave_at_once(errno),
+                Err(_) => fork::leave_at_once(libc_eagain()),
+            },
+            Ok(fork::Side::Parent(pid)) => match fork::wait_for(pid) {
+                0 => return Ok(id),
+                fork::KILLED => None,
+                errno => Some(Error::Os { call: "fork", errno }),
+            },
+        };
+        member.give_up(id.generation);
+        match failed {
+            Some(error) => return Err(error),
+            // Somebody killed the one between us and the keeper, which may have been born before, and then goes on; or
+            // is about to be, and finds its claim given up.
+            None if member.identity() == (State::Alive, id.generation) => return Ok(id),
+            None => {}
         }
-        Ok(fork::Side::Child) => match birth::fork_child() {
-            Ok(fork::Side::Child) => run(arena, id, duty),
-            Ok(fork::Side::Parent(_)) => fork::leave_at_once(0),
-            Err(Error::Os { errno, .. }) => fork::leave_at_once(errno),
-            Err(_) => fork::leave_at_once(libc_eagain()),
-        },
-        Ok(fork::Side::Parent(pid)) => match fork::wait_for(pid) {
-            0 => Ok(id),
-            errno => {
-                arena.member(id.slot).give_up(id.generation);
-                Err(Error::Os { call: "fork", errno })
-            }
-        },
     }
+    Err(Error::Os { call: "fork", errno: libc_eagain() })
 }
+
+/// How often somebody may kill the process between the two forks.
+const ATTEMPTS: u32 = 16;
 
 fn libc_eagain() -> i32 {
     11

@@ -135,6 +135,8 @@ struct Spawned {
     at_ns: u64,
     /// Which template there was before.
     after: u64,
+    /// Which it is, once it is forked.
+    id: Option<MemberId>,
 }
 
 /// What [`Pool::fd`] gives: readable for news, and when the template dies, which can tell of nothing then.
@@ -157,7 +159,8 @@ const SPIN_NS: u64 = 20_000;
 impl Pool {
     fn spawn_template(&self) -> Result<MemberId> {
         let after = self.plan.plan().template_id.load(Acquire);
-        *self.spawned.lock().unwrap_or_else(PoisonError::into_inner) = Spawned { at_ns: now_ns(), after };
+        let spawned = || self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
+        *spawned() = Spawned { at_ns: now_ns(), after, id: None };
         let index = self.family.arena.cell_index(self.cell);
         crash::warm_up();
         let bells = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
@@ -167,7 +170,9 @@ impl Pool {
         });
         let capsules = writer.map(Arc::new);
         let duty = Template::new(self.plan, index, bells, self.capture_stderr, capsules);
-        keeper::spawn(self.family, Inherits::Everything, index, duty)
+        let id = keeper::spawn(self.family, Inherits::Everything, index, duty)?;
+        spawned().id = Some(id);
+        Ok(id)
     }
 
     /// Only its maker uses a pool; a copy of the handle in a forked child is of no use.
@@ -302,7 +307,7 @@ impl Pool {
             let seen = word.load(Acquire);
             minded = self.mind_template();
             // While a template is on its way, look after it.
-            let until = if seen & HOLDER == 0 { Some(now_ns() + START_NS) } else { None };
+            let until = if seen & HOLDER == 0 { Some(now_ns() + keeper::LOOK_NS) } else { None };
             let until = deadline.into_iter().chain(until).min();
             if minded.is_ok() {
                 let _: Wake = plan.news.sleep(ticket, Some((word, seen)), until);
@@ -327,7 +332,8 @@ impl Pool {
         }
         let due = self.spawned.try_lock().is_ok_and(|spawned| {
             let on_its_way = spawned.after == plan.template_id.load(Acquire);
-            vacant() && (!on_its_way || now_ns() > spawned.at_ns + START_NS)
+            let gone = || spawned.id.is_some_and(|id| keeper::is_gone(self.family.arena, id));
+            vacant() && (!on_its_way || gone() || now_ns() > spawned.at_ns + START_NS)
         });
         if due { self.spawn_template().map(|_| ()) } else { Ok(()) }
     }

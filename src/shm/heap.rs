@@ -16,7 +16,7 @@ use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
 use crate::sys::memory_file;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 const LEAST_SHIFT: u32 = 6;
@@ -145,6 +145,11 @@ impl Heap {
 
     /// Gives back the block of `field`, if it has one; `field` is 0 afterwards. Nobody uses the block.
     pub fn give(self, field: &'static AtomicU64) -> Result<()> {
+        // An owner of the field who died at taking its block may have left the store into it to the next holder of the
+        // lock: whoever gives for the dead does that first, else the field would get the block after its end.
+        if self.root.redo.what.load(Acquire) != IDLE {
+            drop(self.lock());
+        }
         let offset = field.load(Relaxed);
         if offset == 0 {
             return Ok(());

@@ -221,14 +221,17 @@ pub fn sleep_for_ever() -> ! {
     }
 }
 
-/// Waits for a child of ours that is about to end by itself; its exit code.
+/// What [`wait_for`] says of a child that a signal ended.
+pub const KILLED: i32 = -1;
+
+/// Waits for a child of ours that is about to end by itself; its exit code, or [`KILLED`].
 pub fn wait_for(pid: u32) -> i32 {
     loop {
         let mut status = 0;
         // SAFETY: `status` is ours; `pid` is our own unreaped child.
         let reaped = unsafe { libc::waitpid(pid as i32, &mut status, libc::__WALL) };
         if reaped == pid as i32 {
-            return if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 };
+            return if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { KILLED };
         }
         if std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
             // The host reaped it, or ignores SIGCHLD: it is gone, which is what the caller waits for.

@@ -84,6 +84,14 @@ pub fn is_dead(fd: RawFd) -> bool {
     super::descriptor::poll_readable(fd, Some(0)).unwrap_or(false)
 }
 
+/// Whether no living process has this number.
+pub fn is_gone(pid: u32) -> bool {
+    match open(pid) {
+        Ok(handle) => is_dead(handle.as_raw_fd()),
+        Err(error) => matches!(error, Error::Os { errno: libc::ESRCH, .. }),
+    }
+}
+
 /// What became of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaped {

@@ -1,0 +1,237 @@
+/* Pools: the host, the template and the worker, whichever is killed. */
+#ifndef STEP_POOLS_H
+#define STEP_POOLS_H
+
+#include "harness.h"
+
+enum { MAPPED = 6 };
+
+static carom_pool *pool;
+static carom_result *result;
+
+static int32_t plus_one(carom_call *call) {
+    int64_t number = 0;
+    CHECK_OK(carom_call_read(call, 0, &number, sizeof number));
+    number++;
+    return carom_call_reply(call, &number, sizeof number) == CAROM_OK ? 0 : 1;
+}
+static int32_t never_ends(carom_call *call) {
+    (void)call;
+    for (;;) pause();
+    return 0;
+}
+/* Too long for the slot, so that blocks are taken and given back. */
+static int32_t echoes(carom_call *call) {
+    char text[1000];
+    CHECK_OK(carom_call_read(call, 0, text, sizeof text));
+    return carom_call_reply(call, text, sizeof text) == CAROM_OK ? 0 : 1;
+}
+
+static void pool_make_(uint32_t events, int64_t limit_ms) {
+    carom_pool_options options = {.size = sizeof options, .workers = 1, .events = events, .time_limit_ms = limit_ms};
+    CHECK_OK(carom_pool_new(&options, &pool));
+}
+static void pool_goes_on(void) {
+    int64_t number = 41, reply = 0;
+    carom_argument argument = CAROM_INTEGER(number);
+    CHECK_OK(carom_pool_apply(pool, plus_one, &argument, 1, NULL, &reply, sizeof reply, NULL, PATIENCE_MS));
+    CHECK_EQ(reply, 42);
+}
+/* A worker that dies may take a task with it, one. */
+static void pool_survives(void) {
+    int lost = 0;
+    for (int i = 0; i < 3; i++) {
+        int64_t reply = 0;
+        carom_argument argument = CAROM_INTEGER(41);
+        carom_status status = carom_pool_apply(pool, plus_one, &argument, 1, NULL, &reply, sizeof reply, NULL, PATIENCE_MS);
+        if (status == CAROM_EWORKERLOST) lost++;
+        else CHECK_STATUS(status, CAROM_OK);
+    }
+    CHECK(lost <= 1);
+}
+static void pool_make(void) {
+    pool_make_(0, 0);
+    pool_goes_on();
+}
+static void pool_unmake(void) {
+    CHECK_OK(carom_pool_close(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+}
+
+/* ---- the worker, over a task ---- */
+
+static pid_t the_worker(void) {
+    pid_t pid = 0;
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        char path[300], name[32] = "";
+        pid_t other = atoi(entry->d_name);
+        if (other <= 0 || getsid(other) != getsid(0)) continue;
+        snprintf(path, sizeof path, "/proc/%d/comm", (int)other);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) continue;
+        if (read(fd, name, sizeof name - 1) > 0 && strncmp(name, "carom-worker", 12) == 0 && state_of(other, other) != 'Z') pid = other;
+        close(fd);
+    }
+    if (proc) closedir(proc);
+    CHECK(pid != 0);
+    asleep_on_futex(pid);
+    return pid;
+}
+static pid_t the_template(void) {
+    the_worker();
+    pid_t pid = keeper();
+    asleep_in_(__FILE__, __LINE__, pid, pid, SYS_epoll_wait, SYS_epoll_pwait);
+    return pid;
+}
+
+static void submits(void) {
+    carom_argument argument = CAROM_INTEGER(1);
+    CHECK_OK(carom_pool_apply_async(pool, plus_one, &argument, 1, NULL, &result));
+}
+/* Done, or lost, and said once and for all. */
+static void task_is_settled(void) {
+    int64_t reply = 0;
+    carom_status status = carom_result_get(result, &reply, sizeof reply, NULL, PATIENCE_MS);
+    if (status == CAROM_OK) CHECK_EQ(reply, 2);
+    else CHECK_STATUS(status, CAROM_EWORKERLOST);
+    CHECK_STATUS(carom_result_get(result, &reply, sizeof reply, NULL, 0), status);
+    carom_result_free(result);
+    pool_goes_on();
+}
+static char text[1000];
+static void submits_long(void) {
+    memset(text, 'x', sizeof text);
+    carom_argument argument = CAROM_BYTES(text, sizeof text);
+    CHECK_OK(carom_pool_apply_async(pool, echoes, &argument, 1, NULL, &result));
+}
+static void long_is_settled(void) {
+    char reply[1000] = "";
+    carom_status status = carom_result_get(result, reply, sizeof reply, NULL, PATIENCE_MS);
+    if (status == CAROM_OK) CHECK(memcmp(reply, text, sizeof text) == 0);
+    else CHECK_STATUS(status, CAROM_EWORKERLOST);
+    carom_result_free(result);
+    pool_goes_on();
+}
+
+static carom_iterator *iterator;
+static int64_t numbers[MAPPED];
+static void maps(void) {
+    for (int i = 0; i < MAPPED; i++) numbers[i] = i;
+    carom_items items = {.size = sizeof items, .data = numbers, .item_size = 8, .count = MAPPED};
+    CHECK_OK(carom_pool_imap_unordered(pool, plus_one, &items, NULL, &iterator));
+}
+/* Each item once: done, or lost, and only one is lost with a worker. */
+static void map_is_settled(void) {
+    carom_result *one = NULL;
+    int done = 0, lost = 0;
+    uint32_t seen = 0;
+    carom_status status;
+    while ((status = carom_iterator_next(iterator, &one, PATIENCE_MS)) == CAROM_OK) {
+        int64_t reply = -1;
+        status = carom_result_get(one, &reply, sizeof reply, NULL, 0);
+        if (status == CAROM_OK) {
+            CHECK(reply >= 1 && reply <= MAPPED && !(seen >> reply & 1));
+            seen |= 1u << reply;
+            done++;
+        } else {
+            CHECK_STATUS(status, CAROM_EWORKERLOST);
+            lost++;
+        }
+        carom_result_free(one);
+    }
+    CHECK_STATUS(status, CAROM_EEND);
+    CHECK_EQ(done + lost, MAPPED);
+    CHECK(lost <= 1);
+    carom_iterator_free(iterator);
+    pool_goes_on();
+}
+
+/* ---- the template, over a worker's death or a limit ---- */
+
+static void worker_dies(void) { kill((pid_t)shared->told, SIGKILL); }
+static void something_runs(void) {
+    shared->told = the_worker();
+    CHECK_OK(carom_pool_apply_async(pool, never_ends, NULL, 0, NULL, &result));
+    pid_t pid = (pid_t)shared->told;
+    asleep_in(pid, pid, SYS_pause);
+}
+static pid_t the_template_now(void) {
+    pid_t pid = keeper();
+    asleep_in_(__FILE__, __LINE__, pid, pid, SYS_epoll_wait, SYS_epoll_pwait);
+    return pid;
+}
+static void worker_was_lost(void) {
+    CHECK_OK(carom_result_wait(result, PATIENCE_MS));
+    CHECK_STATUS(carom_result_get(result, NULL, 0, NULL, 0), CAROM_EWORKERLOST);
+    carom_result_free(result);
+    pool_goes_on();
+}
+static void submits_limited(void) {
+    carom_task_options options = {.size = sizeof options, .time_limit_ms = 1};
+    CHECK_OK(carom_pool_apply_async(pool, never_ends, NULL, 0, &options, &result));
+}
+/* Killed with its template, the worker was lost; else its time was up. */
+static void time_was_up(void) {
+    CHECK_OK(carom_result_wait(result, PATIENCE_MS));
+    carom_status status = carom_result_get(result, NULL, 0, NULL, 0);
+    if (status != CAROM_EWORKERLOST) CHECK_STATUS(status, CAROM_ETIMELIMIT);
+    carom_result_free(result);
+    pool_goes_on();
+}
+
+/* ---- the host; or what it makes, and then it gets on ---- */
+
+static void host_works(void) {
+    int64_t in[MAPPED], out[MAPPED];
+    carom_status statuses[MAPPED];
+    pool_make_(CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN, 0);
+    submits();
+    int64_t reply = 0;
+    carom_status status = carom_result_get(result, &reply, sizeof reply, NULL, PATIENCE_MS);
+    if (status != CAROM_EWORKERLOST) CHECK_STATUS(status, CAROM_OK);
+    carom_result_free(result);
+    for (int i = 0; i < MAPPED; i++) in[i] = i;
+    carom_task_options options = {.size = sizeof options, .statuses = statuses};
+    status = carom_pool_map(pool, plus_one, in, 8, MAPPED, &options, out, 8, PATIENCE_MS);
+    if (status != CAROM_EWORKERLOST) CHECK_STATUS(status, CAROM_OK);
+    for (int i = 0; i < MAPPED; i++) CHECK(statuses[i] != CAROM_OK || out[i] == i + 1);
+    pool_unmake();
+}
+static void host_makes_and_frees(void) {
+    pool_make_(0, 0);
+    carom_pool_free(pool);
+}
+static void host_makes_and_closes(void) {
+    pool_make_(0, 0);
+    pool_survives();
+    pool_unmake();
+}
+static void pool_of_another(void) {
+    pool_make_(0, 0);
+    pool_goes_on();
+    pool_unmake();
+}
+static void not_always(void) {
+    if (point.k % 16 == 0) pool_of_another();
+}
+
+#define POOL_OPERATIONS                                                                                                    \
+    {.name = "worker, task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits,             \
+     .after = task_is_settled},                                                                                            \
+    {.name = "worker, long task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits_long,   \
+     .after = long_is_settled},                                                                                            \
+    {.name = "worker, map", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = maps,                 \
+     .after = map_is_settled},                                                                                             \
+    {.name = "template, worker died", .make = pool_make, .unmake = pool_unmake, .before = something_runs,                  \
+     .target = the_template_now, .begin = worker_dies, .after = worker_was_lost},                                          \
+    {.name = "template, time limit", .make = pool_make, .unmake = pool_unmake, .target = the_template,                     \
+     .begin = submits_limited, .after = time_was_up},                                                                      \
+    {.name = "pool, freed at once", .victim = host_makes_and_frees, .after = not_always},                                  \
+    {.name = "pool, its host", .victim = host_works, .after = not_always},                                                 \
+    {.name = "template, half born", .victim = host_makes_and_closes, .after = not_always, .descends = 1},                  \
+    {.name = "template, born", .victim = host_makes_and_closes, .after = not_always, .descends = 2},                       \
+    {.name = "worker, born", .victim = host_makes_and_closes, .after = not_always, .descends = 3}
+#endif

@@ -1,0 +1,116 @@
+/*
+ * Killed at every instruction. A victim does one operation, and is killed before each of its instructions; a third party
+ * does something at that moment. It is the release build of the library that is stepped through, with all that it calls.
+ *
+ *     torture_step [SECONDS [OPERATION [SCRIPT]]]      (20 seconds, all)
+ *
+ * One line per operation: its instructions, points at which it was killed, hangs and losses (none, or the run fails), leaks,
+ * and how often a run went another way and missed its point (there, too, it was killed and everything looked at).
+ */
+#include "step/harness.h"
+#include "step/locks.h"
+#include "step/pools.h"
+#include "step/processes.h"
+#include "step/sync.h"
+#include "step/values.h"
+
+static const struct operation operations[] = {
+    POOL_OPERATIONS,
+    PROCESS_OPERATIONS,
+    SYNC_OPERATIONS,
+    VALUE_OPERATIONS,
+    LOCK_OPERATIONS,
+};
+enum { OPERATION_COUNT = sizeof operations / sizeof *operations, PAIRS = OPERATION_COUNT * SCRIPTS };
+
+static struct board {
+    _Atomic uint32_t next, failed;
+    struct count counts[OPERATION_COUNT][SCRIPTS];
+    struct trace traces[OPERATION_COUNT][2]; /* one for each runner */
+} *board;
+
+static const char *only_operation, *only_script;
+
+static int is_wanted(uint32_t pair) {
+    const struct operation *operation = &operations[pair / SCRIPTS];
+    enum script script = (enum script)(pair % SCRIPTS);
+    if (only_operation && strcmp(only_operation, operation->name) != 0) return 0;
+    if (only_script && strcmp(only_script, script_names[script]) != 0) return 0;
+    return applies(operation, script);
+}
+
+/* A family of its own for each pair; when it has ended nothing of it may be left. */
+static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
+    const struct operation *operation = &operations[pair / SCRIPTS];
+    enum script script = (enum script)(pair % SCRIPTS);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        begin_case_();
+        int fds = fd_count();
+        points_of(operation, script, budget_ms, &board->counts[pair / SCRIPTS][script], &board->traces[pair / SCRIPTS][runner]);
+        CHECK_OK(carom_shutdown(PATIENCE_MS));
+        CHECK_EQ(fd_count(), fds + OWN_FDS);
+        CHECK(waitpid(-1, NULL, WNOHANG) < 0);
+        _exit(0);
+    }
+    int end = wait_for(pid), status;
+    while (waitpid(-1, &status, 0) > 0)
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED) end = CHECK_FAILED;
+    if (end != 0) {
+        fprintf(stderr, "%s, %s, at instruction %ld: ended with %d\n", operation->name, script_names[script],
+                board->counts[pair / SCRIPTS][script].at, end);
+        atomic_fetch_add(&board->failed, 1);
+    }
+}
+
+static void run_pairs(int64_t until, int runner, int runners) {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (uint32_t pair; (pair = atomic_fetch_add(&board->next, 1)) < PAIRS;) {
+        int left = 0;
+        if (!is_wanted(pair)) continue;
+        for (uint32_t other = pair; other < PAIRS; other++) left += is_wanted(other);
+        /* More than its share: the short ones at the end need less. */
+        run_pair(pair, runner, (until - now_ms()) * runners * 3 / 2 / (left + runners - 1));
+    }
+}
+
+int main(int argc, char **argv) {
+    /* Else the first call of each function is the loader's. */
+    if (!getenv("LD_BIND_NOW")) {
+        setenv("LD_BIND_NOW", "1", 1);
+        execv("/proc/self/exe", argv);
+    }
+    int64_t seconds = argc > 1 ? atoll(argv[1]) : 20;
+    only_operation = argc > 2 ? argv[2] : NULL;
+    only_script = argc > 3 ? argv[3] : NULL;
+    board = share(sizeof *board);
+    int64_t begin = now_ms(), until = begin + seconds * 1000;
+    enum { RUNNERS = 2 };
+    pid_t runners[RUNNERS];
+    for (int i = 0; i < RUNNERS; i++) {
+        if ((runners[i] = fork()) == 0) {
+            run_pairs(until, i, RUNNERS);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < RUNNERS; i++) CHECK_EQ(wait_for(runners[i]), 0);
+    struct count total = {0};
+    for (int i = 0; i < OPERATION_COUNT; i++) {
+        struct count sum = {0};
+        for (int script = 0; script < SCRIPTS; script++) {
+            const struct count *it = &board->counts[i][script];
+            if (it->instructions > sum.instructions) sum.instructions = it->instructions;
+            sum.points += it->points;
+            sum.missed += it->missed;
+        }
+        if (!sum.points) continue;
+        printf("step: %-28s %7ld instructions %7ld points  0 hangs  0 losses  0 leaks  %6ld missed\n", operations[i].name,
+               sum.instructions, sum.points, sum.missed);
+        total.points += sum.points;
+        total.missed += sum.missed;
+    }
+    printf("step: killed at %ld points, 0 hangs, 0 losses, 0 leaks; %ld missed; %lld s\n", total.points, total.missed,
+           (long long)(now_ms() - begin + 500) / 1000);
+    return atomic_load(&board->failed) || total.points == 0;
+}
