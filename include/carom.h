@@ -119,6 +119,7 @@ extern "C" {
 #define CAROM_EBADHANDLE -5009          /* a handle that is freed, foreign, of another kind, or never was one */
 #define CAROM_ESOFTLIMIT -5010          /* the task is past its soft time limit */
 #define CAROM_EFORKED -5011             /* this process was forked without carom */
+#define CAROM_EMEMORYLIMIT -5013        /* the task was ended by its memory limit */
 #define CAROM_EPANIC -5012              /* the library has a bug, and caught it */
 
 /**
@@ -440,6 +441,13 @@ carom_status carom_call_commit(carom_call *call, size_t len);
  * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
  */
 int32_t carom_call_should_stop(const carom_call *call);
+
+/**
+ * Which attempt at its task this is: 1, or more where `max_attempts` allows it. 0 in a process.
+ *
+ * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+ */
+int32_t carom_call_attempt(const carom_call *call);
 
 /**
  * Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For
@@ -1571,9 +1579,10 @@ void carom_shareable_list_free(carom_shareable_list *list);
  */
 
 #define CAROM_LIMIT_TIME 1              /* The task's time limit. */
-/** Processor time of the worker, which the system limits (RLIMIT_CPU): it died of SIGXCPU. */
+/** Processor time: the task's limit, or that of the system (RLIMIT_CPU), and then the worker died of SIGXCPU. */
 #define CAROM_LIMIT_CPU 2
 #define CAROM_LIMIT_FILE_SIZE 3         /* The size of a file, likewise (RLIMIT_FSIZE): SIGXFSZ. */
+#define CAROM_LIMIT_MEMORY 4            /* The memory limit of the task or the pool. */
 
 /** Names a job for ever: printable as two numbers, and unique beyond this machine. */
 typedef struct carom_job_id {
@@ -1704,10 +1713,64 @@ carom_status carom_verdict_print(const carom_verdict *verdict, int32_t fd);
 void carom_result_free(carom_result *result);
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * What can be done about a task that is under way.
+ */
+
+/**
+ * 1 if a worker has begun the task, 0 if none has yet, or it was cancelled before. Of a task that is begun again, this
+ * attempt.
+ *
+ * Never blocks.
+ */
+int32_t carom_result_accepted(carom_result *result);
+
+/**
+ * The worker that runs the task, or ran it; 0 if none has begun it.
+ *
+ * Never blocks.
+ */
+int32_t carom_result_pid(carom_result *result);
+
+/**
+ * The task is not wanted any more. If no worker has begun it, none ever does. If one has, the task is told that it
+ * should stop, as by its soft limit, and its worker is killed if it has not done so within `grace_ms`; `CAROM_NONE`: it
+ * is not killed.
+ *
+ * Never blocks. Wait for the result: `CAROM_ECANCELED` if it was in time. A task that is settled stays as it is.
+ */
+carom_status carom_result_cancel(carom_result *result, int64_t grace_ms);
+
+/**
+ * The same with a signal to the worker, at once; whoever survives that is killed half a second later. 0: SIGTERM.
+ *
+ * Never blocks. `CAROM_EINVAL` for what is no signal.
+ */
+carom_status carom_result_terminate(carom_result *result, int32_t signal_number);
+
+/**
+ * Waits up to `timeout_ms` until one of `count` results is settled. Moves their pools on from this thread; where they
+ * are of several pools, it looks at them every few milliseconds.
+ *
+ * The index of the first one that is; `CAROM_ETIMEDOUT`; `CAROM_EINVAL` for none, `CAROM_EBADHANDLE` if one of them is
+ * no result.
+ */
+int64_t carom_result_wait_any(carom_result *const *results, size_t count, int64_t timeout_ms);
+
+/**
+ * Writes the name of a job to `text`: 32 hexadecimal digits and a zero byte.
+ *
+ * `CAROM_EMSGSIZE` if `capacity` is below 33, `CAROM_EINVAL`.
+ */
+carom_status carom_job_id_text(const carom_job_id *id, char *text, size_t capacity);
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * How pools and their tasks are to be.
  */
 
 #define CAROM_INLINE -2                 /* Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`). */
+#define CAROM_RETRY_CRASH 1             /* The worker crashed, left, or was killed by somebody else. */
+#define CAROM_RETRY_TIME 2              /* The task was out of time: its own, or processor time. */
+#define CAROM_RETRY_MEMORY 4            /* The task was out of memory. */
 
 /** Options of a pool. */
 typedef struct carom_pool_options {
@@ -1739,6 +1802,16 @@ typedef struct carom_pool_options {
     uint32_t restartable;
     /** Tasks, or items of maps, after which a worker is replaced. 0: never. */
     uint64_t max_tasks;
+    /**
+     * Bytes of memory, beyond what it was born with, after which a worker is replaced when it has done its task. 0:
+     * never.
+     */
+    uint64_t max_memory;
+    /**
+     * Bytes at which it is killed over its task (`CAROM_EMEMORYLIMIT`). 0 and `CAROM_NONE`: no limit. Both are measured
+     * every few milliseconds.
+     */
+    int64_t memory_limit;
     /**
      * How many workers may die, or fail to begin, within `max_restart_freq_s` before the pool is broken; those killed
      * for a limit do not count. `CAROM_NONE`: none. 0: ten per worker, of those only that have begun no task since
@@ -1787,6 +1860,32 @@ typedef struct carom_task_options {
     carom_verdict *verdict;
     /** 0: the pool's. `CAROM_NONE`: none. */
     int64_t soft_time_limit_ms;
+    /**
+     * Processor time that the task, or a chunk of a map, may take before its worker is killed. 0: no limit. Measured
+     * every 5 ms.
+     */
+    int64_t cpu_time_limit_ms;
+    /**
+     * Bytes of memory that its worker may hold, beyond what it was born with, before it is killed. 0: the pool's.
+     * `CAROM_NONE`: no limit. Measured every 5 ms.
+     */
+    int64_t memory_limit;
+    /** It is not begun later than this after its submission: then its status is `CAROM_ETIMEDOUT`. 0: whenever. */
+    int64_t expires_ms;
+    /**
+     * What waits for a worker is begun in the order of this, the highest first. A pool that has seen one that is not 0
+     * gives each worker one task ahead, no more.
+     */
+    int32_t priority;
+    /**
+     * How often the task, or an item of a map, may be begun; 0 is 1. More than once only if it may be done twice: what
+     * a dead worker has done of it, it has done.
+     */
+    uint32_t max_attempts;
+    /** For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`. */
+    uint32_t retry_on;
+    /** 0. */
+    uint32_t reserved;
 } carom_task_options;
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -2135,6 +2234,15 @@ carom_status carom_pool_worker(carom_pool *pool, size_t index, carom_worker_info
  * Never blocks. `CAROM_ENOENT` if the pool has no such worker.
  */
 int32_t carom_pool_sentinel(carom_pool *pool, int32_t pid);
+
+/**
+ * Ends what the worker with this pid is at, by a signal to it; whoever survives that is killed half a second later. 0:
+ * SIGTERM. The task is `CAROM_ECANCELED`, the worker is replaced.
+ *
+ * Never blocks. `CAROM_ENOENT` if the pool has no such worker, or it is at no task; `CAROM_EINVAL` for what is no
+ * signal.
+ */
+carom_status carom_pool_terminate_job(carom_pool *pool, int32_t pid, int32_t signal_number);
 
 /**
  * 1 if no worker has died, or failed to begin, since the pool was made; 0 if one has.

@@ -85,6 +85,9 @@ pub enum Error {
     /// The task was ended by its time limit.
     #[error("the task was ended by its time limit")]
     TimeLimit,
+    /// The task was ended by its memory limit.
+    #[error("the task was ended by its memory limit")]
+    MemoryLimit,
     /// The task at work in this process is past its soft time limit, or should stop for another reason.
     #[error("the task is past its soft time limit")]
     SoftLimit,
@@ -145,6 +148,7 @@ pub const STATUSES: &[(&CStr, Status, &CStr)] = &[
     (c"CAROM_EBADHANDLE", -5009, c"a handle that is freed, foreign, of another kind, or never was one"),
     (c"CAROM_ESOFTLIMIT", -5010, c"the task is past its soft time limit"),
     (c"CAROM_EFORKED", -5011, c"this process was forked without carom"),
+    (c"CAROM_EMEMORYLIMIT", -5013, c"the task was ended by its memory limit"),
     (c"CAROM_EPANIC", -5012, c"the library has a bug, and caught it"),
 ];
 
@@ -179,6 +183,7 @@ impl Error {
             Error::Function(_) => -5008,
             Error::BadHandle(_) => -5009,
             Error::SoftLimit => -5010,
+            Error::MemoryLimit => -5013,
             Error::Forked => -5011,
             Error::Panic(_) => -5012,
         }
@@ -244,6 +249,7 @@ mod tests {
             Error::WorkerLost("x".into()),
             Error::TimeLimit,
             Error::SoftLimit,
+            Error::MemoryLimit,
             Error::TaskFailed("x".into()),
             Error::Cancelled,
             Error::NotFound("x"),

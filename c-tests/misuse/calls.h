@@ -34,6 +34,7 @@ ROW(carom_call_reply) { EACH_STRANGE_CALL(call, REFUSED(carom_call_reply(call, "
 ROW(carom_call_reserve) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(void, out, carom_call_reserve(call, 8, out), CAROM_EBADHANDLE)); }
 ROW(carom_call_commit) { EACH_STRANGE_CALL(call, REFUSED(carom_call_commit(call, 0), CAROM_EBADHANDLE)); }
 ROW(carom_call_should_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_should_stop(call), CAROM_EBADHANDLE)); }
+ROW(carom_call_attempt) { EACH_STRANGE_CALL(call, REFUSED(carom_call_attempt(call), CAROM_EBADHANDLE)); }
 ROW(carom_call_on_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_on_stop(call, NULL, NULL), CAROM_EBADHANDLE)); }
 ROW(carom_call_fail) {
     EACH_STRANGE_CALL(call, CHECK_EQ(carom_call_fail(call, 3, "x"), 3));

@@ -25,6 +25,7 @@ ROW(carom_pool_new) {
     const carom_pool_options strange[] = {
         {.size = sizeof options, .workers = 1, .restartable = 2},
         {.size = sizeof options, .workers = 1, .max_restarts = -2},
+        {.size = sizeof options, .workers = 1, .memory_limit = -2},
         {.size = sizeof options, .workers = 1, .max_restart_freq_s = -1},
         {.size = sizeof options, .workers = 1, .initializer_count = 1},
         {.size = sizeof options, .workers = 1, .initializer = works, .initializer_count = 1},
@@ -75,6 +76,13 @@ ROW(carom_pool_sentinel) {
     const int32_t pids[] = {0, -1, 1, getpid(), INT32_MIN, INT32_MAX};
     for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) REFUSED(carom_pool_sentinel(pool, pids[i]), CAROM_ENOENT);
 }
+ROW(carom_pool_terminate_job) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_terminate_job(h, getpid(), 0), CAROM_EBADHANDLE));
+    const int32_t pids[] = {0, -1, 1, getpid(), INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) REFUSED(carom_pool_terminate_job(pool, pids[i], 9), CAROM_ENOENT);
+    REFUSED(carom_pool_terminate_job(pool, 1, 65), CAROM_EINVAL);
+    REFUSED(carom_pool_terminate_job(pool, 1, -9), CAROM_EINVAL);
+}
 ROW(carom_pool_did_start_ok) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_did_start_ok(h), CAROM_EBADHANDLE)); }
 
 ROW(carom_pool_apply) {
@@ -91,6 +99,13 @@ ROW(carom_pool_apply) {
                   REFUSED(carom_pool_apply(pool, works, NULL, 0, options, NULL, 0, NULL, PATIENCE_MS), status));
     carom_task_options options = {.size = sizeof options, .time_limit_ms = -2};
     REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    const carom_task_options strange[] = {
+        {.size = sizeof options, .cpu_time_limit_ms = -2}, {.size = sizeof options, .memory_limit = -2},
+        {.size = sizeof options, .expires_ms = -2},        {.size = sizeof options, .retry_on = 8},
+        {.size = sizeof options, .retry_on = UINT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        REFUSED(carom_pool_apply(pool, works, NULL, 0, &strange[i], NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
     options = (carom_task_options){.size = sizeof options, .soft_time_limit_ms = INT64_MIN};
     REFUSED(carom_pool_apply(pool, works, NULL, 0, &options, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
     options = (carom_task_options){.size = sizeof options, .soft_time_limit_ms = INT64_MAX, .time_limit_ms = 5};
@@ -265,6 +280,36 @@ static void closed_pools(void) {
 ROW(carom_result_wait) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE)); }
 ROW(carom_result_ready) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_ready(h), CAROM_EBADHANDLE)); }
 ROW(carom_result_successful) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_successful(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_accepted) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_accepted(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_pid) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_pid(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_cancel) {
+    EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_cancel(h, 0), CAROM_EBADHANDLE));
+    REFUSED(carom_result_cancel(result, -2), CAROM_EINVAL);
+    REFUSED(carom_result_cancel(result, INT64_MIN), CAROM_EINVAL);
+}
+ROW(carom_result_terminate) {
+    EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_terminate(h, 9), CAROM_EBADHANDLE));
+    const int32_t signals[] = {-1, 65, INT32_MIN, INT32_MAX};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) REFUSED(carom_result_terminate(result, signals[i]), CAROM_EINVAL);
+}
+ROW(carom_result_wait_any) {
+    EACH_BAD(carom_result, RESULT, h, {
+        carom_result *two[2] = {result, h};
+        REFUSED(carom_result_wait_any(two, 2, CAROM_FOREVER), CAROM_EBADHANDLE);
+    });
+    REFUSED(carom_result_wait_any(NULL, 0, 0), CAROM_EINVAL);
+    REFUSED(carom_result_wait_any(NULL, 1, 0), CAROM_EINVAL);
+    REFUSED(carom_result_wait_any(&result, SIZE_MAX, 0), CAROM_EINVAL);
+}
+ROW(carom_job_id_text) {
+    char text[33] = "as it was";
+    carom_job_id id = {1, 2};
+    REFUSED(carom_job_id_text(NULL, text, sizeof text), CAROM_EINVAL);
+    REFUSED(carom_job_id_text(&id, NULL, sizeof text), CAROM_EINVAL);
+    REFUSED(carom_job_id_text(&id, text, 32), CAROM_EMSGSIZE);
+    REFUSED(carom_job_id_text(&id, text, 0), CAROM_EMSGSIZE);
+    CHECK_STR_EQ(text, "as it was");
+}
 ROW(carom_result_get) {
     int64_t data = 4711;
     EACH_BAD(carom_result, RESULT, h, UNTOUCHED(size_t, len, carom_result_get(h, &data, 8, len, 0), CAROM_EBADHANDLE));

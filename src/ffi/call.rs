@@ -494,6 +494,14 @@ pub extern "C" fn carom_call_should_stop(call: *const carom_call) -> i32 {
     })
 }
 
+/// Which attempt at its task this is: 1, or more where `max_attempts` allows it. 0 in a process.
+///
+/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_attempt(call: *const carom_call) -> i32 {
+    boundary::answer(|| running(call).map(|_| stop::attempt() as i32))
+}
+
 /// Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For example `sqlite3_interrupt`. Each item of
 /// a map sets its own; NULL takes it back.
 ///

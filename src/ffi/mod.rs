@@ -43,6 +43,8 @@ pub mod shareable_list;
 
 pub mod result;
 
+pub mod result_control;
+
 pub mod pool_options;
 
 pub mod pool;

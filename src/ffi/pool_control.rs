@@ -5,6 +5,8 @@ use super::library::carom_status;
 use super::options::{self, Sized_};
 use super::pool::{carom_pool, pool_of};
 use super::result::carom_job_id;
+use super::result_control::stop;
+use crate::sys::signals;
 use std::os::fd::IntoRawFd;
 
 /// One worker, as it is now.
@@ -85,6 +87,18 @@ pub extern "C" fn carom_pool_worker(pool: *mut carom_pool, index: usize, info: *
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_sentinel(pool: *mut carom_pool, pid: i32) -> i32 {
     boundary::answer(|| Ok(pool_of(pool)?.pool.sentinel(pid.max(0) as u32)?.into_raw_fd()))
+}
+
+/// Ends what the worker with this pid is at, by a signal to it; whoever survives that is killed half a second later. 0: SIGTERM. The task is `CAROM_ECANCELED`,
+/// the worker is replaced.
+///
+/// Never blocks. `CAROM_ENOENT` if the pool has no such worker, or it is at no task; `CAROM_EINVAL` for what is no signal.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_terminate_job(pool: *mut carom_pool, pid: i32, signal_number: i32) -> carom_status {
+    boundary::status(|| {
+        let stop = stop(0, signals::or_term(signal_number))?;
+        pool_of(pool)?.pool.stop_worker(pid.max(0) as u32, stop)
+    })
 }
 
 /// 1 if no worker has died, or failed to begin, since the pool was made; 0 if one has.

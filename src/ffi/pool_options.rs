@@ -15,6 +15,13 @@ use std::ffi::{c_char, c_void};
 /// Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`).
 pub const CAROM_INLINE: i32 = -2;
 
+/// The worker crashed, left, or was killed by somebody else.
+pub const CAROM_RETRY_CRASH: u32 = 1;
+/// The task was out of time: its own, or processor time.
+pub const CAROM_RETRY_TIME: u32 = 2;
+/// The task was out of memory.
+pub const CAROM_RETRY_MEMORY: u32 = 4;
+
 /// Options of a pool.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -40,6 +47,10 @@ pub struct carom_pool_options {
     pub restartable: u32,
     /// Tasks, or items of maps, after which a worker is replaced. 0: never.
     pub max_tasks: u64,
+    /// Bytes of memory, beyond what it was born with, after which a worker is replaced when it has done its task. 0: never.
+    pub max_memory: u64,
+    /// Bytes at which it is killed over its task (`CAROM_EMEMORYLIMIT`). 0 and `CAROM_NONE`: no limit. Both are measured every few milliseconds.
+    pub memory_limit: i64,
     /// How many workers may die, or fail to begin, within `max_restart_freq_s` before the pool is broken; those killed for a limit do not count. `CAROM_NONE`:
     /// none. 0: ten per worker, of those only that have begun no task since their birth, and none if others do: an initializer that always fails breaks the pool,
     /// tasks do not.
@@ -88,6 +99,20 @@ pub struct carom_task_options {
     pub verdict: *mut carom_verdict,
     /// 0: the pool's. `CAROM_NONE`: none.
     pub soft_time_limit_ms: i64,
+    /// Processor time that the task, or a chunk of a map, may take before its worker is killed. 0: no limit. Measured every 5 ms.
+    pub cpu_time_limit_ms: i64,
+    /// Bytes of memory that its worker may hold, beyond what it was born with, before it is killed. 0: the pool's. `CAROM_NONE`: no limit. Measured every 5 ms.
+    pub memory_limit: i64,
+    /// It is not begun later than this after its submission: then its status is `CAROM_ETIMEDOUT`. 0: whenever.
+    pub expires_ms: i64,
+    /// What waits for a worker is begun in the order of this, the highest first. A pool that has seen one that is not 0 gives each worker one task ahead, no more.
+    pub priority: i32,
+    /// How often the task, or an item of a map, may be begun; 0 is 1. More than once only if it may be done twice: what a dead worker has done of it, it has done.
+    pub max_attempts: u32,
+    /// For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`.
+    pub retry_on: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: integers and pointers.
@@ -95,11 +120,18 @@ unsafe impl Sized_ for carom_task_options {
     const LEAST: usize = 16;
 }
 
-fn limit_ns(limit_ms: i64) -> Result<u64> {
+fn ns_of(limit_ms: i64) -> Result<u64> {
     match limit_ms {
         ..-1 => Err(Error::invalid("a time limit is CAROM_NONE, 0 or more")),
         -1 => Ok(0),
         limit => Ok((limit as u64).saturating_mul(1_000_000)),
+    }
+}
+
+fn memory_limit(bytes: i64) -> Result<u64> {
+    match bytes {
+        -1 => Ok(0),
+        bytes => u64::try_from(bytes).map_err(|_| Error::invalid("a memory limit is CAROM_NONE, 0 or more")),
     }
 }
 
@@ -109,10 +141,19 @@ pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_
     if !options.verdict.is_null() {
         options::check(options.verdict)?;
     }
-    let own = |limit_ms| if limit_ms == 0 { Ok(None) } else { limit_ns(limit_ms).map(Some) };
+    let own = |limit_ms| if limit_ms == 0 { Ok(None) } else { ns_of(limit_ms).map(Some) };
     let (limit_ns, soft_limit_ns) = (own(options.time_limit_ms)?, own(options.soft_time_limit_ms)?);
     let (chunk, context) = (options.chunk_size, options.ctx as usize);
-    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context }))
+    options::unused(options.reserved)?;
+    let retry_on = if options.retry_on == 0 { CAROM_RETRY_CRASH } else { options.retry_on };
+    if retry_on & !(CAROM_RETRY_CRASH | CAROM_RETRY_TIME | CAROM_RETRY_MEMORY) != 0 {
+        return Err(Error::invalid("there are no such reasons to retry"));
+    }
+    let (cpu_ns, expires_ns) = (ns_of(options.cpu_time_limit_ms)?, ns_of(options.expires_ms)?);
+    let memory = if options.memory_limit == 0 { None } else { Some(memory_limit(options.memory_limit)?) };
+    let (attempts, priority) = (options.max_attempts, options.priority);
+    let order = TaskOptions { cpu_ns, expires_ns, memory, attempts, retry_on, priority, ..TaskOptions::default() };
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, ..order }))
 }
 
 /// A yes or no of an options struct.
@@ -152,12 +193,18 @@ pub(super) fn with_pool_options<T>(
     let last = encoded(options.finalizer, options.finalizer_arguments, options.finalizer_count)?;
     body(Options {
         workers,
-        limits: Limits { hard_ns: limit_ns(options.time_limit_ms)?, soft_ns: limit_ns(options.soft_time_limit_ms)? },
+        limits: Limits {
+            hard_ns: ns_of(options.time_limit_ms)?,
+            soft_ns: ns_of(options.soft_time_limit_ms)?,
+            memory: memory_limit(options.memory_limit)?,
+            cpu_ns: 0,
+        },
         events: options.events,
         capture_stderr: flag(options.capture_stderr, "capture_stderr is 0 or 1")?,
         initializer: HookOf { address: call::address(options.initializer), arguments: &first },
         finalizer: HookOf { address: call::address(options.finalizer), arguments: &last },
         max_tasks: options.max_tasks,
+        max_memory: options.max_memory,
         max_restarts,
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),

@@ -17,10 +17,12 @@ use std::sync::Arc;
 
 /// The task's time limit.
 pub const CAROM_LIMIT_TIME: u32 = 1;
-/// Processor time of the worker, which the system limits (RLIMIT_CPU): it died of SIGXCPU.
+/// Processor time: the task's limit, or that of the system (RLIMIT_CPU), and then the worker died of SIGXCPU.
 pub const CAROM_LIMIT_CPU: u32 = 2;
 /// The size of a file, likewise (RLIMIT_FSIZE): SIGXFSZ.
 pub const CAROM_LIMIT_FILE_SIZE: u32 = 3;
+/// The memory limit of the task or the pool.
+pub const CAROM_LIMIT_MEMORY: u32 = 4;
 
 /// What becomes of one task. Opaque.
 #[allow(non_camel_case_types)]
@@ -108,7 +110,7 @@ pub(super) fn make(job: Arc<Job>) -> Result<*mut carom_result> {
     handle::of_shared(job, me)
 }
 
-fn result_of(result: *mut carom_result) -> Result<Use<Job>> {
+pub(super) fn result_of(result: *mut carom_result) -> Result<Use<Job>> {
     family::current()?;
     handle::object(result)
 }
@@ -119,6 +121,7 @@ fn limit_of(limit: Limit) -> u32 {
         Limit::Time => CAROM_LIMIT_TIME,
         Limit::Cpu => CAROM_LIMIT_CPU,
         Limit::FileSize => CAROM_LIMIT_FILE_SIZE,
+        Limit::Memory => CAROM_LIMIT_MEMORY,
     }
 }
 
@@ -133,7 +136,7 @@ fn shown(verdict: &Verdict, job: JobId, texts: Option<&Texts>) -> carom_verdict 
         signal_code: verdict.fault().0,
         exitcode: verdict.exit_code,
         pid: verdict.pid as i32,
-        attempt: 1,
+        attempt: verdict.attempt,
         limit: limit_of(verdict.limit),
         job: carom_job_id { high: job.high, low: job.low },
         item: verdict.item,

@@ -2,7 +2,7 @@
 
 use super::library::carom_status_name;
 use super::options;
-use super::result::{CAROM_LIMIT_CPU, CAROM_LIMIT_FILE_SIZE, CAROM_LIMIT_TIME, carom_verdict};
+use super::result::{CAROM_LIMIT_CPU, CAROM_LIMIT_FILE_SIZE, CAROM_LIMIT_MEMORY, CAROM_LIMIT_TIME, carom_verdict};
 use crate::error::{Error, Result};
 use crate::sys::signals;
 use std::ffi::{CStr, c_char};
@@ -53,8 +53,9 @@ fn ending(verdict: &carom_verdict) -> String {
 fn limit_name(limit: u32) -> Option<&'static str> {
     match limit {
         CAROM_LIMIT_TIME => Some("time"),
-        CAROM_LIMIT_CPU => Some("processor time (RLIMIT_CPU)"),
+        CAROM_LIMIT_CPU => Some("processor time"),
         CAROM_LIMIT_FILE_SIZE => Some("size of a file (RLIMIT_FSIZE)"),
+        CAROM_LIMIT_MEMORY => Some("memory"),
         _ => None,
     }
 }
@@ -82,6 +83,9 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
     let message = text(verdict.message);
     let separator = if message.is_empty() { "" } else { ": " };
     let _ = writeln!(block, "{separator}{}", message.replace('\n', "\n    "));
+    if verdict.attempt > 1 {
+        let _ = writeln!(block, "  attempt   {}", verdict.attempt);
+    }
     if verdict.code != 0 {
         let _ = writeln!(block, "  code      {}", verdict.code);
     }

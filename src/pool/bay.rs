@@ -1,7 +1,7 @@
 //! A lane as the host sees it: what it put there, and how.
 #![forbid(unsafe_code)]
 
-use super::work::{Limits, What, Work, kept};
+use super::work::{What, Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::State;
@@ -127,8 +127,8 @@ impl Bay {
         };
         work.arguments = Box::default();
         slot.function.set(work.function);
-        slot.limit_ns.set(work.limits.hard_ns);
-        let flags = self.put_terms(work.limits);
+        slot.limit_ns.set(work.order.limits.hard_ns);
+        let flags = self.put_terms(&work);
         slot.flags.set(flags);
         slot.word.assign(first);
         self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
@@ -139,14 +139,20 @@ impl Bay {
 
     /// Writes what few tasks have; the flags that say so.
     #[inline]
-    fn put_terms(&self, limits: Limits) -> u32 {
-        if limits.soft_ns == 0 {
+    fn put_terms(&self, work: &Work) -> u32 {
+        if !work.order.has_terms() && work.attempt == 1 {
             return 0;
         }
+        let (order, limits) = (&work.order, &work.order.limits);
         let terms = &self.lane.terms[(self.tail % SLOTS as u64) as usize];
         terms.clear();
         terms.soft_ns.store(limits.soft_ns, Relaxed);
-        FLAG_TERMS | FLAG_EXACT
+        terms.cpu_ns.store(limits.cpu_ns, Relaxed);
+        terms.memory.store(limits.memory, Relaxed);
+        terms.expires_ns.store(order.expires_ns, Relaxed);
+        terms.attempt.store(work.attempt, Relaxed);
+        let ends = limits.least_ns() != 0;
+        if ends { FLAG_TERMS | FLAG_EXACT } else { FLAG_TERMS }
     }
 
     /// Wakes the worker if tasks came since the last time. Once for many: the fence in it waits until the last
@@ -159,7 +165,8 @@ impl Bay {
     }
 }
 
-fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
+/// The encoded arguments of a slot's task.
+pub fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
     let len = slot.arguments_len.load(Relaxed);
     let place = if slot.kind.load(Relaxed) == TaskKind::Inline as u32 {
         slot.arguments().part(0, len as usize)

@@ -1,6 +1,8 @@
 //! A pool's workers as the host directs them: how many there are, what each begins and ends with, and new ones for old.
 #![forbid(unsafe_code)]
 
+use super::desk::Stop;
+use super::job::Job;
 use super::restarts::DEFAULT;
 use super::{HookOf, Options, Pool, exit_of};
 use crate::error::{Error, Result};
@@ -32,6 +34,7 @@ pub fn write(
 ) -> Result<[Option<Box<Pins>>; 2]> {
     let words = plan.plan();
     words.max_tasks.store(options.max_tasks, Relaxed);
+    words.max_memory.store(options.max_memory, Relaxed);
     words.max_restarts.store(options.max_restarts.unwrap_or(DEFAULT), Relaxed);
     words.restart_window_s.store(options.restart_window_s, Relaxed);
     let first = write_hook(family, &words.initializer, &cell.extra[0], &options.initializer)?;
@@ -153,6 +156,26 @@ impl Pool {
         let handle = pidfd::open(pid).map_err(|_| gone())?;
         // It was the worker's number when the descriptor was made, if it still is.
         if lane.pid.load(Acquire) == pid { Ok(handle) } else { Err(gone()) }
+    }
+
+    /// A task that is not begun is cancelled, one that runs is stopped.
+    pub fn stop_job(&self, job: &Job, stop: Stop) -> Result<()> {
+        self.own()?;
+        self.desk().stop_job(job, stop);
+        self.pass_on(true);
+        Ok(())
+    }
+
+    /// The worker that runs a job, 0 for none.
+    pub fn begun_by(&self, job: &Job) -> u32 {
+        self.own().map_or(0, |()| self.desk().begun_by(job))
+    }
+
+    /// What worker `pid` is at is stopped.
+    pub fn stop_worker(&self, pid: u32, stop: Stop) -> Result<()> {
+        self.own()?;
+        let found = self.desk().stop_worker(pid, stop);
+        if found { Ok(()) } else { Err(Error::NotFound("the pool has no such worker, or it is at no task")) }
     }
 
     /// Whether no worker died that nobody wanted to.

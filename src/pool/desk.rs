@@ -4,20 +4,20 @@
 //! held for moments; only slots are shared.
 #![forbid(unsafe_code)]
 
+mod cancel;
+mod outcome;
 mod roster;
 
+pub use self::cancel::Stop;
+use self::outcome::End;
 use super::bay::Bay;
 use super::event::{self, Event};
-use super::evidence::Evidence;
-use super::job::{Job, Limit, Verdict};
-use super::map::Map;
-use super::work::{What, Work, hand_over, kept};
+use super::job::Job;
+use super::work::{Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
-use crate::shm::lane::{State, Task};
-use crate::shm::plan::{Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, WRONG_REPLY};
-use crate::shm::region::Region;
-use crate::sys::{descriptor, signals};
+use crate::shm::plan::{Lane, Phase, PlanRef, SLOTS};
+use crate::sys::descriptor;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ use std::sync::atomic::fence;
 
 /// Whoever submits looks this often at what came back: seldom enough to find several at once.
 const LOOK_EVERY: u64 = 16;
+
+/// Tasks in a lane where some are more important than others: one at work, and the next.
+const SHALLOW: u64 = 2;
 
 /// What a thread that goes to sleep waits for.
 #[derive(Clone, Copy)]
@@ -54,6 +57,8 @@ pub struct Desk {
     submitted: u64,
     /// Wakes the template.
     doorbell: RawFd,
+    /// So many tasks go into a lane at once.
+    depth: u64,
     /// A shorter time limit than any before is under way, and the template does not know yet.
     sooner: bool,
 }
@@ -75,6 +80,7 @@ impl Desk {
             out: 0,
             submitted: 0,
             doorbell,
+            depth: SLOTS as u64,
             sooner: false,
         }
     }
@@ -82,7 +88,11 @@ impl Desk {
     /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
     pub fn submit(&mut self, mut work: Work, arguments: &[u8]) -> Result<bool> {
         self.check_open()?;
-        self.note_limit(work.limits.least_ns());
+        self.note_limit(work.order.limits.least_ns());
+        if work.order.priority != 0 {
+            // What is in a lane is done in its order: from now on little is.
+            self.depth = SHALLOW;
+        }
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
         if self.waiting.is_empty() {
@@ -91,7 +101,7 @@ impl Desk {
                 (settled, place) = (true, self.emptiest());
             }
             if let Some(index) = place {
-                let limited = work.limits.least_ns() != 0;
+                let limited = work.order.limits.least_ns() != 0;
                 match self.bays[index].assign(self.plan, work, Some(arguments)) {
                     Ok(()) => {
                         self.assigned(index);
@@ -107,9 +117,19 @@ impl Desk {
             }
         }
         work.arguments = kept(arguments)?;
-        self.waiting.push_back(work);
+        self.enqueue(work);
         self.fill();
         Ok(settled)
+    }
+
+    /// Behind all that is as important.
+    fn enqueue(&mut self, work: Work) {
+        let priority = work.order.priority;
+        if priority == 0 && self.depth == SLOTS as u64 {
+            return self.waiting.push_back(work);
+        }
+        let at = self.waiting.partition_point(|other| other.order.priority >= priority);
+        self.waiting.insert(at, work);
     }
 
     fn assigned(&mut self, index: usize) {
@@ -258,7 +278,7 @@ impl Desk {
                 (best, least) = (index, used(index));
             }
         }
-        (least < SLOTS as u64).then_some(best)
+        (least < self.depth).then_some(best)
     }
 
     /// Puts waiting work into the emptiest lanes.
@@ -278,7 +298,7 @@ impl Desk {
                 self.waiting.push_front(work);
                 return limited;
             };
-            limited |= work.limits.least_ns() != 0;
+            limited |= work.order.limits.least_ns() != 0;
             if let Err(refused) = self.bays[index].assign(self.plan, work, None) {
                 let (work, error) = *refused;
                 // The arena is full: it may have room once something has been collected.
@@ -308,7 +328,9 @@ impl Desk {
         let work = bay.work[(bay.head % SLOTS as u64) as usize].take();
         let heap = Heap::of(self.plan.arena);
         work.iter().for_each(Work::is_off);
-        let job = work.and_then(|work| self.settle(work, slot, task));
+        let terms = &bay.lane.terms[(bay.head % SLOTS as u64) as usize];
+        let terms = slot.has_terms().then_some(terms);
+        let job = work.and_then(|work| self.settle(work, End { slot, task, terms }));
         for field in [&slot.arguments_block, &slot.reply_block, &slot.evidence_block] {
             if field.load(Relaxed) != 0 {
                 let _ = heap.give(field);
@@ -328,91 +350,6 @@ impl Desk {
         }
     }
 
-    fn settle(&mut self, work: Work, slot: &'static Slot, task: Task) -> Option<Arc<Job>> {
-        if task.state() == State::Revoked {
-            // Work that was taken back to be done elsewhere is no longer here.
-            return work.cancel(&Error::Cancelled);
-        }
-        match work.what {
-            What::Single { job, sink, .. } => {
-                if task.state() == State::Done && slot.failed_item.load(Relaxed) == NOTHING_FAILED {
-                    job.succeed(slot, reply_of(self.plan, slot));
-                } else {
-                    job.fail(self.judge(slot, task, job.item, job.submitted_ns));
-                }
-                hand_over(&job, sink);
-                Some(job)
-            }
-            What::Chunk { map, next, end } => {
-                let rest = self.settle_chunk(&map, next..end, slot, task);
-                if rest < end {
-                    // Items behind the lost one were not begun: they go to whoever is free.
-                    self.waiting.push_front(Work::chunk(map, rest, end, work.function, work.limits));
-                }
-                None
-            }
-        }
-    }
-
-    /// Settles the items of a chunk that were begun; the first that was not.
-    fn settle_chunk(&mut self, map: &Map, items: std::ops::Range<u64>, slot: &'static Slot, task: Task) -> u64 {
-        let end = items.end;
-        let failed = slot.failed_item.load(Relaxed);
-        let behind = match task.state() {
-            State::Done if !map.is_abandoned() => slot.left_at().filter(|at| items.contains(at)).unwrap_or(end),
-            _ if self.over.is_some() || map.is_abandoned() => {
-                let why = self.over.clone().unwrap_or(Error::Cancelled);
-                map.fail(task.item(), end, &Verdict::of(Err(why), task.item()));
-                end
-            }
-            _ => {
-                let verdict = self.judge(slot, task, task.item(), map.submitted_ns);
-                map.fail(task.item(), task.item() + 1, &verdict);
-                task.item() + 1
-            }
-        };
-        if failed != NOTHING_FAILED {
-            map.note_codes(items.start, behind, &self.failed(slot, failed));
-        }
-        map.done(behind - items.start);
-        behind
-    }
-
-    /// The verdict on an item whose function said that it failed.
-    fn failed(&self, slot: &'static Slot, item: u64) -> Verdict {
-        let mut verdict = Verdict::of(Ok(()), item);
-        verdict.pid = slot.pid.load(Relaxed);
-        let code = slot.code.load(Acquire);
-        if code == WRONG_REPLY {
-            verdict.status = Err(Error::MessageSize { needed: 0, capacity: 0 });
-            verdict.message = "the reply is missing, or of another size".into();
-            return verdict;
-        }
-        verdict.code = code as i32;
-        verdict.message = String::from_utf8_lossy(reply_of(self.plan, slot)).into_owned();
-        verdict.status = Err(failure(verdict.code, &verdict.message));
-        verdict
-    }
-
-    /// What the slot says about a task that is final and did not succeed.
-    fn judge(&self, slot: &'static Slot, task: Task, item: u64, submitted_ns: u64) -> Verdict {
-        let mut verdict = Verdict::of(Ok(()), item);
-        let (started, ended) = (slot.started_ns.load(Relaxed), slot.ended_ns.load(Relaxed));
-        verdict.pid = slot.pid.load(Relaxed);
-        verdict.queued_ns = started.saturating_sub(submitted_ns);
-        verdict.elapsed_ns = ended.saturating_sub(started);
-        verdict.cpu_ns = slot.cpu_ns.load(Relaxed);
-        match task.state() {
-            State::Done => {
-                let failed = self.failed(slot, item);
-                (verdict.code, verdict.message, verdict.status) = (failed.code, failed.message, failed.status);
-            }
-            _ if self.over.is_some() => verdict.status = Err(self.over.clone().unwrap_or(Error::Cancelled)),
-            state => lost(&mut verdict, slot, state, Evidence::of(self.plan.arena, slot)),
-        }
-        verdict
-    }
-
     /// Work that stands behind a long task, or in a lane without a worker, while another worker is idle, is taken
     /// back and goes there.
     fn balance(&mut self) {
@@ -425,7 +362,7 @@ impl Desk {
             let longest = (0..self.bays.len()).map(|index| (self.bays[index].takeable(), index)).max();
             let Some((1.., source)) = longest else { break };
             let Some(work) = self.bays[source].take_back(self.plan) else { continue };
-            limited |= work.limits.least_ns() != 0;
+            limited |= work.order.limits.least_ns() != 0;
             moved = true;
             match self.bays[target].assign(self.plan, work, None) {
                 Ok(()) => self.out += 1,
@@ -471,123 +408,4 @@ impl Desk {
             self.plan.plan().news.ring();
         }
     }
-
-    /// Nobody waits for the map any more: what is not begun never will be, and chunks at work end with the
-    /// item that they are at.
-    pub fn abandon(&mut self, map: &Arc<Map>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        for work in waiting {
-            if work.is_part_of(map) {
-                work.cancel(&Error::Cancelled);
-            } else {
-                self.waiting.push_back(work);
-            }
-        }
-        for bay in &self.bays {
-            for place in bay.places().filter(|place| bay.work_at(*place).is_some_and(|work| work.is_part_of(map))) {
-                let slot = bay.slot(place);
-                let task = slot.word.load();
-                if task.state() != State::Assigned || slot.word.revoke(task).is_err() {
-                    slot.stop_chunk();
-                }
-            }
-        }
-        self.ring_sleepers();
-    }
-
-    /// Nobody waits for the job any more; it is not begun if it has not been.
-    pub fn abandon_job(&mut self, job: &Arc<Job>) {
-        if let Some(index) = self.waiting.iter().position(|work| work.is_of(job)) {
-            self.waiting.remove(index).map(|work| work.cancel(&Error::Cancelled));
-        }
-        for bay in &mut self.bays {
-            for place in bay.places() {
-                let slot = bay.slot(place);
-                if bay.work_at(place).is_some_and(|work| work.is_of(job)) {
-                    let task = slot.word.load();
-                    if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {
-                        let work = bay.work[(place % SLOTS as u64) as usize].take();
-                        work.map(|work| work.cancel(&Error::Cancelled));
-                    }
-                }
-            }
-        }
-        self.ring_sleepers();
-    }
-
-    /// Cancels whatever is not settled; for a pool that is terminated.
-    pub fn cancel_all(&mut self, why: &Error) {
-        self.over.get_or_insert_with(|| why.clone());
-        while let Some(work) = self.waiting.pop_front() {
-            let job = work.cancel(why);
-            self.tell_done(job);
-        }
-        let mut jobs = Vec::new();
-        for bay in &mut self.bays {
-            for place in bay.head..bay.tail {
-                let slot = bay.slot(place);
-                let task = slot.word.load();
-                if task.state() == State::Assigned {
-                    let _ = slot.word.revoke(task);
-                }
-                if task.state().is_final() {
-                    continue;
-                }
-                // Its worker may still write to the slot: the slot stays, the job is settled now.
-                let work = bay.work[(place % SLOTS as u64) as usize].take();
-                jobs.extend(work.and_then(|work| work.cancel(why)));
-            }
-        }
-        self.ring_sleepers();
-        jobs.into_iter().for_each(|job| self.tell_done(Some(job)));
-    }
-}
-
-fn reply_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
-    let len = slot.reply_len.load(Relaxed);
-    let block = slot.reply_block.load(Acquire);
-    let place = if block != 0 { Region::of(plan.arena, block, len) } else { slot.reply().part(0, len as usize) };
-    place.map_or(&[], Region::frozen)
-}
-
-fn failure(code: i32, message: &str) -> Error {
-    match (code, message) {
-        (code, "") => Error::TaskFailed(format!("the function returned {code}").into()),
-        (_, message) => Error::TaskFailed(message.to_string().into()),
-    }
-}
-
-/// The verdict on a task whose worker died over it.
-fn lost(verdict: &mut Verdict, slot: &'static Slot, state: State, evidence: Option<Evidence>) {
-    // If nobody can tell how the worker ended, it may have told itself.
-    let told = || evidence.as_ref().and_then(|evidence| evidence.crash.as_ref()).map(|crash| -crash.signal);
-    let exit = super::exit_of(slot.exit.load(Relaxed)).or_else(told);
-    verdict.max_rss_bytes = slot.max_rss.load(Relaxed);
-    match exit {
-        Some(code) if code < 0 => verdict.signal = -code,
-        Some(code) => verdict.exit_code = code,
-        None => verdict.exit_code = -1,
-    }
-    verdict.limit = match (state, verdict.signal) {
-        (State::Expired, _) => Limit::Time,
-        (_, signals::OUT_OF_CPU) => Limit::Cpu,
-        (_, signals::FILE_TOO_LARGE) => Limit::FileSize,
-        _ => Limit::None,
-    };
-    if state == State::Expired {
-        verdict.status = Err(Error::TimeLimit);
-    } else {
-        let how = match exit {
-            Some(code) if code < 0 => format!("the worker was ended by signal {}", -code),
-            Some(code) => format!("the worker left with exit code {code}"),
-            None => "the worker died".into(),
-        };
-        verdict.status = Err(Error::WorkerLost(how.into()));
-    }
-    verdict.message = verdict.status.as_ref().err().map(|error| error.to_string()).unwrap_or_default();
-    // A time limit may have come while it wrote.
-    verdict.evidence = evidence.map(|mut evidence| {
-        evidence.crash = evidence.crash.filter(|crash| crash.signal == verdict.signal);
-        Arc::new(evidence)
-    });
 }

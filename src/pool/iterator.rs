@@ -3,7 +3,7 @@
 
 use super::desk::Goal;
 use super::job::Job;
-use super::work::{Limits, Sink, Work};
+use super::work::{Order, Sink, Work};
 use super::{Pool, TaskOptions};
 use crate::error::{Error, Result};
 use crate::pin::Pins;
@@ -18,7 +18,7 @@ pub type Source = Box<dyn FnMut() -> Result<Option<Vec<u8>>> + Send>;
 pub struct Unordered {
     pool: Arc<Pool>,
     function: u32,
-    limits: Limits,
+    order: Order,
     options: TaskOptions,
     settled: Sink,
     input: Mutex<Input>,
@@ -38,10 +38,10 @@ impl Unordered {
         pool.own()?;
         pool.with_desk(|desk| desk.check_open())?;
         let function = pool.function(address)?;
-        let limits = pool.limits(&options)?;
+        let order = pool.order(&options)?;
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
         let settled = Sink::default();
-        let iterator = Unordered { pool, function, limits, options, settled, input: Mutex::new(input) };
+        let iterator = Unordered { pool, function, order, options, settled, input: Mutex::new(input) };
         iterator.feed()?;
         Ok(iterator)
     }
@@ -71,7 +71,7 @@ impl Unordered {
             };
             let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
             let work = Pins::of(self.pool.family(), &item)
-                .map(|pins| Work::single(job, self.function, self.limits, Some(self.settled.clone()), pins));
+                .map(|pins| Work::single(job, self.function, self.order, Some(self.settled.clone()), pins));
             if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
                 // An item that cannot be submitted ends the input, as a closed pool does; what is under way is
                 // still handed out.

@@ -3,7 +3,7 @@
 
 use super::Pool;
 use super::backtrace::Crash;
-use super::desk::Goal;
+use super::desk::{Goal, Stop};
 use super::evidence::Evidence;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
@@ -35,6 +35,8 @@ pub enum Limit {
     Cpu,
     /// The size of a file, likewise (RLIMIT_FSIZE).
     FileSize,
+    /// Its memory limit.
+    Memory,
 }
 
 /// What became of a job.
@@ -60,6 +62,8 @@ pub struct Verdict {
     pub cpu_ns: u64,
     /// What it hit.
     pub limit: Limit,
+    /// Which attempt it was, beginning with 1.
+    pub attempt: u32,
     /// Peak memory of a worker that died.
     pub max_rss_bytes: u64,
     /// What the function said when it failed, or why the worker died.
@@ -83,6 +87,7 @@ impl Verdict {
             elapsed_ns: 0,
             cpu_ns: 0,
             limit: Limit::None,
+            attempt: 1,
             max_rss_bytes: 0,
             message,
             evidence: None,
@@ -162,6 +167,7 @@ pub struct Job {
     /// Written last.
     state: AtomicU32,
     pid: AtomicU32,
+    attempt: AtomicU32,
     queued_ns: AtomicU64,
     elapsed_ns: AtomicU64,
     cpu_ns: AtomicU64,
@@ -181,12 +187,20 @@ impl Job {
             pool: Arc::downgrade(pool),
             state: AtomicU32::new(OPEN),
             pid: AtomicU32::new(0),
+            attempt: AtomicU32::new(1),
             queued_ns: AtomicU64::new(0),
             elapsed_ns: AtomicU64::new(0),
             cpu_ns: AtomicU64::new(0),
             reply_len: AtomicU64::new(0),
             reply: [const { AtomicU64::new(0) }; SHORT],
             more: OnceLock::new(),
+        }
+    }
+
+    /// Which attempt this is; before it is settled.
+    pub(super) fn note_attempt(&self, attempt: u32) {
+        if attempt != 1 {
+            self.attempt.store(attempt, Relaxed);
         }
     }
 
@@ -216,6 +230,7 @@ impl Job {
         let words = || {
             let mut verdict = Verdict::of(Ok(()), self.item);
             verdict.pid = self.pid();
+            verdict.attempt = self.attempt.load(Relaxed);
             (verdict.queued_ns, verdict.elapsed_ns) = (self.queued_ns.load(Relaxed), self.elapsed_ns.load(Relaxed));
             verdict.cpu_ns = self.cpu_ns.load(Relaxed);
             verdict
@@ -261,6 +276,22 @@ impl Job {
         }
     }
 
+    /// The worker that has begun it, 0 for none.
+    pub fn begun_by(&self) -> u32 {
+        match self.pool.upgrade() {
+            Some(pool) if !self.is_settled_now() => pool.begun_by(self),
+            _ => self.pid(),
+        }
+    }
+
+    /// It is not wanted any more.
+    pub fn stop(&self, stop: Stop) -> Result<()> {
+        match self.pool.upgrade() {
+            Some(pool) if !self.is_settled() => pool.stop_job(self, stop),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether its outcome is known, after a look at what came back.
     pub fn is_settled_now(&self) -> bool {
         self.is_settled() || self.pool.upgrade().is_some_and(|pool| pool.is_settled(self))
@@ -298,5 +329,27 @@ impl Job {
         let failure = Failure { verdict, texts: OnceLock::new() };
         let _ = self.more.set(More::Failure(Box::new(failure)));
         self.state.store(SETTLED, Release);
+    }
+}
+
+/// How often jobs of several pools are looked at.
+const SEVERAL_NS: u64 = 5_000_000;
+
+/// Waits until one of them is settled; the index of the first that is.
+pub fn wait_any(jobs: &[&Job], deadline: Deadline) -> Result<usize> {
+    let first = jobs.first().ok_or(Error::invalid("no results to wait for"))?;
+    loop {
+        if let Some(index) = jobs.iter().position(|job| job.is_settled_now()) {
+            return Ok(index);
+        }
+        // Settled or not, it has its outcome once its pool is gone.
+        let Some(pool) = first.pool.upgrade() else { continue };
+        let several = jobs.iter().any(|job| !Weak::ptr_eq(&job.pool, &first.pool));
+        let slice = several.then(|| now_ns() + SEVERAL_NS);
+        let until = deadline.into_iter().chain(slice).min();
+        match pool.wait(until, Goal::Any, |_| jobs.iter().position(|job| job.is_settled())) {
+            Err(Error::TimedOut) if deadline.is_none_or(|deadline| now_ns() < deadline) => {}
+            answer => return answer,
+        }
     }
 }

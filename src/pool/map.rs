@@ -245,11 +245,11 @@ impl Pool {
         if shape.count == 0 {
             return Ok(None);
         }
-        let limits = self.limits(&options)?;
+        let order = self.order(&options)?;
         let map = Arc::new(Map::new(self.family(), self.cell_index(), self.next_id(), shape)?);
         let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
-            Work::chunk(map.clone(), from, to, function, limits) //
+            Work::chunk(map.clone(), from, to, function, order) //
         });
         let waited =
             submitted.and_then(|()| self.wait(deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));

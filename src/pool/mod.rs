@@ -54,7 +54,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use template::Template;
-use work::{Limits, Work};
+use work::{Limits, Order, Work};
 
 /// What a pool is like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,6 +73,8 @@ pub struct Options<'a> {
     pub finalizer: HookOf<'a>,
     /// Tasks after which a worker is replaced, 0 for never.
     pub max_tasks: u64,
+    /// Bytes of memory after which it is, likewise.
+    pub max_memory: u64,
     /// How many workers may die; `None`: see [`restarts`].
     pub max_restarts: Option<u32>,
     /// Within so many seconds; 0: the default.
@@ -99,6 +101,18 @@ pub struct TaskOptions {
     pub limit_ns: Option<u64>,
     /// Likewise the soft one.
     pub soft_limit_ns: Option<u64>,
+    /// Its limits beyond these.
+    pub cpu_ns: u64,
+    /// `None`: the pool's. `Some(0)`: none.
+    pub memory: Option<u64>,
+    /// How often it may be begun; 0 is 1.
+    pub attempts: u32,
+    /// For which reasons again, see [`work`].
+    pub retry_on: u32,
+    /// It is not begun later than so long after its submission, 0 for whenever.
+    pub expires_ns: u64,
+    /// See [`work::Order`].
+    pub priority: i32,
     /// Items of a chunk of a map; 0: billiard's rule.
     pub chunk: u64,
     /// What the host wants to find at its events.
@@ -197,20 +211,24 @@ impl Pool {
         function::slot_of(address, |identity| functions::add(arena, &identity.to_bytes())).map(u32::from)
     }
 
-    fn limits(&self, options: &TaskOptions) -> Result<Limits> {
+    fn order(&self, options: &TaskOptions) -> Result<Order> {
         let hard_ns = options.limit_ns.unwrap_or(self.limits.hard_ns);
         let soft_ns = options.soft_limit_ns.unwrap_or(self.limits.soft_ns);
-        Limits { hard_ns, soft_ns }.check()
+        let memory = options.memory.unwrap_or(self.limits.memory);
+        let limits = Limits { hard_ns, soft_ns, cpu_ns: options.cpu_ns, memory }.check()?;
+        let expires_ns = if options.expires_ns == 0 { 0 } else { now_ns().saturating_add(options.expires_ns) };
+        let (attempts, retry_on, priority) = (options.attempts, options.retry_on, options.priority);
+        Ok(Order { limits, attempts, retry_on, expires_ns, priority })
     }
 
     /// Submits a task; its job tells what becomes of it.
     pub fn apply_async(self: &Arc<Pool>, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
         self.own()?;
         let function = self.function(address)?;
-        let limits = self.limits(&options)?;
+        let order = self.order(&options)?;
         let job = Arc::new(Job::new(self, 0, options.context));
         let pins = Pins::of(self.family(), arguments)?;
-        self.submit(Work::single(job.clone(), function, limits, None, pins), arguments)?;
+        self.submit(Work::single(job.clone(), function, order, None, pins), arguments)?;
         Ok(job)
     }
 

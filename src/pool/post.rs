@@ -2,9 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::shm::lane::{self, State as TaskState};
-use crate::shm::plan::{Lane, MAX_LANES, Slot, TaskKind, Terms};
-use crate::sys::{pidfd, stop};
-use std::os::fd::RawFd;
+use crate::shm::plan::{FLAG_EXACT, Lane, MAX_LANES, Sentence, Slot, TaskKind, Terms};
+use crate::sys::{clock, fork, pidfd, statm, stop};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
@@ -30,6 +29,8 @@ pub struct Post {
     /// When the task at work is told again that it should stop, and after which pause.
     repeat_at_ns: AtomicU64,
     repeat_ns: AtomicU64,
+    /// A worker that was sent a signal over its sentence is killed at this instant; 0: it was sent none.
+    grace_ns: AtomicU64,
 }
 
 pub static POSTS: [Post; MAX_LANES as usize] = [const {
@@ -44,6 +45,7 @@ pub static POSTS: [Post; MAX_LANES as usize] = [const {
         delay_ns: AtomicU64::new(0),
         repeat_at_ns: AtomicU64::new(0),
         repeat_ns: AtomicU64::new(0),
+        grace_ns: AtomicU64::new(0),
     }
 }; MAX_LANES as usize];
 
@@ -55,37 +57,110 @@ pub fn has_work(lane: &Lane) -> bool {
     })
 }
 
+/// What of a worker is measured while its task runs: this often.
+pub const WATCH_NS: u64 = 5_000_000;
+/// Between a signal that ends a task and SIGKILL.
+const GRACE_NS: u64 = 500_000_000;
+
 /// Does what the limits of the lane's task at work ask for; when it is to be looked at again.
 pub fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
     let place = lane.place.load(Relaxed);
     let (slot, terms) = lane.current();
+    let terms = slot.has_terms().then_some(terms);
     let task = slot.word.load();
-    let handle = post.pidfd.load(Relaxed);
     if task.state() == TaskState::Killed {
-        let _ = pidfd::signal(handle, 9);
-        return None;
+        return carry_out(terms, post, now);
     }
     let limit = slot.limit_ns.load(Relaxed);
-    let soft = if slot.has_terms() { terms.soft_ns.load(Relaxed) } else { 0 };
-    if !task.state().is_at_work() || limit == 0 && soft == 0 {
+    if !task.state().is_at_work() || limit == 0 && terms.is_none() {
         return None;
     }
     let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
     let since = if chunk { since_sample(post, place, task.at_work(), now) } else { slot.started_ns.load(Relaxed) };
-    if limit != 0 && now >= since.saturating_add(limit) {
+    if let Some(sentence) = sentence(lane, slot, terms, now, since) {
         // First the decision, then the signal: it hits the item that was seen, or nobody.
-        if slot.word.kill(task).is_ok() {
-            let _ = pidfd::signal(handle, 9);
-        }
-        return None;
+        terms.into_iter().for_each(|terms| terms.sentence.store(sentence as u32, Relaxed));
+        return slot.word.kill(task).ok().and_then(|_| {
+            post.grace_ns.store(0, Relaxed);
+            carry_out(terms, post, now)
+        });
     }
-    let softly = (soft != 0).then(|| ask(slot, terms, post, handle, task, since.saturating_add(soft), now)).flatten();
     // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
     let due = |limit: u64| if chunk { now + (limit / 8).max(1_000_000) } else { since.saturating_add(limit) };
     let hard = (limit != 0).then(|| due(limit));
-    let softly =
-        softly.map(|instant| if task.state() == TaskState::Running { instant.min(due(soft)) } else { instant });
-    hard.into_iter().chain(softly).min()
+    let others = terms.and_then(|terms| look_at_terms(slot, terms, post, task, since, now, due));
+    hard.into_iter().chain(others).min()
+}
+
+/// Whether the task at work has to be ended, and why.
+fn sentence(lane: &Lane, slot: &Slot, terms: Option<&Terms>, now: u64, since: u64) -> Option<Sentence> {
+    let limit = slot.limit_ns.load(Relaxed);
+    if limit != 0 && now >= since.saturating_add(limit) {
+        return Some(Sentence::Time);
+    }
+    let terms = terms?;
+    let (kill_at, memory, cpu) = (&terms.kill_at_ns, terms.memory.load(Relaxed), terms.cpu_ns.load(Relaxed));
+    if kill_at.load(Relaxed) != 0 && now >= kill_at.load(Relaxed) {
+        return Some(Sentence::Cancelled);
+    }
+    let pid = lane.pid.load(Relaxed);
+    if memory != 0 && own_memory(pid) > memory {
+        return Some(Sentence::Memory);
+    }
+    let used = || clock::cpu_ns_of(pid).map_or(0, |used| used.saturating_sub(slot.cpu_ns.load(Relaxed)));
+    (cpu != 0 && used() > cpu).then_some(Sentence::Cpu)
+}
+
+/// What worker `pid` holds beyond what it inherited, which is what this process, its template, holds.
+fn own_memory(pid: u32) -> u64 {
+    let private = |pid| statm::of(pid).map_or(0, |held| held.private);
+    private(pid).saturating_sub(private(fork::pid()))
+}
+
+/// When a task with terms that goes on is to be looked at again.
+fn look_at_terms(
+    slot: &Slot,
+    terms: &Terms,
+    post: &Post,
+    task: lane::Task,
+    since: u64,
+    now: u64,
+    due: impl Fn(u64) -> u64,
+) -> Option<u64> {
+    let (soft, kill_at) = (terms.soft_ns.load(Relaxed), terms.kill_at_ns.load(Relaxed));
+    let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
+    // Who goes from item to item by plain stores cannot be asked.
+    let exact = !chunk || slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
+    let softly = match (kill_at, soft) {
+        (0, 0) => None,
+        (0, soft) => ask(slot, terms, post, task, since.saturating_add(soft), now).map(|instant| match task.state() {
+            TaskState::Running => instant.min(due(soft)),
+            _ => instant,
+        }),
+        _ if exact => ask(slot, terms, post, task, now, now),
+        _ => None,
+    };
+    let watched = terms.memory.load(Relaxed) != 0 || terms.cpu_ns.load(Relaxed) != 0;
+    let kill_at = (kill_at != 0 && kill_at != u64::MAX).then_some(kill_at);
+    softly.into_iter().chain(kill_at).chain(watched.then_some(now + WATCH_NS)).min()
+}
+
+/// The worker is to be killed; gently first, if the host wants that.
+fn carry_out(terms: Option<&Terms>, post: &Post, now: u64) -> Option<u64> {
+    let handle = post.pidfd.load(Relaxed);
+    let wanted = terms.filter(|terms| terms.sentence.load(Relaxed) == Sentence::Cancelled as u32);
+    let signal = wanted.map_or(0, |terms| terms.kill_signal.load(Relaxed)) as i32;
+    let until = post.grace_ns.load(Relaxed);
+    if signal == 0 || signal == 9 || until != 0 && now >= until {
+        let _ = pidfd::signal(handle, 9);
+        return None;
+    }
+    if until != 0 {
+        return Some(until);
+    }
+    let _ = pidfd::signal(handle, signal);
+    post.grace_ns.store(now + GRACE_NS, Relaxed);
+    Some(now + GRACE_NS)
 }
 
 /// A signal may find its task between a look at `carom_call_should_stop` and a system call that blocks. So it is sent
@@ -95,7 +170,7 @@ const MOST_REPEAT_NS: u64 = 1_000_000_000;
 
 /// Tells the task at work that it should stop, once that is `due`, and again until it has noticed; when it is to be told
 /// next.
-fn ask(slot: &Slot, terms: &Terms, post: &Post, handle: RawFd, task: lane::Task, due: u64, now: u64) -> Option<u64> {
+fn ask(slot: &Slot, terms: &Terms, post: &Post, task: lane::Task, due: u64, now: u64) -> Option<u64> {
     let first = task.state() == TaskState::Running;
     let due = if first { due } else { post.repeat_at_ns.load(Relaxed) };
     if !first && terms.noticed.load(Relaxed) == task.at_work().bits() {
@@ -106,7 +181,7 @@ fn ask(slot: &Slot, terms: &Terms, post: &Post, handle: RawFd, task: lane::Task,
     }
     // The worker does not leave the item between the two steps: the signal hits no other.
     if let Ok(asked) = slot.word.ask(task) {
-        let _ = pidfd::signal(handle, stop::SIGNAL);
+        let _ = pidfd::signal(post.pidfd.load(Relaxed), stop::SIGNAL);
         let _ = slot.word.tell(asked);
     }
     let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };

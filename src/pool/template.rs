@@ -314,8 +314,10 @@ impl Template {
 
     /// Kills the worker whose task is out of time; when the next could be.
     fn enforce(&self, now: u64) -> Option<u64> {
-        let least = self.plan.plan().least_limit_ns.load(Acquire);
-        if least == 0 {
+        let plan = self.plan.plan();
+        let least = plan.least_limit_ns.load(Acquire);
+        let attention = plan.attention.swap(0, AcqRel) != 0;
+        if least == 0 && !attention {
             return None;
         }
         let mut next: Option<u64> = None;
@@ -328,6 +330,11 @@ impl Template {
             if let Some(instant) = enforce_lane(lane, post, now) {
                 next = Some(next.map_or(instant, |next| next.min(instant)));
             }
+        }
+        if next.is_some() && least == 0 {
+            // Somebody is still to be ended.
+            plan.attention.store(1, Release);
+            return next;
         }
         // A task that begins after this look cannot be out of time before `least` has passed.
         if busy { Some(next.map_or(now + least, |next| next.min(now + least))) } else { next }

@@ -3,6 +3,7 @@
 
 use super::job::{Job, JobId, Verdict};
 use super::map::Map;
+use super::post::WATCH_NS;
 use crate::error::{Error, Result};
 use crate::pin::Pins;
 use std::collections::VecDeque;
@@ -40,6 +41,10 @@ pub struct Limits {
     pub hard_ns: u64,
     /// It should stop after so long, in ns; likewise.
     pub soft_ns: u64,
+    /// Its worker is killed after so much processor time, in ns; for all items of a chunk.
+    pub cpu_ns: u64,
+    /// Its worker is killed when it holds so many bytes more than it was born with.
+    pub memory: u64,
 }
 
 impl Limits {
@@ -53,10 +58,42 @@ impl Limits {
 
     /// The shortest time after which the template has something to do, 0 for none.
     pub fn least_ns(self) -> u64 {
-        match (self.hard_ns, self.soft_ns) {
-            (0, other) | (other, 0) => other,
-            (hard, soft) => hard.min(soft),
-        }
+        let watched = if self.is_watched() { WATCH_NS } else { 0 };
+        [self.hard_ns, self.soft_ns, watched].into_iter().filter(|ns| *ns != 0).min().unwrap_or(0)
+    }
+
+    fn is_watched(self) -> bool {
+        self.cpu_ns != 0 || self.memory != 0
+    }
+}
+
+/// A task whose worker died may be done again, for these reasons: bits.
+pub const RETRY_CRASH: u32 = 1;
+/// It was out of time.
+pub const RETRY_TIME: u32 = 2;
+/// It was out of memory.
+pub const RETRY_MEMORY: u32 = 4;
+
+/// How a task is to be done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Order {
+    /// What it may take.
+    pub limits: Limits,
+    /// How often it may be begun; 0 is 1.
+    pub attempts: u32,
+    /// For which reasons again.
+    pub retry_on: u32,
+    /// It is not begun after this instant, 0 for whenever.
+    pub expires_ns: u64,
+    /// What waits for a worker is done in the order of this, the highest first.
+    pub priority: i32,
+}
+
+impl Order {
+    /// Whether the slot alone cannot say it.
+    #[inline]
+    pub fn has_terms(&self) -> bool {
+        self.limits.soft_ns != 0 || self.limits.is_watched() || self.expires_ns != 0
     }
 }
 
@@ -66,21 +103,23 @@ pub struct Work {
     pub what: What,
     /// Index in the family's function table.
     pub function: u32,
-    /// What it may take.
-    pub limits: Limits,
+    /// How it is to be done.
+    pub order: Order,
+    /// Which attempt it is, beginning with 1.
+    pub attempt: u32,
     /// Its encoded arguments while it is in no lane.
     pub arguments: Box<[u8]>,
 }
 
 impl Work {
     /// One task, whose job goes to `sink` when it is settled.
-    pub fn single(job: Arc<Job>, function: u32, limits: Limits, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
-        Work { what: What::Single { job, sink, pins }, function, limits, arguments: Box::default() }
+    pub fn single(job: Arc<Job>, function: u32, order: Order, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
+        Work { what: What::Single { job, sink, pins }, function, order, attempt: 1, arguments: Box::default() }
     }
 
     /// Items of a map.
-    pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, limits: Limits) -> Work {
-        Work { what: What::Chunk { map, next, end }, function, limits, arguments: Box::default() }
+    pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, order: Order) -> Work {
+        Work { what: What::Chunk { map, next, end }, function, order, attempt: 1, arguments: Box::default() }
     }
 
     /// It is no longer in a lane.
@@ -106,6 +145,24 @@ impl Work {
     /// Whether it is a part of this map.
     pub fn is_part_of(&self, wanted: &Arc<Map>) -> bool {
         matches!(&self.what, What::Chunk { map, .. } if Arc::ptr_eq(map, wanted))
+    }
+
+    /// Whether it is to be done again, after it ended like this.
+    pub fn is_again(&self, verdict: &Verdict) -> bool {
+        let cause = match (&verdict.status, verdict.limit) {
+            (Err(Error::TimeLimit), _) => RETRY_TIME,
+            (Err(Error::MemoryLimit), _) => RETRY_MEMORY,
+            (Err(Error::WorkerLost(_)), _) => RETRY_CRASH,
+            _ => 0,
+        };
+        self.attempt < self.order.attempts && self.order.retry_on & cause != 0
+    }
+
+    /// Its job, which is settled, and goes where it is waited for.
+    pub fn hand_over(self) -> Option<Arc<Job>> {
+        let What::Single { job, sink, .. } = self.what else { return None };
+        hand_over(&job, sink);
+        Some(job)
     }
 
     /// It will not be done, for this reason; its job.

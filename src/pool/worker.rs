@@ -10,12 +10,13 @@ use crate::shm::functions;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    Chunk, FLAG_EXACT, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TaskKind, WRONG_ITEM, WRONG_REPLY,
+    Chunk, FLAG_EXACT, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TOO_LATE, TaskKind, WRONG_ITEM,
+    WRONG_REPLY,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sys::clock::{self, now_ns};
-use crate::sys::{descriptor, fork, stop};
+use crate::sys::{descriptor, fork, statm, stop};
 use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::sync::atomic::AtomicUsize;
@@ -47,7 +48,13 @@ pub struct Worker {
     left: Cell<u64>,
     /// How often the pool was restarted before it was born.
     restarts: u32,
+    /// Memory that it was born with, where somebody wants to know.
+    inherited: u64,
+    weighed_ns: Cell<u64>,
 }
+
+/// How often a worker looks how much memory it has.
+const WEIGH_NS: u64 = 2_000_000;
 
 impl Worker {
     /// The worker of lane `index`, which `marks` where in its stderr each task begins, or does not.
@@ -55,7 +62,11 @@ impl Worker {
         let (words, lane) = (plan.plan(), &plan.lanes()[index]);
         let left = Cell::new(words.max_tasks.load(Relaxed).wrapping_sub(1).saturating_add(1));
         let restarts = words.restarts.load(Acquire);
-        Worker { marks, plan, lane, notify, pid: fork::pid(), meter: Meter::default(), left, restarts }
+        let weighs = words.max_memory.load(Relaxed) != 0;
+        let inherited = if weighs { statm::of(fork::pid()).map_or(0, |held| held.private) } else { 0 };
+        let weighed_ns = Cell::new(0);
+        let (pid, meter) = (fork::pid(), Meter::default());
+        Worker { marks, plan, lane, notify, pid, meter, left, restarts, inherited, weighed_ns }
     }
 
     /// Runs tasks until the pool ends or needs this worker no more, and leaves.
@@ -100,9 +111,26 @@ impl Worker {
         code.unwrap_or(REFUSED)
     }
 
+    /// The task that was just begun should not have been any more.
+    fn is_late(&self, now: u64) -> bool {
+        let expires = self.lane.current().1.expires_ns.load(Relaxed);
+        expires != 0 && now > expires
+    }
+
+    /// Its memory has grown by more than is wanted in the pool. Looked at every now and then, for it takes a while.
+    fn is_fat(&self) -> bool {
+        let most = self.plan.plan().max_memory.load(Relaxed);
+        let now = if most != 0 { now_ns() } else { 0 };
+        if most == 0 || now - self.weighed_ns.get() < WEIGH_NS {
+            return false;
+        }
+        self.weighed_ns.set(now);
+        statm::of(self.pid).is_some_and(|held| held.private.saturating_sub(self.inherited) > most)
+    }
+
     /// Why this worker is to leave after the task that it has done, 0: it is not.
     fn is_spent(&self) -> u32 {
-        let spent = self.left.get() == 0 || self.plan.plan().restarts.load(Relaxed) != self.restarts;
+        let spent = self.left.get() == 0 || self.plan.plan().restarts.load(Relaxed) != self.restarts || self.is_fat();
         if spent { event::REASON_RECYCLED } else { 0 }
     }
 
@@ -128,8 +156,9 @@ impl Worker {
                 Turn::Run => {
                     since = self.execute(slot, place, seen, since, call);
                     place += 1;
-                    if self.is_spent() != 0 {
-                        return self.is_spent();
+                    let why = self.is_spent();
+                    if why != 0 {
+                        return why;
                     }
                 }
                 Turn::Skip => place += 1,
@@ -185,6 +214,11 @@ impl Worker {
         self.left.set(self.left.get() - 1);
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
+            _ if slot.has_terms() && self.is_late(started) => {
+                slot.code.store(TOO_LATE, Relaxed);
+                slot.failed_item.store(task.item(), Relaxed);
+                Some(task)
+            }
             (kind, Err(message)) => {
                 match kind == TaskKind::Chunk as u32 {
                     true => self.refuse_chunk(slot, task.item(), &message),

@@ -97,6 +97,10 @@ pub struct Plan {
     pub news: Bell<Real>,
     /// Not 0: the next news is also written to the host's eventfd. Set by the host, cleared by whoever writes.
     pub armed: AtomicU32,
+    /// Not 0: a task that has no limit is to be ended. Set by the host, cleared by the template.
+    pub attention: AtomicU32,
+    /// Memory after which a worker is replaced once it has done its task, 0 for never. Written once.
+    pub max_memory: AtomicU64,
     /// Every worker that was born before the last raise leaves after the task that it is at. Raised by the host.
     pub restarts: AtomicU32,
     /// Worker positions that are in use, or were: only rises. Host.
@@ -199,13 +203,61 @@ pub struct Terms {
     pub soft_ns: AtomicU64,
     /// The item whose worker knows by now that it should stop: its word, as `Task::at_work` has it. Worker.
     pub noticed: AtomicU64,
-    pad: [u64; 6],
+    /// Not 0: it should stop now, and is ended at this instant. Host.
+    pub kill_at_ns: AtomicU64,
+    /// By this signal, 0 for SIGKILL. Host.
+    pub kill_signal: AtomicU32,
+    /// Why its worker is to be killed, a [`Sentence`]. Template, before the word says so.
+    pub sentence: AtomicU32,
+    /// Processor time that it may take in ns, 0 for no limit. Host.
+    pub cpu_ns: AtomicU64,
+    /// Bytes of memory that its worker may have come to meanwhile, likewise. Host.
+    pub memory: AtomicU64,
+    /// It is not begun after this instant, 0 for whenever. Host.
+    pub expires_ns: AtomicU64,
+    /// Which attempt it is, beginning with 1. Host.
+    pub attempt: AtomicU32,
+    pad: u32,
+}
+
+/// Why a worker is killed over its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Sentence {
+    /// Its time limit.
+    Time = 0,
+    /// The host does not want it any more.
+    Cancelled = 1,
+    /// Its memory limit.
+    Memory = 2,
+    /// Its limit of processor time.
+    Cpu = 3,
+}
+
+impl Sentence {
+    /// What stands in [`Terms::sentence`].
+    pub fn from_word(word: u32) -> Sentence {
+        [Sentence::Cancelled, Sentence::Memory, Sentence::Cpu]
+            .into_iter()
+            .find(|s| *s as u32 == word)
+            .unwrap_or(Sentence::Time)
+    }
 }
 
 impl Terms {
     /// None.
     pub fn clear(&self) {
-        [&self.soft_ns, &self.noticed].into_iter().for_each(|word| word.store(0, Relaxed));
+        let words = [&self.soft_ns, &self.noticed, &self.kill_at_ns, &self.cpu_ns, &self.memory, &self.expires_ns];
+        words.into_iter().for_each(|word| word.store(0, Relaxed));
+        [&self.kill_signal, &self.sentence].into_iter().for_each(|word| word.store(0, Relaxed));
+        self.attempt.store(1, Relaxed);
+    }
+
+    /// Host: the task of `slot`, whose terms these are, should stop, and is ended at an instant.
+    pub fn end_by(&self, slot: &Slot, instant_ns: u64, signal: u32) {
+        self.kill_signal.store(signal, Relaxed);
+        self.kill_at_ns.store(instant_ns, Relaxed);
+        slot.flags.store(slot.flags.load(Relaxed) | FLAG_TERMS, Release);
     }
 }
 
@@ -233,6 +285,8 @@ set!(AtomicU32, u32; AtomicU64, u64);
 pub const NOTHING_FAILED: u64 = u64::MAX;
 /// A code that no function can return: the reply was missing, or of the wrong size.
 pub const WRONG_REPLY: u64 = 1 << 32;
+/// Likewise: nothing was begun, for it was too late.
+pub const TOO_LATE: u64 = 2 << 32;
 /// The same among the codes of a map's items, which need not tell one failure of a function from another.
 pub const WRONG_ITEM: i32 = i32::MIN;
 
@@ -407,12 +461,21 @@ impl Lane {
         let at = (self.place.load(Relaxed) % SLOTS as u64) as usize;
         (&self.slots[at], &self.terms[at])
     }
+
+    /// Host: the terms of the task at a place, cleared if it has none yet.
+    pub fn terms_of(&'static self, slot: &Slot, place: u64) -> &'static Terms {
+        let terms = &self.terms[(place % SLOTS as u64) as usize];
+        if !slot.has_terms() {
+            terms.clear();
+        }
+        terms
+    }
 }
 
 impl Slot {
     /// Whether its task has terms.
     pub fn has_terms(&self) -> bool {
-        self.flags.load(Relaxed) & FLAG_TERMS != 0
+        self.flags.load(Acquire) & FLAG_TERMS != 0
     }
 
     /// Room for short arguments.

@@ -1,4 +1,4 @@
-//! That the task at work in this process should stop: its word says so ([`super::lane`]), its worker asks here.
+//! What a worker's process may ask about the task at work in it: whether it should stop, which its word says ([`super::lane`]).
 
 use super::lane::State;
 use super::plan::Lane;
@@ -39,4 +39,12 @@ pub fn notice() -> bool {
     let task = slot.word.load();
     let item = task.at_work().bits();
     matches!(task.state(), State::Asked | State::Told) && terms.noticed.swap(item, AcqRel) != item
+}
+
+/// Which attempt the task at work is, beginning with 1; 0 if there is none.
+pub fn attempt() -> u32 {
+    lane().map_or(0, |lane| {
+        let (slot, terms) = lane.current();
+        if slot.has_terms() { terms.attempt.load(Relaxed) } else { 1 }
+    })
 }

@@ -16,6 +16,17 @@ pub fn cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Processor time of process `pid`; `None` if there is none.
+pub fn cpu_ns_of(pid: u32) -> Option<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: both are ours to be written.
+    let known = unsafe {
+        libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) == 0 && libc::clock_gettime(clock, &mut time) == 0
+    };
+    known.then_some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// The instant `timeout_ms` from now, saturating; `None` for a negative timeout, which is for ever.
 pub fn deadline_after_ms(timeout_ms: i64) -> Option<u64> {
     let timeout = u64::try_from(timeout_ms).ok()?;

@@ -34,6 +34,19 @@ pub const OUT_OF_CPU: i32 = libc::SIGXCPU;
 /// Ends whoever writes beyond RLIMIT_FSIZE.
 pub const FILE_TOO_LARGE: i32 = libc::SIGXFSZ;
 
+/// What nobody survives.
+pub const KILL: i32 = libc::SIGKILL;
+
+/// SIGTERM where none is named.
+pub fn or_term(signal: i32) -> i32 {
+    if signal == 0 { libc::SIGTERM } else { signal }
+}
+
+/// Whether there is such a signal.
+pub fn is_one(signal: i32) -> bool {
+    (1..=64).contains(&signal)
+}
+
 /// The name of a signal, as "SIGSEGV"; `None` for what is none, and for those of real time.
 pub fn name(signal: i32) -> Option<&'static str> {
     macro_rules! names {

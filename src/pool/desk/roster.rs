@@ -2,9 +2,11 @@
 
 use super::super::bay::Bay;
 use super::super::crew::WorkerInfo;
+use super::super::job::Job;
 use super::super::work::Work;
 use super::Desk;
 use crate::error::{Error, Result};
+use crate::shm::lane::State;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 impl Desk {
@@ -43,6 +45,18 @@ impl Desk {
         }
         self.bays.iter_mut().rev().filter(|bay| idle(bay)).take(count as usize).for_each(|bay| bay.set_open(false));
         Ok(())
+    }
+
+    /// The worker that runs a job, 0 for none.
+    pub fn begun_by(&self, job: &Job) -> u32 {
+        let at_work = |bay: &Bay| {
+            let mut places = bay.places();
+            places.find(|place| {
+                bay.slot(*place).word.load().state() != State::Assigned
+                    && bay.work_at(*place).is_some_and(|w| w.is_of(job))
+            })
+        };
+        self.bays.iter().find_map(|bay| at_work(bay).map(|place| bay.slot(place).pid.load(Relaxed))).unwrap_or(0)
     }
 
     /// What position `index` of those in use is at.
