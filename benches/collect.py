@@ -34,6 +34,7 @@ def sections(build, thumbs):
     return {
         "A": [c("a_process"), peer("a_process"), *both("A")],
         "B": [c("b_lock"), peer("b_lock"), *both("B")],
+        "C": [c("c_wait")],
         "E": [c("e_pool"), peer("e_pool"), *both("E"), py("futures", "E")],
         "H": [c("h_memory"), *both("H")],
         "I": [c("i_death"), *both("I", once=True), py("futures", "L"), py("billiard", "L", once=True)],
@@ -55,6 +56,8 @@ class Goal:
 # The best of these is to be beaten.
 BEST_LOCKS = "glibc-mutex-pshared-robust", "sem_t-pshared", "boost-interprocess_mutex"
 
+WAITS = "event", "condition"
+
 GOALS = [
     Goal("A.start_exit_join", "fork+_exit", at_most=1.15),
     Goal("A.start_exit_join_spawn", "vfork+exec-same", at_most=1.3),
@@ -68,6 +71,9 @@ GOALS = [
     Goal("B.rlock_uncontended", "sem_t-pshared", at_most=1.2),
     *(Goal("B.lock_contended_2p", peer, faster=1.3) for peer in BEST_LOCKS),
     *(Goal("B.lock_contended_2p", peer, faster=1.5, aim=True) for peer in BEST_LOCKS),
+    *(Goal(f"C.{noun}_awake", "shm-spin", at_most=3) for noun in WAITS),
+    *(Goal(f"C.{noun}_asleep", "futex", at_most=1.1) for noun in WAITS),
+    *(Goal(f"C.{noun}_one_cpu", "futex", at_most=1.2) for noun in WAITS),
     Goal("E.pool_map_1e6", "multiprocessing.Pool", faster=25),
     Goal("E.pool_map_1e6", "billiard.Pool", faster=25),
     Goal("E.pool_apply_async", "billiard.Pool", faster=100),

@@ -67,9 +67,7 @@ impl<M: Memory> InternalLock<M> {
                 }
                 continue;
             }
-            if spins < SPINS.min(M::MOST_SPINS) {
-                spins += 1;
-                M::spin_hint();
+            if M::pause(&mut spins, SPINS) {
                 seen = self.word.load(Relaxed);
                 continue;
             }

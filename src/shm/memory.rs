@@ -46,9 +46,6 @@ pub trait Memory: Sized + 'static {
     /// A 64-bit word.
     type W64: Word64;
 
-    /// How often a caller looks at most before it sleeps: fewer where every look is explored.
-    const MOST_SPINS: u32 = u32::MAX;
-
     /// The kernel's id of the calling thread, never 0.
     fn thread_id() -> u32;
     /// A full fence: what was stored before it is seen by whoever sees a later load of ours.
@@ -58,8 +55,9 @@ pub trait Memory: Sized + 'static {
     fn fence_after_change() {
         Self::fence();
     }
-    /// Tells the processor that the caller spins.
-    fn spin_hint();
+    /// Waits a moment before the caller looks again, and counts that in `turns`. False after `most` of them, or fewer
+    /// where every look is explored: then it is better to sleep.
+    fn pause(turns: &mut u32, most: u32) -> bool;
 
     /// Names the lock word that the calling thread is about to take or holds. If the thread dies
     /// while a word is named, the kernel looks at its low half: if it holds the thread's id, it

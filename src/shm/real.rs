@@ -1,7 +1,7 @@
 //! The memory that ships: atomics, futexes, the kernel's robust list.
 
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
-use crate::sys::{futex, robust};
+use crate::sys::{futex, robust, spin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Atomics of the processor, futexes and robust lists of the kernel.
@@ -70,8 +70,8 @@ impl Memory for Real {
         }
     }
     #[inline(always)]
-    fn spin_hint() {
-        std::hint::spin_loop();
+    fn pause(turns: &mut u32, most: u32) -> bool {
+        spin::turn(turns, most)
     }
     #[inline(always)]
     fn pending_set(word: &AtomicU64) {

@@ -2,12 +2,14 @@
 //! events and barriers.
 //!
 //! ```text
-//! bit 63      48 47      32 31            0
-//!    | epoch    | waiters  | sequence      |
+//! bit 63      48  47 46      32 31            0
+//!    | epoch    | A | waiters  | sequence      |
 //! ```
-//! - `sequence`: raised by each notification; what sleepers compare.
+//! - `sequence`: raised by each notification while somebody is counted; what sleepers compare.
 //! - `waiters`: threads between [`WaitWord::prepare`] and the end of their wait. Killed ones stay counted
 //!   until the next repair, at the price of needless wakes. A full count stays full until then.
+//! - `A`: one of them may be asleep. Set on the way to sleep, in one step with the last look at the sequence; cleared by
+//!   whoever wakes all, and by the last to leave. Without it a notification needs no system call: all are still awake.
 //! - `epoch`: raised by each repair, which forgets all counts; who counted himself before does not take
 //!   himself off again.
 //!
@@ -20,8 +22,12 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 const SEQUENCE: u64 = 0xffff_ffff;
 const COUNT_ONE: u64 = 1 << 32;
-const COUNT: u64 = 0xffff << 32;
+const COUNT: u64 = 0x7fff << 32;
+const ASLEEP: u64 = 1 << 47;
 const EPOCH_ONE: u64 = 1 << 48;
+
+/// How often a waiter looks before it sleeps: some 5 µs, longer than a short critical section of another process.
+pub const SPINS: u32 = 200;
 
 /// A place to wait in shared memory; any bits are valid.
 #[repr(transparent)]
@@ -71,6 +77,16 @@ impl<M: Memory> WaitWord<M> {
     /// Sleeps until somebody has notified since the ticket was drawn (or the alarm, or the deadline, or
     /// for nothing).
     pub fn sleep(&self, ticket: Ticket, alarm: Option<(&M::W32, u32)>, deadline: Deadline) -> Wake {
+        let mut seen = self.word.load(Relaxed);
+        while seen & ASLEEP == 0 {
+            if seen as u32 != ticket.sequence {
+                return Wake::Look;
+            }
+            match self.word.compare_exchange(seen, seen | ASLEEP, Relaxed, Relaxed) {
+                Ok(_) => break,
+                Err(now) => seen = now,
+            }
+        }
         M::wait64(&self.word, ticket.sequence, alarm, deadline)
     }
 
@@ -87,7 +103,9 @@ impl<M: Memory> WaitWord<M> {
             if !exact {
                 return;
             }
-            match self.word.compare_exchange(seen, seen - COUNT_ONE, AcqRel, Relaxed) {
+            let left = seen - COUNT_ONE;
+            let left = if left & COUNT == 0 { left & !ASLEEP } else { left };
+            match self.word.compare_exchange(seen, left, AcqRel, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -125,8 +143,14 @@ impl<M: Memory> WaitWord<M> {
         mut alarm: impl FnMut() -> Option<(&'a M::W32, u32)>,
         mut give_up: impl FnMut() -> bool,
     ) -> bool {
-        let mut wake = Wake::Look;
-        while !self.is_notified(ticket) && wake != Wake::TimedOut && !give_up() {
+        let (mut wake, mut turns) = (Wake::Look, 0);
+        while !self.is_notified(ticket) && wake != Wake::TimedOut {
+            if deadline != Some(0) && M::pause(&mut turns, SPINS) {
+                continue;
+            }
+            if give_up() {
+                break;
+            }
             wake = self.sleep(ticket, alarm(), deadline);
         }
         let notified = self.is_notified(ticket);
@@ -134,8 +158,8 @@ impl<M: Memory> WaitWord<M> {
         notified
     }
 
-    /// Wakes up to `count` of those who wait, after the condition was changed. No system call, and no
-    /// store, while nobody waits.
+    /// Wakes up to `count` of those who sleep here, and all who are on their way to, after the condition was changed. No
+    /// store while nobody waits, and no system call while nobody sleeps.
     #[inline]
     pub fn notify(&self, count: u32) {
         M::fence();
@@ -163,12 +187,17 @@ impl<M: Memory> WaitWord<M> {
             if seen & COUNT == 0 {
                 return;
             }
-            match self.word.compare_exchange(seen, next_sequence(seen), AcqRel, Relaxed) {
+            let waiters = ((seen & COUNT) >> 32) as u32;
+            let all = count >= waiters && seen & COUNT != COUNT;
+            let next = next_sequence(if all { seen & !ASLEEP } else { seen });
+            match self.word.compare_exchange(seen, next, AcqRel, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
-        M::wake64(&self.word, count);
+        if seen & ASLEEP != 0 {
+            M::wake64(&self.word, count);
+        }
     }
 
     /// How many may wait.
@@ -185,7 +214,7 @@ impl<M: Memory> WaitWord<M> {
             if seen & COUNT == 0 && !force {
                 return;
             }
-            let fresh = next_sequence(seen & !COUNT).wrapping_add(EPOCH_ONE);
+            let fresh = next_sequence(seen & !(COUNT | ASLEEP)).wrapping_add(EPOCH_ONE);
             match self.word.compare_exchange(seen, fresh, AcqRel, Relaxed) {
                 Ok(_) => break,
                 Err(now) => seen = now,

@@ -9,11 +9,10 @@ pub mod semaphore;
 use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
 use crate::shm::cell::Cell;
-use crate::shm::memory::Deadline;
+use crate::shm::memory::{Deadline, Memory};
+use crate::shm::real::Real;
 use crate::shm::stop;
-
-/// How often a waiter looks before it sleeps: longer than a short critical section of another process.
-const SPINS: u32 = 200;
+use crate::shm::wait_word::SPINS;
 
 /// The object behind a cell and a generation is gone.
 fn gone() -> Error {
@@ -28,17 +27,17 @@ fn wait_until<T>(
     deadline: Deadline,
     mut done: impl FnMut() -> Option<T>,
 ) -> Result<T> {
-    for _ in 0..SPINS {
+    let mut turns = 0;
+    loop {
         if !cell.is_there(generation) {
             return Err(gone());
         }
         if let Some(answer) = done() {
             return Ok(answer);
         }
-        if deadline == Some(0) {
+        if deadline == Some(0) || !Real::pause(&mut turns, SPINS) {
             break;
         }
-        std::hint::spin_loop();
     }
     let mut sentry = Sentry::new(family, deadline);
     if deadline == Some(0) {

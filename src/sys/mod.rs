@@ -25,6 +25,7 @@ pub mod robust;
 pub mod signals;
 pub mod sink;
 pub mod socket;
+pub mod spin;
 pub mod statm;
 pub mod stop;
 pub mod symbols;

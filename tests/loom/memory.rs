@@ -147,16 +147,16 @@ impl<O: Orders> Memory for Loom<O> {
     type W32 = W32<O>;
     type W64 = W64<O>;
 
-    /// Each look is explored, so nobody looks often.
-    const MOST_SPINS: u32 = 1;
-
     fn thread_id() -> u32 {
         ME.with(|me| me.get())
     }
     fn fence() {
         O::fence();
     }
-    fn spin_hint() {}
+    /// Each look is explored, and one before the sleep is enough.
+    fn pause(_: &mut u32, _: u32) -> bool {
+        false
+    }
     fn pending_set(_: &W64<O>) {}
     fn pending_clear() {}
     fn wait64(word: &W64<O>, expected: u32, _: Option<(&W32<O>, u32)>, deadline: Deadline) -> Wake {

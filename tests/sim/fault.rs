@@ -88,8 +88,8 @@ impl<F: Fault> Memory for Faulty<F> {
     fn fence() {
         F::fence();
     }
-    fn spin_hint() {
-        Sim::spin_hint();
+    fn pause(turns: &mut u32, most: u32) -> bool {
+        Sim::pause(turns, most)
     }
     fn pending_set(word: &FaultyWord64<F>) {
         F::pending_set(&word.0);

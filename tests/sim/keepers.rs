@@ -8,7 +8,8 @@ use super::machine::{Event as News, Status, with};
 pub const KEEPER: u32 = 2;
 
 pub fn show(word: u64) -> String {
-    format!("[sequence {} waiters {} epoch {}]", word as u32, word >> 32 & 0xffff, word >> 48)
+    let asleep = if word >> 47 & 1 == 1 { " A" } else { "" };
+    format!("[sequence {} waiters {}{asleep} epoch {}]", word as u32, word >> 32 & 0x7fff, word >> 48)
 }
 
 pub fn hex(word: u64) -> String {

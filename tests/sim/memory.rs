@@ -80,8 +80,10 @@ impl Memory for Sim {
     fn fence() {
         calls::fence();
     }
-    fn spin_hint() {
+    fn pause(turns: &mut u32, most: u32) -> bool {
+        *turns += 1;
         calls::spin_hint();
+        *turns <= most
     }
     fn pending_set(word: &SimWord64) {
         calls::name_pending(word.place());

@@ -207,7 +207,9 @@ fn bug_semaphore_looks_before_it_is_counted() {
 enum SameSequence {}
 impl Fault for SameSequence {
     fn exchange64(word: &SimWord64, current: u64, new: u64) -> Result<u64, u64> {
-        let same = if new >> 32 & 0xffff == current >> 32 & 0xffff && new >> 32 != 0 { current } else { new };
+        const SEQUENCE: u64 = 0xffff_ffff;
+        let waits = current > SEQUENCE;
+        let same = if waits { (new & !SEQUENCE) | (current & SEQUENCE) } else { new };
         word.compare_exchange(current, same, Relaxed, Relaxed)
     }
 }
