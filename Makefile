@@ -33,7 +33,8 @@ test: ## everything that CI runs
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
 	@$(MAKE) --no-print-directory step
 
-step: build/c-tests/torture_step ## kill at every instruction, as far as STEP_SECONDS=40 go
+step: build/c-tests/torture_step build/c-tests/torture_faults ## kill at every instruction, as far as STEP_SECONDS=40 go
+	build/c-tests/torture_faults
 	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'

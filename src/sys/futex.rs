@@ -75,7 +75,7 @@ fn wait_one(word: &AtomicU32, expected: u32, deadline: Deadline) -> Wake {
     outcome(result)
 }
 
-/// `None` where the kernel has no futex_waitv.
+/// `None` where the kernel has no futex_waitv, or no memory for it.
 fn wait_two(word: &AtomicU32, expected: u32, alarm: (&AtomicU32, u32), deadline: Deadline) -> Option<Wake> {
     let waiter = |word: &AtomicU32, value: u32| Waiter {
         value: value as u64,
@@ -89,11 +89,13 @@ fn wait_two(word: &AtomicU32, expected: u32, alarm: (&AtomicU32, u32), deadline:
     // SAFETY: `waiters` and `time` outlive the call; both addresses are words of live mappings.
     let result = unsafe { libc::syscall(libc::SYS_futex_waitv, waiters.as_ptr(), 2, 0, time, libc::CLOCK_MONOTONIC) };
     let errno = std::io::Error::last_os_error().raw_os_error();
-    if result < 0 && matches!(errno, Some(libc::ENOSYS | libc::EPERM)) {
-        NO_WAITV.store(true, Ordering::Relaxed);
-        return None;
+    match errno {
+        Some(libc::ENOSYS | libc::EPERM) if result < 0 => NO_WAITV.store(true, Ordering::Relaxed),
+        // It needs memory of the kernel's, which a wait for one word does not.
+        Some(libc::ENOMEM) if result < 0 => {}
+        _ => return Some(outcome(result)),
     }
-    Some(outcome(result))
+    None
 }
 
 fn wait_and_check(word: &AtomicU32, expected: u32, alarm: (&AtomicU32, u32), deadline: Deadline) -> Wake {
