@@ -567,7 +567,7 @@ static int32_t has_a_child(carom_call *call) {
     carom_argument argument = CAROM_INTEGER(getpid());
     carom_process *process = NULL;
     CHECK_OK(carom_process_start(grandchild, &argument, 1, NULL, &process));
-    CHECK_STR_EQ(carom_process_name(process), "Process-1");
+    CHECK_STR_EQ(carom_process_name(process), "Process-4:1");
     return ended(process);
 }
 

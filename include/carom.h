@@ -218,8 +218,9 @@ const char *carom_version(void);
 carom_status carom_init(int argc, char **argv);
 
 /**
- * A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others. Pools are ended by
- * their own functions. What is not ended so ends with the program, whichever way that ends.
+ * A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others, and calls what
+ * `carom_exit_register` was told. Pools are ended by their own functions. What is not ended so ends with the program,
+ * whichever way that ends.
  *
  * Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.
  */
@@ -293,7 +294,11 @@ typedef void (*carom_hook)(void *ctx);
 
 #define CAROM_ARGUMENT_BYTES 0          /* Bytes: `data`, `len`. */
 #define CAROM_ARGUMENT_HANDLE 1         /* A handle of an object that can be shared: a lock, a value. */
-#define CAROM_ARGUMENT_FD 2             /* A file descriptor: `integer`. */
+/**
+ * A file descriptor: `integer`. For processes only. The function finds a duplicate there, closed by exec and its own to
+ * close (under start method fork, the descriptor that it has anyway).
+ */
+#define CAROM_ARGUMENT_FD 2
 #define CAROM_ARGUMENT_NIL 3            /* Nothing. */
 #define CAROM_ARGUMENT_BOOL 4           /* A truth value: `integer`, 0 or 1. */
 #define CAROM_ARGUMENT_INTEGER 5        /* An integer: `integer`. */
@@ -545,11 +550,26 @@ carom_status carom_forkserver_preload(carom_function function, const carom_argum
  * A function running in a process of its own.
  */
 
+/** A resource limit of a new process. Frozen: arrays of it cross the border. */
+typedef struct carom_process_limit {
+    /** RLIMIT_… */
+    int32_t resource;
+    /** 0. */
+    uint32_t reserved;
+    /** As rlim_cur. */
+    uint64_t soft;
+    /** As rlim_max. */
+    uint64_t hard;
+} carom_process_limit;
+
 /** Options of a process. */
 typedef struct carom_process_options {
     /** sizeof(carom_process_options) */
     size_t size;
-    /** Its name, copied. NULL: "Process-1", counted. */
+    /**
+     * Its name, copied. NULL: "Process-1", counted; a child of that "Process-1:1". With a context "ForkProcess-1" and
+     * so on.
+     */
     const char *name;
     /** Not 0: `carom_shutdown` terminates it instead of joining it. */
     uint32_t daemon;
@@ -557,6 +577,35 @@ typedef struct carom_process_options {
     uint32_t reserved;
     /** Its start method; NULL: the default one. */
     carom_context *context;
+    /** Its working directory. NULL: this process's; under forkserver, the server's. */
+    const char *directory;
+    /** All of its environment, "NAME=value", NULL-terminated. NULL: this process's; under forkserver, the server's. */
+    const char *const *environment;
+    /**
+     * Its standard input: a descriptor of this process, which it gets a duplicate of. 0 and `CAROM_NONE`: nothing to be
+     * read. (To pass descriptor 0, duplicate it.)
+     */
+    int32_t stdin_fd;
+    /** Its standard output, likewise. 0: this process's; `CAROM_NONE`: nowhere. */
+    int32_t stdout_fd;
+    /** Its standard error, likewise. */
+    int32_t stderr_fd;
+    /** Its process group. 0: this process's; `CAROM_NONE`: a new one, which it leads. */
+    int32_t process_group;
+    /** Not 0: it leads a new session, without a terminal. */
+    uint32_t new_session;
+    /** Added to its nice value. */
+    int32_t nice;
+    /**
+     * What it gets when this process dies. 0: SIGKILL; a signal: that one, once; `CAROM_NONE`: nothing, it lives on.
+     */
+    int32_t parent_death_signal;
+    /** 0. */
+    uint32_t reserved2;
+    /** Its resource limits, where they are not this process's: `limit_count` of them. */
+    const carom_process_limit *limits;
+    /** How many `limits` there are. */
+    size_t limit_count;
 } carom_process_options;
 
 /**
@@ -570,17 +619,47 @@ typedef struct carom_process_options {
  * Fork: it has a copy of this process's memory and its descriptors. Blocks for as long as fork does. The child's memory
  * of other threads' locks is as they were: in a program with threads it should call only what is safe after fork.
  * Spawn: the program begins anew, and runs the function in `carom_init`; any static function of the program or of a
- * shared library can be one, but static variables are as in a new program. Descriptors do not reach it. Blocks until it
- * has got so far, at most 10 seconds. Forkserver: as spawn, but it is a fork of a small server, and has what that has
- * loaded: see `carom_forkserver_start`. It is no child of this process for the kernel: no SIGCHLD tells of its end, and
- * waitpid does not find it.
+ * shared library can be one, but static variables are as in a new program. Descriptors do not reach it, but those among
+ * the arguments. Blocks until it has got so far, at most 10 seconds. Forkserver: as spawn, but it is a fork of a small
+ * server, and has what that has loaded: see `carom_forkserver_start`. It is no child of this process for the kernel: no
+ * SIGCHLD tells of its end, and waitpid does not find it.
  *
  * `CAROM_EFUNCTION` for a function that is NULL, in no module (a closure made at run time), or in none that the new
- * program finds; `CAROM_EBROKEN` if the new program ends, or waits, before it calls `carom_init`; `CAROM_ENOMEM`;
- * `CAROM_ENOTSUP` where the system has no pidfd_open; or the errno of fork or execve.
+ * program finds; `CAROM_EBROKEN` if the new program ends, or waits, before it calls `carom_init`; `CAROM_EINVAL` for
+ * options and arguments that make no sense; `CAROM_ENOMEM`; `CAROM_ENOTSUP` where the system has no pidfd_open; or the
+ * errno of fork or execve, or of what the options ask for. Then there is no process, and nothing of the function has
+ * run.
  */
 carom_status carom_process_start(carom_function function, const carom_argument *arguments, size_t count,
                                  const carom_process_options *options, carom_process **process);
+
+/**
+ * A process for which the host itself forks, so that Python's os.fork, or a framework with hooks of its own, does it:
+ * prepares what `carom_process_start` would start under start method fork. Then fork; in the child call
+ * `carom_fork_child`, in the parent `carom_fork_parent`. If the fork fails, free the process.
+ *
+ * A function made at run time (a ctypes callback) works if it is registered. Statuses as `carom_process_start`;
+ * `CAROM_EINVAL` for a context of another method.
+ */
+carom_status carom_fork_prepare(carom_function function, const carom_argument *arguments, size_t count,
+                                const carom_process_options *options, carom_process **process);
+
+/**
+ * In the parent, right after its fork: `pid` is the child, which runs the function from now on. Must be called soon:
+ * the child waits for it.
+ *
+ * `CAROM_EPERM` if the process was not prepared, or is forked already. Another status: the child has been ended, and
+ * reaped, without having run anything.
+ */
+carom_status carom_fork_parent(carom_process *process, int32_t pid);
+
+/**
+ * In the child, right after the fork: runs the function, and ends the process with what it returns. Does not return,
+ * but for misuse.
+ *
+ * `CAROM_EPERM` if this is no child of a fork, or the process was not prepared.
+ */
+carom_status carom_fork_child(carom_process *process);
 
 /**
  * Waits up to `timeout_ms` until the process has ended.
@@ -614,6 +693,17 @@ carom_status carom_process_terminate(carom_process *process);
 
 /** Sends SIGKILL, otherwise as `carom_process_terminate`. */
 carom_status carom_process_kill(carom_process *process);
+
+/** Sends SIGINT, otherwise as `carom_process_terminate`. */
+carom_status carom_process_interrupt(carom_process *process);
+
+/**
+ * The process has ended, and is asked for nothing more: every other function but `carom_process_name`,
+ * `carom_process_daemon` and `carom_process_free` gives `CAROM_ECLOSED` from now on. Once more is nothing.
+ *
+ * Never blocks. `CAROM_EAGAIN` while it runs.
+ */
+carom_status carom_process_close(carom_process *process);
 
 /** Process id, or `CAROM_EBADHANDLE`. */
 int32_t carom_process_pid(carom_process *process);
@@ -660,6 +750,18 @@ carom_status carom_process_parent(int32_t *pid, int32_t *alive);
  * How many there are, which may be more than `capacity`, or a status. Never blocks.
  */
 int64_t carom_process_children(carom_process **processes, size_t capacity);
+
+/** Called once, at a clean end of a process. `ctx` is what was passed with it. */
+typedef void (*carom_exit_callback)(void *ctx);
+
+/**
+ * The calling process calls `callback` before it ends: after its function has returned, or called `exit`, and before
+ * what is in its streams goes out; the last that was registered first. In the program itself `carom_shutdown` does. A
+ * process that dies of a signal, or calls `_exit`, calls nothing; a forked child inherits nothing.
+ *
+ * Never blocks. `CAROM_EINVAL` for NULL.
+ */
+carom_status carom_exit_register(carom_exit_callback callback, void *ctx);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Held by a process, released by anyone (a recursive one by the thread that holds it), and never lost with a dead

@@ -58,6 +58,8 @@ pub struct Call {
     message_len: usize,
     /// What was opened for this run only, and how each is given back.
     borrowed: Vec<(u64, fn(u64))>,
+    /// What the caller called the descriptors among the arguments, and what they are here. None: they are the same.
+    pub descriptors: &'static [(i32, i32)],
 }
 
 /// Whether `address` is a call that runs in this process now: what a handle of a call is checked against.
@@ -118,7 +120,14 @@ impl Call {
             message: [0; MESSAGE],
             message_len: 0,
             borrowed: Vec::new(),
+            descriptors: &[],
         }
+    }
+
+    /// What a descriptor among the arguments is in this process.
+    pub fn descriptor(&self, there: i32) -> i32 {
+        let known = self.descriptors.iter().find(|(number, _)| *number == there);
+        known.map_or(there, |(_, here)| *here)
     }
 
     /// Another run with the same function: the next item.

@@ -1,14 +1,14 @@
 //! What carom says about itself: nothing, unless asked to.
 //!
 //! `CAROM_LOG=error|warning|info|debug|off` in the environment, or [`set_level`]. A line goes to the
-//! host's callback (`sys::sink::set`) or, as `carom[pid] debug: …`, to standard error. The functions
+//! host's callback (`sys::sink::set`) or, as `carom[pid name] debug: …`, to standard error. The functions
 //! here are called in forked children: they take no lock and allocate nothing, and cost one relaxed
 //! load when the level is off. Not to be called while an internal lock is held: the host's callback
 //! may call carom.
 
 #![forbid(unsafe_code)]
 
-use crate::sys::sink;
+use crate::sys::{own, sink};
 use std::ffi::CStr;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -94,7 +94,11 @@ fn emit(level: Level, message: fmt::Arguments<'_>) {
     let _ = line.write_fmt(message);
     if !sink::call(level as u32, line.as_message()) {
         let mut whole = Line::new();
-        let _ = write!(whole, "carom[{}] {}: {}", sink::process_id(), name_of(level), line.as_str());
+        let _ = write!(whole, "carom[{}", sink::process_id());
+        if let Some(Ok(name)) = own::name().map(CStr::to_str) {
+            let _ = write!(whole, " {name}");
+        }
+        let _ = write!(whole, "] {}: {}", name_of(level), line.as_str());
         sink::write_stderr(whole.as_line());
     }
 }

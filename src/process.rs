@@ -1,27 +1,27 @@
 //! Processes: starting them, waiting for them, and what becomes of them.
 #![forbid(unsafe_code)]
 
-use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
 use crate::log;
-use crate::shm::arena::Arena;
 use crate::shm::identity;
-use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::shm::member::{Bond, Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
 use crate::shm::stop;
+use crate::start::forked::{Label, Plan};
 use crate::start::handshake::Part;
+use crate::start::traits::Traits;
 use crate::start::{self, Method, letter, server, spawn};
 use crate::sys::clock::now_ns;
 use crate::sys::pidfd::{self, Exit, Reaped};
-use crate::sys::{birth, descriptor, fork, futex, own};
+use crate::sys::{descriptor, elf, fork, limits, own};
 use crate::wire;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What a new process is like.
@@ -29,10 +29,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 pub struct Options {
     /// Its name; "Process-N" if there is none.
     pub name: Option<String>,
-    /// Ends with this process, rather than being joined at a clean end.
-    pub daemon: bool,
+    /// What it owes to this one.
+    pub bond: Bond,
     /// How it is started; the default if nothing is said.
     pub method: Option<Method>,
+    /// Everything else about it.
+    pub traits: Traits,
 }
 
 /// How a process ended, as far as anybody can tell.
@@ -44,19 +46,27 @@ pub enum Ending {
     Unknown,
 }
 
-/// A process that this one started.
+/// A process that this one started, or is about to.
 pub struct Process {
     /// The process that started it: only there can it be joined.
     starter: MemberId,
     id: MemberId,
-    pid: u32,
     name: Box<CStr>,
-    daemon: bool,
+    bond: Bond,
     method: Method,
-    pidfd: OwnedFd,
+    /// How it is to be forked, for a host that forks itself, until it is.
+    plan: Mutex<Option<Plan>>,
+    /// Set once, when it is started.
+    body: OnceLock<Body>,
     /// Set once, when it has been reaped.
     ending: OnceLock<Ending>,
     reaping: Mutex<()>,
+    closed: AtomicBool,
+}
+
+struct Body {
+    pid: u32,
+    pidfd: OwnedFd,
 }
 
 /// What `owner` started.
@@ -81,12 +91,23 @@ impl Children {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name of the next one: the given one, or a numbered one. All are counted.
-    fn name_next(&self, given: Option<String>) -> Result<Box<CStr>> {
+    /// What the next one is called: as it was said, or a numbered name, as billiard has them. All are counted.
+    fn label_next(&self, given: Option<String>, method: Option<Method>) -> Result<Label> {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-        let name = given.unwrap_or_else(|| format!("Process-{number}"));
-        let name = CString::new(name).map_err(|_| Error::invalid("a name has a zero byte in it"))?;
-        Ok(name.into_boxed_c_str())
+        let identity = match own::identity() {
+            Some(mine) => format!("{}:{number}", mine.to_string_lossy()),
+            None => number.to_string(),
+        };
+        let kind = match method {
+            None => "",
+            Some(Method::Fork) => "Fork",
+            Some(Method::Spawn) => "Spawn",
+            Some(Method::Forkserver) => "ForkServer",
+        };
+        let name = given.unwrap_or_else(|| format!("{kind}Process-{identity}"));
+        let text = |text: String| CString::new(text).map(CString::into_boxed_c_str);
+        let name = text(name).map_err(|_| Error::invalid("a name has a zero byte in it"))?;
+        Ok(Label { name, identity: text(identity).unwrap_or_default() })
     }
 
     /// Reaps every child that has ended, so that none stays a zombie for want of a join.
@@ -95,40 +116,53 @@ impl Children {
         if list.is_empty() {
             return;
         }
-        let fds: Vec<_> = list.iter().map(|process| process.pidfd.as_raw_fd()).collect();
+        let fds: Vec<_> = list.iter().map(|process| process.fd_or_none()).collect();
         for index in pidfd::dead_among(&fds) {
             let _ = list[index].look();
         }
+    }
+
+    fn add(&self, process: &Arc<Process>) {
+        self.list().push(process.clone());
+        let (name, method) = (process.name_text(), process.method.text());
+        log::debug(format_args!("started {name} with pid {}, by {method}", process.pid().unwrap_or(0)));
     }
 }
 
 /// Starts a process that runs the function at `address` with `arguments`, encoded.
 pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
-    function::check(address)?;
-    let family = family::current()?;
-    let children = Children::of(family.me);
-    children.reap_finished();
-    keeper::start(family)?;
-    let name = children.name_next(options.name)?;
+    let candidate = Candidate::new(address, &options.name, options.method)?;
     let method = options.method.unwrap_or_else(start::default);
+    let name = candidate.label.name.clone();
+    let (family, children) = (candidate.family, candidate.children);
     let (id, pid, pidfd) = match method {
-        Method::Fork => start_fork(family, address, arguments, &name, options.daemon)?,
-        Method::Spawn | Method::Forkserver => start_anew(family, method, address, &arguments, &name, options.daemon)?,
+        Method::Fork => {
+            warn_of_threads();
+            let (id, plan) = candidate.plan(address, arguments, options.bond, options.traits)?;
+            let (pid, pidfd) = plan.fork()?;
+            (id, pid, pidfd)
+        }
+        _ => candidate.start_anew(method, address, &arguments, options.bond, &options.traits)?,
     };
-    let process = Arc::new(Process {
-        starter: family.me,
-        id,
-        pid,
-        name,
-        daemon: options.daemon,
-        method,
-        pidfd,
-        ending: OnceLock::new(),
-        reaping: Mutex::new(()),
-    });
-    children.list().push(process.clone());
-    log::debug(format_args!("started {} with pid {pid}, by {}", process.name_text(), method.text()));
+    let process = Arc::new(Process::new(family, id, name, options.bond, method));
+    let _ = process.body.set(Body { pid, pidfd });
+    children.add(&process);
     Ok(process)
+}
+
+/// A process that the host itself will fork.
+pub fn prepare(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
+    if options.method.is_some_and(|method| method != Method::Fork) {
+        return Err(Error::invalid("the host forks, so the start method is fork"));
+    }
+    let candidate = Candidate::new(address, &options.name, options.method)?;
+    let (family, name) = (candidate.family, candidate.label.name.clone());
+    let (id, plan) = candidate.plan(address, arguments, options.bond, options.traits)?;
+    fork::flush_streams();
+    elf::before_fork();
+    let mut process = Process::new(family, id, name, options.bond, Method::Fork);
+    process.plan = Mutex::new(Some(plan));
+    Ok(Arc::new(process))
 }
 
 /// Starts the forkserver of this process, if it has none that lives.
@@ -138,131 +172,74 @@ pub fn start_server() -> Result<()> {
     server::start_server(family)
 }
 
+/// Where somebody looks for what goes wrong.
+fn warn_of_threads() {
+    if log::enabled(log::Level::Debug) && limits::threads() > 1 {
+        log::debug(format_args!(
+            "a process is forked from a program with threads, whose locks it finds as they are: start method forkserver \
+             has no such trouble"
+        ));
+    }
+}
+
 /// A process of the family, its pid, and a descriptor of it.
 type Started = (MemberId, u32, OwnedFd);
 
-fn claim(family: Family, inherits: Inherits, daemon: bool) -> Result<MemberId> {
-    let id = Member::claim(family.arena, family.me, Role::Process, inherits)?;
-    family.arena.member(id.slot).daemon.store(daemon as u32, Ordering::Release);
-    Ok(id)
-}
-
-/// By a method that gives it nothing of this process's memory.
-fn start_anew(
+/// A process that is about to be.
+struct Candidate {
     family: Family,
-    method: Method,
-    address: usize,
-    arguments: &[u8],
-    name: &CStr,
-    daemon: bool,
-) -> Result<Started> {
-    let function = letter::index_of(family.arena, address)?;
-    // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
-    let has_handles = wire::Reader::new(arguments)?.has_handles();
-    let id = claim(family, if has_handles { Inherits::Everything } else { Inherits::Nothing }, daemon)?;
-    let written = letter::write(family.arena, id, name, &[(function, arguments)]);
-    let started = written.and_then(|()| match method {
-        Method::Forkserver => server::start(family, id),
-        _ => spawn::start(family, id, Part::Process).map(|begun| (begun.pid, begun.handle)),
-    });
-    let (pid, pidfd) = started.inspect_err(|_| spawn::give_up(family, id))?;
-    Ok((id, pid, pidfd))
+    children: &'static Children,
+    label: Label,
 }
 
-fn start_fork(family: Family, address: usize, arguments: Vec<u8>, name: &CStr, daemon: bool) -> Result<Started> {
-    let arena = family.arena;
-    let name: Box<CStr> = name.into();
-    let id = claim(family, Inherits::Everything, daemon)?;
-    let member = arena.member(id.slot);
-    arena.header().unwatched.store(1, Ordering::Release);
-    fork::flush_streams();
-    let pid = match birth::fork_child() {
-        Err(error) => {
-            member.give_up(id.generation);
-            return Err(error);
+impl Candidate {
+    fn new(address: usize, name: &Option<String>, method: Option<Method>) -> Result<Candidate> {
+        function::check(address)?;
+        let family = family::current()?;
+        let children = Children::of(family.me);
+        children.reap_finished();
+        keeper::start(family)?;
+        Ok(Candidate { family, children, label: children.label_next(name.clone(), method)? })
+    }
+
+    fn claim(&self, inherits: Inherits, bond: Bond) -> Result<MemberId> {
+        let id = Member::claim(self.family.arena, self.family.me, Role::Process, inherits)?;
+        self.family.arena.member(id.slot).set_bond(bond);
+        Ok(id)
+    }
+
+    fn plan(self, address: usize, arguments: Vec<u8>, bond: Bond, traits: Traits) -> Result<(MemberId, Plan)> {
+        let id = self.claim(Inherits::Everything, bond)?;
+        let plan = Plan::new(self.family, id, address, arguments, self.label, traits);
+        let plan = plan.inspect_err(|_| self.family.arena.member(id.slot).give_up(id.generation))?;
+        Ok((id, plan))
+    }
+
+    /// By a method that gives it nothing of this process's memory.
+    fn start_anew(
+        self,
+        method: Method,
+        address: usize,
+        arguments: &[u8],
+        bond: Bond,
+        traits: &Traits,
+    ) -> Result<Started> {
+        let family = self.family;
+        let function = letter::index_of(family.arena, address)?;
+        let reader = wire::Reader::new(arguments)?;
+        let mut given = Vec::new();
+        for number in reader.descriptors() {
+            given.push(number? as RawFd);
         }
-        Ok(fork::Side::Child) => run_child(family, id, address, arguments, name),
-        Ok(fork::Side::Parent(pid)) => pid,
-    };
-    let opened = pidfd::open(pid);
-    if let Ok(pidfd) = &opened {
-        member.pidfd_inode.store(pidfd::inode(pidfd.as_raw_fd()), Ordering::Release);
-        futex::wake(futex::low_half(&member.pidfd_inode), 1);
-    }
-    member.set_alive(id.generation, pid);
-    // Once more after that store: a keeper that looked in between saw nobody to watch. Should this process die
-    // before it, the keeper looks at everybody for its sake.
-    family::tell_of_birth(arena);
-    let pidfd = opened.inspect_err(|_| {
-        // The child still waits for it, see `await_parent`: nothing of the user's has run.
-        fork::kill_and_reap(pid);
-        repair::repair(arena, id, family.me.slot);
-        member.forget(id.generation);
-    })?;
-    Ok((id, pid, pidfd))
-}
-
-/// Allocates nothing and writes as few pages as it can: what parent and child share since the fork is copied,
-/// page by page, as soon as one of them writes to it. Of code, too, every 64 KiB are a page fault: so all that
-/// a child runs before and after the user's function is inlined here.
-#[inline(always)]
-fn run_child(family: Family, id: MemberId, address: usize, arguments: Vec<u8>, name: Box<CStr>) -> ! {
-    if !family::be_quietly(family.arena, id) {
-        fork::leave_at_once(1);
-    }
-    fork::purge_streams();
-    fork::default_signals(&[]);
-    descriptor::stdin_from_null();
-    fork::catch_exit(record_exit);
-    own::set_name(Box::leak(name));
-    await_parent(family, id);
-    run_target(address, arguments.leak())
-}
-
-#[inline(always)]
-fn run_target(address: usize, arguments: &'static [u8]) -> ! {
-    let mut call = Call::new(Input::Encoded(arguments), Output::Nowhere);
-    let result = call.enter(|call| call.run(address)).unwrap_or(255);
-    fork::leave_after(if (0..=255).contains(&result) { result } else { 255 }, record_exit)
-}
-
-/// In a process that was not forked, and is a member: runs what it was started for.
-pub fn run_given(name: CString, address: usize, arguments: &'static [u8]) -> ! {
-    fork::catch_exit(record_exit);
-    own::set_name(Box::leak(name.into_boxed_c_str()));
-    run_target(address, arguments)
-}
-
-/// In a child: it must neither run nor end before its parent has a descriptor for it. Where the host reaps
-/// every child at once there would be nothing left to open, and nobody could tell how it ended; where there is
-/// no room for a descriptor the start must fail as if there had been none. Hardly ever waits: the parent opens
-/// it first thing after the fork. `LOOK_NS`: only against a parent that died before its wake.
-#[inline(always)]
-fn await_parent(family: Family, id: MemberId) {
-    if family.arena.member(id.slot).pidfd_inode.load(Ordering::Acquire) == 0 {
-        sleep_until_known(family, id);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn sleep_until_known(family: Family, id: MemberId) {
-    const LOOK_NS: u64 = 10_000_000;
-    let parent = family.arena.member(family.me.slot).pid.load(Ordering::Acquire);
-    let known = &family.arena.member(id.slot).pidfd_inode;
-    while known.load(Ordering::Acquire) == 0 {
-        if fork::parent() != parent {
-            fork::leave_at_once(1);
-        }
-        futex::wait(futex::low_half(known), 0, None, Some(now_ns() + LOOK_NS));
-    }
-}
-
-/// The process itself says how it ends, for hosts that reap or ignore everything.
-#[inline]
-fn record_exit(code: i32) {
-    if let (Some(arena), Some(me)) = (Arena::get(), identity::get()) {
-        arena.member(me.slot).record_exit(code);
+        // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
+        let id = self.claim(if reader.has_handles() { Inherits::Everything } else { Inherits::Nothing }, bond)?;
+        let written = letter::write(family.arena, id, &self.label, traits, &given, &[(function, arguments)]);
+        let started = written.and_then(|()| match method {
+            Method::Forkserver => server::start(family, id, traits, &given),
+            _ => spawn::start(family, id, Part::Process, traits, &given).map(|begun| (begun.pid, begun.handle)),
+        });
+        let (pid, pidfd) = started.inspect_err(|_| spawn::give_up(family, id))?;
+        Ok((id, pid, pidfd))
     }
 }
 
@@ -276,15 +253,64 @@ pub fn active() -> Result<Vec<Arc<Process>>> {
 /// Ends the daemonic children and joins the others; for a clean end of a program.
 pub fn finish(deadline: Deadline) -> Result<()> {
     let list = active()?;
-    for process in list.iter().filter(|process| process.daemon) {
+    for process in list.iter().filter(|process| process.bond.daemon) {
         process.signal(15)?;
     }
-    list.iter().try_for_each(|process| process.join(deadline))
+    list.iter().try_for_each(|process| process.join(deadline))?;
+    fork::run_hooks();
+    Ok(())
 }
 
 impl Process {
+    fn new(family: Family, id: MemberId, name: Box<CStr>, bond: Bond, method: Method) -> Process {
+        Process {
+            starter: family.me,
+            id,
+            name,
+            bond,
+            method,
+            plan: Mutex::default(),
+            body: OnceLock::new(),
+            ending: OnceLock::new(),
+            reaping: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn body(&self) -> Result<&Body> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed("the process was closed"));
+        }
+        self.body.get().ok_or(Error::NotPermitted("the process has not been started"))
+    }
+
+    /// The host has forked: this is the parent, and `pid` the child, which may run now.
+    pub fn is_forked(self: &Arc<Process>, pid: u32) -> Result<()> {
+        let family = self.owner()?;
+        if !fork::is_child(pid) {
+            return Err(Error::invalid("this is no child of this process"));
+        }
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let plan = plan.ok_or(Error::NotPermitted("the process was not prepared, or is forked already"))?;
+        let pidfd = plan.greet(pid)?;
+        let _ = self.body.set(Body { pid, pidfd });
+        Children::of(family.me).add(self);
+        Ok(())
+    }
+
+    /// The host has forked: this is the child, and does not return.
+    pub fn be(&self) -> Error {
+        let is_child = identity::get().is_none();
+        // Who held the lock at the fork is not here.
+        match self.plan.try_lock().ok().filter(|_| is_child).and_then(|mut plan| plan.take()) {
+            Some(plan) => plan.be(),
+            None => Error::NotPermitted("this is no child of a fork for a process that was prepared"),
+        }
+    }
+
     /// What became of it, without waiting; `None` while it runs.
     pub fn look(&self) -> Result<Option<Ending>> {
+        let body = self.body()?;
         if let Some(ending) = self.ending.get() {
             return Ok(Some(*ending));
         }
@@ -294,7 +320,7 @@ impl Process {
             return Ok(Some(*ending));
         }
         let member = family.arena.member(self.id.slot);
-        let ending = match pidfd::reap(self.pidfd.as_raw_fd()).0 {
+        let ending = match pidfd::reap(body.pidfd.as_raw_fd()).0 {
             Reaped::Running => return Ok(None),
             Reaped::Exit(exit) => Ending::Known(exit),
             Reaped::Unknown => self.written_ending(member).map_or(Ending::Unknown, Ending::Known),
@@ -303,7 +329,7 @@ impl Process {
         member.forget(self.id.generation);
         let _ = self.ending.set(ending);
         drop(guard);
-        log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), self.pid));
+        log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), body.pid));
         Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
     }
@@ -320,9 +346,10 @@ impl Process {
 
     /// Waits until it has ended.
     pub fn join(&self, deadline: Deadline) -> Result<()> {
+        let body = self.body()?;
         self.owner()?;
         while self.ending.get().is_none() {
-            match descriptor::poll_readable(self.pidfd.as_raw_fd(), deadline) {
+            match descriptor::poll_readable(body.pidfd.as_raw_fd(), deadline) {
                 Ok(false) => return if self.look()?.is_some() { Ok(()) } else { Err(Error::TimedOut) },
                 Ok(true) => _ = self.look()?,
                 Err(Error::Interrupted) if stop::notice() => return Err(Error::SoftLimit),
@@ -335,10 +362,11 @@ impl Process {
 
     /// Sends it a signal, unless it has ended.
     pub fn signal(&self, signal: i32) -> Result<()> {
+        let body = self.body()?;
         self.owner()?;
         match self.ending.get() {
             Some(_) => Ok(()),
-            None => pidfd::signal(self.pidfd.as_raw_fd(), signal),
+            None => pidfd::signal(body.pidfd.as_raw_fd(), signal),
         }
     }
 
@@ -353,9 +381,21 @@ impl Process {
         }
     }
 
+    /// Is no more asked for; it must have ended.
+    pub fn close(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if self.body.get().is_some() && self.look()?.is_none() {
+            return Err(Error::Again("the process runs"));
+        }
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.pid
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.body()?.pid)
     }
 
     fn name_text(&self) -> &str {
@@ -369,12 +409,16 @@ impl Process {
 
     /// Whether it ends with this process.
     pub fn is_daemon(&self) -> bool {
-        self.daemon
+        self.bond.daemon
     }
 
     /// Readable once it has ended.
-    pub fn fd(&self) -> RawFd {
-        self.pidfd.as_raw_fd()
+    pub fn fd(&self) -> Result<RawFd> {
+        Ok(self.body()?.pidfd.as_raw_fd())
+    }
+
+    fn fd_or_none(&self) -> RawFd {
+        self.body.get().map_or(-1, |body| body.pidfd.as_raw_fd())
     }
 
     /// Only its starter may ask: elsewhere the pid and the descriptor mean nothing, or another process.
@@ -384,6 +428,16 @@ impl Process {
             return Err(Error::NotPermitted("only the process that started it can ask for a process"));
         }
         Ok(family)
+    }
+}
+
+impl Drop for Process {
+    /// One that was prepared and never forked: there will be none. (In a forked child it is the parent's to say so.)
+    fn drop(&mut self) {
+        let is_unborn = self.plan.get_mut().is_ok_and(|plan| plan.is_some());
+        if let (true, Ok(family)) = (is_unborn, self.owner()) {
+            family.arena.member(self.id.slot).give_up(self.id.generation);
+        }
     }
 }
 

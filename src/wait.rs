@@ -53,7 +53,7 @@ impl Waitable for Arc<Process> {
         Ok(self.look()?.is_some())
     }
     fn fd(&self) -> Result<RawFd> {
-        Ok(Process::fd(self))
+        Process::fd(self)
     }
 }
 

@@ -12,12 +12,30 @@ ROW(carom_process_start) {
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, &argument, SIZE_MAX / sizeof argument, NULL, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, (carom_argument *)(void *)((char *)&argument + 1), 1, NULL, out),
                    CAROM_EINVAL);
-    EACH_STRANGE_ARGUMENT(a, status, REFUSED_HANDLE(carom_process, out, carom_process_start(works, a, 1, NULL, out), status));
+    /* (Descriptors are arguments of processes, if of nothing else.) */
+    EACH_STRANGE_ARGUMENT(a, status, if (status != CAROM_ENOTSUP)
+                          REFUSED_HANDLE(carom_process, out, carom_process_start(works, a, 1, NULL, out), status));
+    const carom_argument no_fds[] = {{.kind = CAROM_ARGUMENT_FD, .integer = -1}, {.kind = CAROM_ARGUMENT_FD, .integer = 1000000},
+                                     {.kind = CAROM_ARGUMENT_FD, .integer = INT64_MAX}};
+    for (int i = 0; i < 3; i++) REFUSED_HANDLE(carom_process, out, carom_process_start(works, &no_fds[i], 1, NULL, out), CAROM_EINVAL);
     EACH_BAD_SIZE(carom_process_options, options, status, 0,
                   REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, options, out), status));
     carom_process_options options = {.size = sizeof options, .name = "\xff"};
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_EINVAL);
     options = (carom_process_options){.size = sizeof options, .reserved = 1};
+    REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_E2BIG);
+    static const carom_process_limit reserved = {0, 1, 0, 0};
+    const carom_process_options strange[] = {
+        {.size = sizeof options, .stdin_fd = -2},  {.size = sizeof options, .stdout_fd = 1000000}, {.size = sizeof options, .process_group = -2},
+        {.size = sizeof options, .limit_count = 1}, {.size = sizeof options, .limit_count = SIZE_MAX, .limits = &reserved},
+        {.size = sizeof options, .parent_death_signal = 65}, {.size = sizeof options, .parent_death_signal = -2},
+        {.size = sizeof options, .environment = (const char *const *)(uintptr_t)5},
+    };
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+        REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &strange[i], out), CAROM_EINVAL);
+    options = (carom_process_options){.size = sizeof options, .limit_count = 1, .limits = &reserved};
+    REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_E2BIG);
+    options = (carom_process_options){.size = sizeof options, .reserved2 = 1};
     REFUSED_HANDLE(carom_process, out, carom_process_start(works, NULL, 0, &options, out), CAROM_E2BIG);
     EACH_BAD(carom_context, CONTEXT, h, {
         options = (carom_process_options){.size = sizeof options, .context = h};
@@ -44,6 +62,33 @@ ROW(carom_process_exitcode) {
 }
 ROW(carom_process_terminate) { EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_terminate(h), CAROM_EBADHANDLE)); }
 ROW(carom_process_kill) { EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_kill(h), CAROM_EBADHANDLE)); }
+ROW(carom_process_interrupt) { EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_interrupt(h), CAROM_EBADHANDLE)); }
+ROW(carom_process_close) {
+    EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_close(h), CAROM_EBADHANDLE));
+    REFUSED(carom_process_close(process), CAROM_EAGAIN);
+}
+ROW(carom_fork_prepare) {
+    carom_process_options options = {.size = sizeof options, .name = "\xff"};
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_process, out, carom_fork_prepare(f, NULL, 0, NULL, out), CAROM_EFUNCTION));
+    EACH_BAD_SIZE(carom_process_options, bad, status, 0,
+                  REFUSED_HANDLE(carom_process, out, carom_fork_prepare(works, NULL, 0, bad, out), status));
+    EACH_STRANGE_ARGUMENT(a, status, if (status != CAROM_ENOTSUP)
+                          REFUSED_HANDLE(carom_process, out, carom_fork_prepare(works, a, 1, NULL, out), status));
+    REFUSED_HANDLE(carom_process, out, carom_fork_prepare(works, NULL, 0, &options, out), CAROM_EINVAL);
+    REFUSED(carom_fork_prepare(works, NULL, 0, NULL, NULL), CAROM_EINVAL);
+}
+ROW(carom_fork_parent) {
+    EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_fork_parent(h, getpid()), CAROM_EBADHANDLE));
+    REFUSED(carom_fork_parent(process, 0), CAROM_EINVAL);
+    REFUSED(carom_fork_parent(process, -1), CAROM_EINVAL);
+    REFUSED(carom_fork_parent(process, getpid()), CAROM_EINVAL);
+    REFUSED(carom_fork_parent(process, carom_process_pid(process)), CAROM_EPERM);
+}
+ROW(carom_fork_child) {
+    EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_fork_child(h), CAROM_EBADHANDLE));
+    REFUSED(carom_fork_child(process), CAROM_EPERM);
+}
+ROW(carom_exit_register) { REFUSED(carom_exit_register(NULL, NULL), CAROM_EINVAL); }
 ROW(carom_process_pid) { EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_pid(h), CAROM_EBADHANDLE)); }
 ROW(carom_process_name) {
     EACH_BAD(carom_process, PROCESS, h, REFUSED(*carom_process_name(h) == 0 ? CAROM_EBADHANDLE : 0, CAROM_EBADHANDLE));

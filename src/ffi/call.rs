@@ -17,6 +17,7 @@ use crate::function;
 use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::stop;
+use crate::sys::descriptor;
 use crate::wire::{self, Argument};
 use std::ffi::{c_char, c_void};
 
@@ -41,7 +42,8 @@ pub type carom_hook = Option<extern "C" fn(ctx: *mut c_void)>;
 pub const CAROM_ARGUMENT_BYTES: u32 = 0;
 /// A handle of an object that can be shared: a lock, a value.
 pub const CAROM_ARGUMENT_HANDLE: u32 = 1;
-/// A file descriptor: `integer`.
+/// A file descriptor: `integer`. For processes only. The function finds a duplicate there, closed by exec and its own to close (under start method fork, the
+/// descriptor that it has anyway).
 pub const CAROM_ARGUMENT_FD: u32 = 2;
 /// Nothing.
 pub const CAROM_ARGUMENT_NIL: u32 = 3;
@@ -95,9 +97,13 @@ pub(super) fn address(function: carom_function) -> usize {
     function.map_or(0, |function| function as usize)
 }
 
-/// The engine's arguments for what C passed; borrows the caller's memory.
-pub(super) fn arguments<'a>(arguments: *const carom_argument, count: usize) -> Result<Vec<Argument<'a>>> {
-    convert_all(boundary::items(arguments, count)?, DEPTH)
+/// The engine's arguments for what C passed; borrows the caller's memory. Descriptors only `WITH_FDS`: not everything
+/// that takes arguments can pass them on.
+pub(super) fn arguments<'a, const WITH_FDS: bool>(
+    arguments: *const carom_argument,
+    count: usize,
+) -> Result<Vec<Argument<'a>>> {
+    convert_all::<WITH_FDS>(boundary::items(arguments, count)?, DEPTH)
 }
 
 /// So many arguments, if they are short, need no memory to be encoded.
@@ -114,17 +120,17 @@ pub(super) fn with_encoded<T>(
     if given.len() <= FEW {
         let mut few = [const { Argument::Nil }; FEW];
         for (place, argument) in few.iter_mut().zip(given) {
-            *place = convert(argument, DEPTH)?;
+            *place = convert::<false>(argument, DEPTH)?;
         }
         let mut room = [0; 128];
         if let Ok(len) = wire::encode(&few[..given.len()], &mut room) {
             return body(&room[..len]);
         }
     }
-    body(&wire::to_vec(&convert_all(given, DEPTH)?)?)
+    body(&wire::to_vec(&convert_all::<false>(given, DEPTH)?)?)
 }
 
-fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {
+fn convert_all<'a, const WITH_FDS: bool>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {
     if depth == 0 {
         return Err(Error::invalid("arguments are nested too deeply"));
     }
@@ -132,25 +138,28 @@ fn convert_all<'a>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<
     let room = converted.try_reserve_exact(arguments.len());
     room.map_err(|_| Error::NoMemory("no memory for so many arguments"))?;
     for argument in arguments {
-        converted.push(convert(argument, depth)?);
+        converted.push(convert::<WITH_FDS>(argument, depth)?);
     }
     Ok(converted)
 }
 
-fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
+fn convert<'a, const WITH_FDS: bool>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a>> {
     let len = usize::try_from(argument.len).map_err(|_| Error::invalid("a length is absurd"))?;
     if argument.reserved != 0 {
         return Err(Error::invalid("the reserved field of an argument is not 0"));
     }
     let nested = |count: Option<usize>| -> Result<Vec<Argument<'a>>> {
         let count = count.ok_or(Error::invalid("a length is absurd"))?;
-        convert_all(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
+        convert_all::<WITH_FDS>(boundary::items(argument.data.cast::<carom_argument>(), count)?, depth - 1)
     };
     Ok(match argument.kind {
         CAROM_ARGUMENT_BYTES => Argument::Bytes(boundary::bytes(argument.data, len)?),
         CAROM_ARGUMENT_STRING => Argument::String(boundary::bytes(argument.data, len)?),
         CAROM_ARGUMENT_HANDLE => Argument::Handle(sent(argument.handle)?),
-        CAROM_ARGUMENT_FD => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
+        CAROM_ARGUMENT_FD if WITH_FDS => Argument::Descriptor(open_descriptor(argument.integer)?),
+        CAROM_ARGUMENT_FD => {
+            return Err(Error::Unsupported("descriptors are arguments of processes only: workers live already"));
+        }
         CAROM_ARGUMENT_NIL => Argument::Nil,
         CAROM_ARGUMENT_BOOL => Argument::Bool(argument.integer != 0),
         CAROM_ARGUMENT_INTEGER => Argument::Integer(argument.integer),
@@ -167,6 +176,11 @@ fn convert<'a>(argument: &'a carom_argument, depth: usize) -> Result<Argument<'a
         }
         _ => return Err(Error::invalid("an argument is of no known kind")),
     })
+}
+
+fn open_descriptor(number: i64) -> Result<i32> {
+    let number = i32::try_from(number).ok().filter(|number| descriptor::is_open(*number));
+    number.ok_or(Error::invalid("an argument is no open descriptor"))
 }
 
 /// In a reference that travels: not the value itself is meant, but its lock.
@@ -297,7 +311,9 @@ fn show(call: &mut Call, argument: Argument<'static>) -> Result<carom_argument> 
             let flat = flat.map(|element| show(call, element)).collect::<Result<Vec<_>>>()?;
             array(call, CAROM_ARGUMENT_MAP, flat, 2)
         }
-        Argument::Descriptor(_) => return Err(Error::Unsupported("descriptors cannot be passed as arguments yet")),
+        Argument::Descriptor(there) => {
+            carom_argument { kind: CAROM_ARGUMENT_FD, integer: call.descriptor(there) as i64, ..EMPTY }
+        }
     })
 }
 

@@ -52,7 +52,7 @@ fn items<'a>(arguments: *const carom_argument, count: usize) -> Result<Vec<Item<
         Argument::Bytes(bytes) => Ok(Item::Bytes(bytes.into())),
         _ => Err(strange()),
     };
-    call::arguments(arguments, count)?.into_iter().map(item).collect()
+    call::arguments::<false>(arguments, count)?.into_iter().map(item).collect()
 }
 
 fn one<'a>(argument: *const carom_argument) -> Result<Item<'a>> {

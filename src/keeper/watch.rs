@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32};
 /// keeper's stack is that of whatever thread forked it; used by the keeper's only thread.
 static FDS: [AtomicI32; MEMBERS] = [const { AtomicI32::new(-1) }; MEMBERS];
 static GENERATIONS: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
+/// Which generation was told of its parent's death, all bits flipped: 0 for none.
+static TOLD: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
 
 /// The members as the keeper knows them.
 pub struct Watch {
@@ -75,7 +77,13 @@ impl Watch {
             return;
         }
         if self.is_orphan(id) {
-            let _ = pidfd::signal(FDS[slot as usize].load(Relaxed), 9);
+            let signal = match member.bond().signal {
+                // Said once; should it go on, it goes on.
+                signal @ 1.. if TOLD[slot as usize].swap(!generation, Relaxed) != !generation => signal,
+                0 => 9,
+                _ => return,
+            };
+            let _ = pidfd::signal(FDS[slot as usize].load(Relaxed), signal);
         }
     }
 

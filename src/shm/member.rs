@@ -91,8 +91,8 @@ pub struct Member {
     exit: AtomicU32,
     /// Generation of the parent's slot. Written with the claim.
     parent_generation: AtomicU32,
-    /// Not 0: ends with its parent. Written with the claim.
-    pub daemon: AtomicU32,
+    /// What it owes to its parent: [`Bond`]. Written by the parent after the claim.
+    bond: AtomicU32,
     /// Threads of it that sleep until another process wakes them. Written by the member itself, and 0 with the claim.
     pub asleep: AtomicU32,
     /// Births at the moment whose memory it has: it may hold handles of objects born before. Written
@@ -106,6 +106,31 @@ pub struct Member {
 }
 
 const _: () = assert!(size_of::<Member>() == 64);
+
+/// What a process owes to its parent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bond {
+    /// Ends with a clean end of it, rather than being joined.
+    pub daemon: bool,
+    /// Gets this signal when it dies: 0 for SIGKILL, -1 for none, since it outlives its parent.
+    pub signal: i32,
+}
+
+const DAEMON: u32 = 1;
+const OUTLIVES: u32 = 2;
+const SIGNAL_SHIFT: u32 = 8;
+
+impl Bond {
+    fn to_bits(self) -> u32 {
+        let signal = if self.signal < 0 { OUTLIVES } else { (self.signal as u32 & 0xff) << SIGNAL_SHIFT };
+        signal | if self.daemon { DAEMON } else { 0 }
+    }
+
+    fn from_bits(bits: u32) -> Bond {
+        let signal = if bits & OUTLIVES != 0 { -1 } else { (bits >> SIGNAL_SHIFT & 0xff) as i32 };
+        Bond { daemon: bits & DAEMON != 0, signal }
+    }
+}
 
 const EXIT_RECORDED: u32 = 1 << 31;
 /// The rest is a signal, not a code.
@@ -149,7 +174,7 @@ impl Member {
             member.role.store(role as u32, Relaxed);
             member.pid.store(0, Relaxed);
             member.pidfd_inode.store(0, Relaxed);
-            member.daemon.store(0, Relaxed);
+            member.bond.store(0, Relaxed);
             member.asleep.store(0, Relaxed);
             member.works_for.store(0, Relaxed);
             member.parent_generation.store(parent.generation, Relaxed);
@@ -157,6 +182,16 @@ impl Member {
             return Ok(MemberId { slot, generation: generation_of(fate) });
         }
         Err(Error::NoMemory("the family has too many processes"))
+    }
+
+    /// What it owes to its parent.
+    pub fn bond(&self) -> Bond {
+        Bond::from_bits(self.bond.load(Acquire))
+    }
+
+    /// Says so, before there is a process.
+    pub fn set_bond(&self, bond: Bond) {
+        self.bond.store(bond.to_bits(), Release);
     }
 
     /// What it is now.
@@ -314,6 +349,7 @@ impl Member {
 
     /// Ends with nobody: the keeper takes it for an orphan, and ends it. Said by its parent.
     pub fn disown(&self) {
+        self.set_bond(Bond::default());
         self.parent_generation.store(u32::MAX, Release);
     }
 

@@ -3,18 +3,22 @@
 //! It is recognised by what waits at the first descriptor that a program can have: a channel with a certificate.
 #![forbid(unsafe_code)]
 
+use super::forked;
 use super::handshake::{self, Answer, CERTIFICATE, Certificate, Part};
 use super::letter::{self, Letter};
 use super::server;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
-use crate::process;
 use crate::shm::arena::Arena;
 use crate::sys::channel::{self, MESSAGE};
 use crate::sys::exec::FIRST;
 use crate::sys::{descriptor, fork};
+use std::mem::ManuallyDrop;
 use std::os::fd::{OwnedFd, RawFd};
+
+/// Behind the descriptors of ours come those that the process is given.
+const OURS: RawFd = FIRST + 3;
 
 /// The certificate of this process, if it has one: left where it is.
 fn certificate() -> Option<Certificate> {
@@ -35,7 +39,11 @@ pub fn begin() {
     let _ = super::set_default(super::Method::of_number(certificate.method), true);
     match enter(&certificate, file, doorbell) {
         Ok((family, letter)) if certificate.part == Part::Server => server::serve(family, letter, channel),
-        Ok((_, letter)) => run(letter, channel::raw(&channel), &[]),
+        Ok((_, letter)) => {
+            let given = (0..letter.descriptors.len()).map(|index| OURS + index as RawFd);
+            let given = given.map(|number| channel::raw(&ManuallyDrop::new(channel::adopt(number)))).collect();
+            run(letter, channel::raw(&channel), &[], given)
+        }
         Err(error) => handshake::refuse(channel::raw(&channel), &error),
     }
     fork::leave_at_once(255)
@@ -49,16 +57,21 @@ fn enter(certificate: &Certificate, file: OwnedFd, doorbell: OwnedFd) -> Result<
     Ok((family, letter::read(family.arena, me)?))
 }
 
-/// Runs what the letter says. Returns only if that cannot be, when it has said so.
-pub fn run(letter: Letter, channel: RawFd, along: &[RawFd]) {
+/// Becomes what the letter says, and runs it; sends `along` with the news. `given`: the descriptors of the parent's that
+/// this process has. Returns only if that cannot be, when it has said so.
+pub fn run(letter: Letter, channel: RawFd, along: &[RawFd], given: Vec<RawFd>) {
+    if let Err(failure) = letter.traits.assume() {
+        return handshake::say(channel, Answer::Failure, &failure.to_bytes(), &[]);
+    }
     let task = letter.tasks.first().ok_or(Error::Broken("there is nothing to run".into()));
     match task.and_then(|task| Ok((function::resolve(&task.function)?, task.arguments))) {
         Err(error) => handshake::refuse(channel, &error),
         Ok((address, arguments)) => {
-            handshake::say(channel, Answer::Ready, "", along);
+            handshake::say(channel, Answer::Ready, &[], along);
             descriptor::close(channel);
             along.iter().for_each(|fd| descriptor::close(*fd));
-            process::run_given(letter.name, address, arguments)
+            let descriptors = letter.descriptors.into_iter().zip(given).collect();
+            forked::run_given(letter.label, address, arguments, descriptors)
         }
     }
 }
@@ -70,6 +83,6 @@ pub fn refuse_to_found() -> Result<()> {
         return Ok(());
     }
     const REASON: &str = "the program of a process called carom before carom_init: that must be first in main";
-    handshake::say(FIRST, Answer::Refusal, REASON, &[]);
+    handshake::say(FIRST, Answer::Refusal, REASON.as_bytes(), &[]);
     Err(Error::NotPermitted("this process was started to run a function: call carom_init first in main"))
 }

@@ -5,6 +5,7 @@
 //! `carom_init`, of a function that is not there, and of an end before the beginning.
 #![forbid(unsafe_code)]
 
+use super::traits::Failure;
 use crate::error::{Error, Result};
 use crate::shm::member::MemberId;
 use crate::sys::channel::{self, MESSAGE};
@@ -71,6 +72,8 @@ pub enum Answer {
     NoFunction = 1,
     /// Anything else.
     Refusal = 2,
+    /// It could not become what it is to be: a `Failure`.
+    Failure = 3,
 }
 
 /// What became of a child, as far as the parent has heard.
@@ -84,11 +87,11 @@ pub enum News {
 }
 
 /// The child's side: says `answer`, and sends descriptors along.
-pub fn say(channel: RawFd, answer: Answer, reason: &str, along: &[RawFd]) {
+pub fn say(channel: RawFd, answer: Answer, reason: &[u8], along: &[RawFd]) {
     let mut message = [0; MESSAGE];
     message[0] = answer as u8;
     let len = reason.len().min(MESSAGE - 1);
-    message[1..=len].copy_from_slice(&reason.as_bytes()[..len]);
+    message[1..=len].copy_from_slice(&reason[..len]);
     // The parent may be dead.
     let _ = channel::send_with(channel, &message[..=len], along);
 }
@@ -96,8 +99,8 @@ pub fn say(channel: RawFd, answer: Answer, reason: &str, along: &[RawFd]) {
 /// The same for an error.
 pub fn refuse(channel: RawFd, error: &Error) {
     match error {
-        Error::Function(text) => say(channel, Answer::NoFunction, text, &[]),
-        error => say(channel, Answer::Refusal, &error.to_string(), &[]),
+        Error::Function(text) => say(channel, Answer::NoFunction, text.as_bytes(), &[]),
+        error => say(channel, Answer::Refusal, error.to_string().as_bytes(), &[]),
     }
 }
 
@@ -126,6 +129,7 @@ pub fn listen(channel: &OwnedFd, handle: Option<&OwnedFd>) -> Result<News> {
     Ok(match message[0] {
         0 => News::Runs(along),
         1 => News::Refuses(Error::Function(reason().into())),
+        3 => News::Refuses(Failure::read(&message[1..len])),
         _ => News::Refuses(Error::Broken(reason().into())),
     })
 }

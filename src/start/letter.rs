@@ -2,6 +2,8 @@
 //! with it. It is an encoding ([`wire`]) of function, name and arguments; the arguments are used where they lie.
 #![forbid(unsafe_code)]
 
+use super::forked::Label;
+use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::function::{self, Identity};
 use crate::shm::arena::Arena;
@@ -10,13 +12,18 @@ use crate::shm::heap::Heap;
 use crate::shm::member::MemberId;
 use crate::shm::region::Region;
 use crate::wire::{self, Argument};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
 
 /// What it says.
 pub struct Letter {
     /// What the process is called.
-    pub name: CString,
+    pub label: Label,
+    /// What it is like.
+    pub traits: Traits,
+    /// What its parent called the descriptors that it was given.
+    pub descriptors: Vec<RawFd>,
     /// What it runs, and with which arguments, encoded; more than one for a server, which runs them before it serves.
     pub tasks: Vec<Task>,
 }
@@ -29,10 +36,19 @@ pub struct Task {
     pub arguments: &'static [u8],
 }
 
-/// Writes the letter of a process that does not exist yet: its name, and the functions (by their index in the family's
+/// Writes the letter of a process that does not exist yet: what it is, and the functions (by their index in the family's
 /// table) that it runs with which arguments.
-pub fn write(arena: Arena, to: MemberId, name: &CStr, tasks: &[(u16, &[u8])]) -> Result<()> {
-    let mut parts = vec![Argument::String(name.to_bytes())];
+pub fn write(
+    arena: Arena,
+    to: MemberId,
+    label: &Label,
+    traits: &Traits,
+    descriptors: &[RawFd],
+    tasks: &[(u16, &[u8])],
+) -> Result<()> {
+    let numbers = descriptors.iter().map(|number| Argument::Integer(*number as i64)).collect();
+    let (name, identity) = (label.name.to_bytes(), label.identity.to_bytes());
+    let mut parts = vec![Argument::String(name), Argument::String(identity), traits.to_wire(), Argument::List(numbers)];
     for (function, arguments) in tasks {
         parts.extend([Argument::Integer(*function as i64), Argument::Bytes(arguments)]);
     }
@@ -53,16 +69,23 @@ pub fn read(arena: Arena, me: MemberId) -> Result<Letter> {
     let room = Heap::of(arena).capacity(offset)?;
     let block = Region::of(arena, offset, room).ok_or_else(damaged)?.frozen();
     let part = |index: usize| wire::argument(block, index);
-    let Argument::String(name) = part(0)? else { return Err(damaged()) };
+    let text = |index: usize| match part(index)? {
+        Argument::String(text) => CString::new(text).map(CString::into_boxed_c_str).map_err(|_| damaged()),
+        _ => Err(damaged()),
+    };
+    let traits = Traits::from_wire(&part(2)?).ok_or_else(damaged)?;
+    let Argument::List(numbers) = part(3)? else { return Err(damaged()) };
+    let number = |number: &Argument<'_>| if let Argument::Integer(number) = number { *number as RawFd } else { -1 };
+    let descriptors = numbers.iter().map(number).collect();
     let mut tasks = Vec::new();
-    for index in (1..wire::count(block)?).step_by(2) {
+    for index in (4..wire::count(block)?).step_by(2) {
         let (Argument::Integer(function), Argument::Bytes(arguments)) = (part(index)?, part(index + 1)?) else {
             return Err(damaged());
         };
         let identity = functions::get(arena, function as u32).ok_or_else(damaged)?;
         tasks.push(Task { function: Identity::from_bytes(&identity)?, arguments });
     }
-    Ok(Letter { name: CString::new(name).map_err(|_| damaged())?, tasks })
+    Ok(Letter { label: Label { name: text(0)?, identity: text(1)? }, traits, descriptors, tasks })
 }
 
 fn damaged() -> Error {

@@ -1,6 +1,6 @@
 //! Start methods: how a process comes to be.
 //!
-//! - *fork*: a copy of this process, see `process`.
+//! - *fork* ([`forked`]): a copy of this process.
 //! - *spawn* ([`spawn`]): the program once more, which begins in `carom_init` ([`child`]) and finds there what it is to
 //!   run: it has none of this process's memory, and only the descriptors that it is given.
 //! - *forkserver* ([`server`]): a copy of a small program that was begun so, early.
@@ -8,10 +8,12 @@
 
 pub mod child;
 pub mod executable;
+pub mod forked;
 pub mod handshake;
 pub mod letter;
 pub mod server;
 pub mod spawn;
+pub mod traits;
 
 use crate::error::{Error, Result};
 use crate::sys::pidfd;

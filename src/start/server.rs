@@ -7,17 +7,20 @@
 #![forbid(unsafe_code)]
 
 use super::child;
+use super::forked::Label;
 use super::handshake::{self, Answer, CERTIFICATE, Certificate, News, Part};
 use super::letter::{self, Letter};
 use super::spawn::{self, Begun};
+use super::traits::Traits;
 use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::sys::setup::{self, Environment};
 use crate::sys::{birth, channel, descriptor, fork, once, own, pidfd, signals};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CString;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -72,19 +75,22 @@ impl Desk {
     fn launch(&self, family: Family) -> Result<OwnedFd> {
         let id = Member::claim(family.arena, family.me, Role::Server, Inherits::Everything)?;
         let tasks: Vec<(u16, &[u8])> = self.preload.iter().map(|(function, bytes)| (*function, &bytes[..])).collect();
-        let written = letter::write(family.arena, id, c"Forkserver", &tasks);
-        let begun = written.and_then(|()| spawn::start(family, id, Part::Server));
+        let label = Label { name: c"Forkserver".into(), identity: own::identity().unwrap_or_default().into() };
+        let traits = Traits::default();
+        let written = letter::write(family.arena, id, &label, &traits, &[], &tasks);
+        let begun = written.and_then(|()| spawn::start(family, id, Part::Server, &traits, &[]));
         let Begun { pid, channel, .. } = begun.inspect_err(|_| spawn::give_up(family, id))?;
         log::debug(format_args!("started a forkserver with pid {pid}"));
         Ok(channel)
     }
 }
 
-/// Has the server fork the member `id`, whose letter is written, and waits until it runs.
-pub fn start(family: Family, id: MemberId) -> Result<(u32, OwnedFd)> {
+/// Has the server fork the member `id`, whose letter is written, and waits until it runs. What `given` names reaches it
+/// too.
+pub fn start(family: Family, id: MemberId, traits: &Traits, given: &[RawFd]) -> Result<(u32, OwnedFd)> {
     let member = family.arena.member(id.slot);
     loop {
-        let ours = request(family, id)?;
+        let ours = request(family, id, traits, given)?;
         return match handshake::listen(&ours, None) {
             Ok(News::Runs(along)) => {
                 let handle = along.into_iter().next().ok_or(Error::Panic("a process without a descriptor".into()))?;
@@ -110,14 +116,24 @@ pub fn start(family: Family, id: MemberId) -> Result<(u32, OwnedFd)> {
 }
 
 /// Sends the request to a server that lives; this process's end of the channel on which the new process answers.
-fn request(family: Family, id: MemberId) -> Result<OwnedFd> {
+fn request(family: Family, id: MemberId, traits: &Traits, given: &[RawFd]) -> Result<OwnedFd> {
     let (ours, theirs) = channel::pair()?;
     let method = super::default_if_set().map_or(0, |method| method as u32);
     let mut message = Certificate { member: id, part: Part::Process, method }.to_bytes().to_vec();
-    // What this process writes to now, not what it wrote to when the server was started.
-    let streams: Vec<RawFd> = [1, 2].into_iter().filter(|stream| descriptor::is_open(*stream)).collect();
-    message.extend(streams.iter().map(|stream| *stream as u8));
-    let along = [&[channel::raw(&theirs)], &streams[..]].concat();
+    let mut along = vec![channel::raw(&theirs)];
+    for (stream, number) in (0..).zip(traits.stream_numbers()) {
+        // What this process writes to now, not what it wrote to when the server was started.
+        let number = if number == setup::AS_IT_IS { stream } else { number };
+        message.push(match number {
+            setup::NULL => NOWHERE,
+            usual if usual == stream && !descriptor::is_open(usual) => CLOSED,
+            number => {
+                along.push(number);
+                SENT
+            }
+        });
+    }
+    along.extend_from_slice(given);
     let mut desk = desk(family.me);
     loop {
         match channel::send_with(desk.server(family)?, &message, &along) {
@@ -128,17 +144,24 @@ fn request(family: Family, id: MemberId) -> Result<OwnedFd> {
     }
 }
 
+/// Of each standard stream of a new process, behind the certificate: it reads nothing and swallows everything; it is
+/// closed; it is sent along.
+const NOWHERE: u8 = 0;
+const CLOSED: u8 = 1;
+const SENT: u8 = 2;
+
 /// What a server does. `letter` says what comes first.
 pub fn serve(family: Family, letter: Letter, channel: OwnedFd) -> ! {
     let title = fork::title();
     fork::set_title(c"carom-server");
     signals::ignore_interrupt();
-    own::set_name(Box::leak(letter.name.into_boxed_c_str()));
+    own::set_name(Box::leak(letter.label.name));
+    own::set_identity(Box::leak(letter.label.identity));
     let begun = letter.tasks.iter().try_for_each(|task| run_once(function::resolve(&task.function)?, task.arguments));
     match begun.and_then(|()| signals::child_events()) {
         Err(error) => handshake::refuse(channel::raw(&channel), &error),
         Ok(ends) => {
-            handshake::say(channel::raw(&channel), Answer::Ready, "", &[]);
+            handshake::say(channel::raw(&channel), Answer::Ready, &[], &[]);
             Server { family, channel, ends, title, children: HashMap::new() }.run();
         }
     }
@@ -176,7 +199,7 @@ impl Server {
             let _ = descriptor::poll_either([channel, channel::raw(&self.ends)], None);
             self.bury();
             while open {
-                let (mut message, mut along) = ([0; CERTIFICATE + 2], Vec::new());
+                let (mut message, mut along) = ([0; CERTIFICATE + 3], Vec::new());
                 match channel::receive_with(channel, &mut message, &mut along) {
                     Ok(None) => break,
                     Ok(Some(0)) => open = false,
@@ -188,7 +211,7 @@ impl Server {
         }
     }
 
-    /// A request: a certificate, and which streams the descriptors behind the first are.
+    /// A request: a certificate, and what becomes of the streams.
     fn fork(&mut self, message: &[u8], along: Vec<OwnedFd>) {
         let (certificate, streams) = message.split_at(message.len().min(CERTIFICATE));
         let Some(certificate) = Certificate::from_bytes(certificate) else { return };
@@ -204,14 +227,18 @@ impl Server {
     fn be(&self, certificate: &Certificate, along: &[OwnedFd], streams: &[u8]) -> ! {
         let Family { arena, .. } = self.family;
         let reply = channel::raw(&along[0]);
-        for stream in [1, 2] {
-            match streams.iter().position(|given| *given == stream).and_then(|index| along.get(index + 1)) {
-                Some(given) => descriptor::place(channel::raw(given), stream as RawFd),
-                None => descriptor::close(stream as RawFd),
+        let mut given: VecDeque<RawFd> = along[1..].iter().map(channel::raw).collect();
+        for (stream, what) in (0..).zip(streams) {
+            match (*what, if *what == SENT { given.pop_front() } else { None }) {
+                (SENT, Some(sent)) => {
+                    descriptor::place(sent, stream);
+                    descriptor::close(sent);
+                }
+                (CLOSED, _) => descriptor::close(stream),
+                _ => descriptor::streams_from_null(&[stream]),
             }
         }
-        let ours = [&self.channel, &self.ends].into_iter().chain(&along[1..]);
-        ours.for_each(|fd| descriptor::close(channel::raw(fd)));
+        [&self.channel, &self.ends].into_iter().for_each(|fd| descriptor::close(channel::raw(fd)));
         fork::default_signals(&[]);
         fork::set_title(&self.title);
         if !family::be_quietly(arena, certificate.member) {
@@ -220,7 +247,12 @@ impl Server {
         let _ = super::set_default(super::Method::of_number(certificate.method), true);
         let begin = || Ok((pidfd::open(fork::pid())?, letter::read(arena, certificate.member)?));
         match begin() {
-            Ok((handle, letter)) => child::run(letter, reply, &[pidfd::raw(&handle)]),
+            Ok((handle, mut letter)) => {
+                if let Some(variables) = letter.traits.environment.take() {
+                    Environment::new(variables).assume();
+                }
+                child::run(letter, reply, &[pidfd::raw(&handle)], given.into())
+            }
             Err(error) => handshake::refuse(reply, &error),
         }
         fork::leave_at_once(255)

@@ -5,15 +5,17 @@
 
 use super::executable::{self, Executable};
 use super::handshake::{self, Certificate, News, Part};
+use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::shm::member::MemberId;
 use crate::shm::repair;
 use crate::sys::exec::{self, Launch};
 use crate::sys::pidfd::{self, Exit, Reaped};
+use crate::sys::setup::{self, Environment};
 use crate::sys::{channel, descriptor};
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 
 /// A process that was started, and that said so.
@@ -26,18 +28,23 @@ pub struct Begun {
     pub channel: OwnedFd,
 }
 
-/// Starts the program as the member `id`, whose letter is written, to do its `part`, and waits until it does.
-pub fn start(family: Family, id: MemberId, part: Part) -> Result<Begun> {
+/// Starts the program as the member `id`, whose letter is written, to do its `part`, and waits until it does. What `given`
+/// names reaches it too.
+pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &[RawFd]) -> Result<Begun> {
     let executable = executable::current()?;
     let (channel, theirs) = channel::pair()?;
     let method = super::default_if_set().map_or(0, |method| method as u32);
     channel::send(channel::raw(&channel), &Certificate { member: id, part, method }.to_bytes())?;
     let member = family.arena.member(id.slot);
     let arguments: Vec<&CStr> = executable.arguments.iter().map(|text| text.as_c_str()).collect();
+    let environment = traits.environment.clone().map(Environment::new);
+    let ours = [channel::raw(&theirs), family.arena.file()?, family::doorbell()];
     let (pid, handle) = exec::launch(&Launch {
         path: &executable.path,
         arguments: &arguments,
-        descriptors: &[channel::raw(&theirs), family.arena.file()?, family::doorbell()],
+        environment: environment.as_ref().map_or_else(setup::environment, Environment::as_ptr),
+        streams: traits.stream_numbers(),
+        descriptors: &[&ours, given].concat(),
         // A host that waits for its children neither finds nor awaits a server.
         detached: part == Part::Server,
         // So the keeper knows of it, and ends it if this process dies, before the program has begun.

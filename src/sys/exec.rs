@@ -4,7 +4,7 @@
 use super::raw;
 use super::{
     descriptor::{self, above_stdio},
-    fork, pidfd,
+    fork, pidfd, setup,
 };
 use crate::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 pub const FIRST: RawFd = 3;
 
 unsafe extern "C" {
-    static mut environ: *const *const c_char;
     fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
@@ -26,6 +25,10 @@ pub struct Launch<'a> {
     pub path: &'a CStr,
     /// Its arguments.
     pub arguments: &'a [&'a CStr],
+    /// Its environment, as execve wants it.
+    pub environment: *const *const c_char,
+    /// Its standard streams, as `setup::place_streams` wants them.
+    pub streams: [RawFd; 3],
     /// The descriptors that reach it besides the standard streams: as 3, 4, 5, … in this order.
     pub descriptors: &'a [RawFd],
     /// Not a child of this process, but of nobody: its death is told to nobody here.
@@ -51,13 +54,13 @@ struct Shared<'a> {
 }
 
 /// The calls that can fail in the child.
-const CALLS: [&str; 3] = ["execve", "fcntl(F_DUPFD)", "clone"];
+const CALLS: [&str; 4] = ["execve", "fcntl(F_DUPFD)", "clone", "dup2"];
 const STACK: usize = 32 << 10;
 
 /// Starts the program: its pid, and a descriptor of the process. An error says what failed in the child too; then
 /// there is no child.
 ///
-/// The child resets every signal to its default, and its mask; its standard input reads nothing.
+/// The child resets every signal to its default, and its mask.
 pub fn launch(launch: &Launch<'_>) -> Result<(u32, OwnedFd)> {
     let mut argv: Vec<*const c_char> = launch.arguments.iter().map(|text| text.as_ptr()).collect();
     argv.push(std::ptr::null());
@@ -183,7 +186,9 @@ impl Shared<'_> {
 
     /// What the child does. The descriptors are its own: a table is not shared.
     fn prepare_and_execute(&self) {
-        descriptor::stdin_from_null();
+        if let Err(errno) = setup::place_streams(self.launch.streams) {
+            return self.fail(3, errno as isize);
+        }
         // First what is not needed: there may be no room for more.
         descriptor::close_all_but(self.given);
         let above = (FIRST as usize + self.room.len()) as RawFd;
@@ -202,11 +207,10 @@ impl Shared<'_> {
         }
         descriptor::close_all_but(self.placed);
         fork::default_signals(&[]);
-        // SAFETY: the strings and arrays end with a zero, and live in the parent, which stands still. The environment
-        // is read as it is; whoever changes it at the same time from another thread does so on his own risk.
+        // SAFETY: the strings and arrays end with a zero, and live in the parent, which stands still.
         let errno = unsafe {
             let (path, argv) = (self.launch.path.as_ptr() as usize, self.argv.as_ptr() as usize);
-            raw::syscall(libc::SYS_execve, path, argv, environ as usize, 0)
+            raw::syscall(libc::SYS_execve, path, argv, self.launch.environment as usize, 0)
         };
         self.fail(0, -errno);
     }

@@ -184,6 +184,51 @@ extern "C" fn exit_hook(code: libc::c_int, _: *mut libc::c_void) {
     leave(code);
 }
 
+/// Something of the user's to be called at a clean end.
+pub struct Hook {
+    function: usize,
+    context: usize,
+    next: *mut Hook,
+}
+
+/// A function of C's: `void function(void *ctx)`.
+pub type Finish = unsafe extern "C" fn(*mut libc::c_void);
+
+/// Calls `function` with `context` before this process leaves as [`leave`] does: the last that was said first.
+pub fn at_exit(function: Finish, context: *mut libc::c_void) {
+    let hook = Box::into_raw(Box::new(Hook {
+        function: function as usize,
+        context: context as usize,
+        next: own().hooks.load(Ordering::Acquire),
+    }));
+    loop {
+        // SAFETY: `hook` is a box that nobody has seen yet.
+        let next = unsafe { (*hook).next };
+        match own().hooks.compare_exchange(next, hook, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return,
+            // SAFETY: as above.
+            Err(now) => unsafe { (*hook).next = now },
+        }
+    }
+}
+
+/// Calls what is to be called, also what that adds; each once.
+#[cold]
+pub fn run_hooks() {
+    loop {
+        let hook = own().hooks.load(Ordering::Acquire);
+        // SAFETY: NULL, or a box that is never freed.
+        let Some(known) = (unsafe { hook.as_ref() }) else { return };
+        if own().hooks.compare_exchange(hook, known.next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            // SAFETY: only `at_exit` makes hooks, of a `Finish` and its context, whose owner promised that both live on.
+            unsafe {
+                let function: Finish = std::mem::transmute(known.function);
+                function(known.context as *mut libc::c_void);
+            }
+        }
+    }
+}
+
 /// Ends a child: what it wrote goes out, its code is recorded, no handler of the host runs.
 pub fn leave(code: i32) -> ! {
     leave_after(code, |code| {
@@ -199,6 +244,9 @@ pub fn leave(code: i32) -> ! {
 /// As [`leave`], for the caller of [`catch_exit`], who need not look up whom to tell.
 #[inline(always)]
 pub fn leave_after(code: i32, leaving: impl FnOnce(i32)) -> ! {
+    if !own().hooks.load(Ordering::Acquire).is_null() {
+        run_hooks();
+    }
     flush_streams();
     if !own().left.swap(true, Ordering::AcqRel) {
         leaving(code);
@@ -254,6 +302,15 @@ pub fn ended_child() -> Option<(u32, Exit)> {
             _ => Exit::Signal(info.si_status()),
         };
         Some((info.si_pid() as u32, exit))
+    }
+}
+
+/// Whether this process has such a child, which nobody has reaped.
+pub fn is_child(pid: u32) -> bool {
+    // SAFETY: a zeroed siginfo is valid; the call only writes it, and waits for and reaps nothing.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid, &mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL) == 0
     }
 }
 

@@ -17,3 +17,8 @@ pub fn processors() -> usize {
     // std asks sched_getaffinity and the cpu quotas of cgroup v1 and v2.
     std::thread::available_parallelism().map_or(1, |count| count.get())
 }
+
+/// Threads of this process, as far as /proc tells.
+pub fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count())
+}

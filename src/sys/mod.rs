@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod raw;
 pub mod relay;
 pub mod robust;
+pub mod setup;
 pub mod signals;
 pub mod sink;
 pub mod socket;

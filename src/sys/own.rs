@@ -5,6 +5,7 @@
 //! that a child or its parent writes after a fork is copied, a microsecond each; a wiped one is not.)
 
 use super::crash::Record;
+use super::fork::Hook;
 use super::memory_file;
 use crate::error::Result;
 use std::ffi::CStr;
@@ -28,7 +29,10 @@ pub struct Own {
     pub left: AtomicBool,
     /// Told of the exit code, a `fn(i32)`, 0 for nobody. See `fork::catch_exit`.
     pub leaving: AtomicUsize,
+    /// What is to be called before this process leaves. See `fork::at_exit`.
+    pub hooks: AtomicPtr<Hook>,
     name: AtomicPtr<libc::c_char>,
+    identity: AtomicPtr<libc::c_char>,
     /// In a worker: where it writes how it crashed, and its pid. See `crash`.
     pub crash: AtomicPtr<Record>,
     /// See `crash`.
@@ -56,7 +60,9 @@ impl Own {
             picturing: AtomicBool::new(false),
             left: AtomicBool::new(false),
             leaving: AtomicUsize::new(0),
+            hooks: AtomicPtr::new(std::ptr::null_mut()),
             name: AtomicPtr::new(std::ptr::null_mut()),
+            identity: AtomicPtr::new(std::ptr::null_mut()),
             crash: AtomicPtr::new(std::ptr::null_mut()),
             crash_pid: AtomicU32::new(0),
             lane: AtomicPtr::new(std::ptr::null_mut()),
@@ -95,9 +101,23 @@ pub fn own() -> &'static Own {
 
 /// What this process is called, if it was given a name.
 pub fn name() -> Option<&'static CStr> {
-    let name = own().name.load(Ordering::Acquire);
-    // SAFETY: not NULL; only `set_name` stores here, and what it stores lives for ever.
-    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
+    text(&own().name)
+}
+
+/// Which child of which child it is, if it is one.
+pub fn identity() -> Option<&'static CStr> {
+    text(&own().identity)
+}
+
+fn text(place: &AtomicPtr<libc::c_char>) -> Option<&'static CStr> {
+    let text = place.load(Ordering::Acquire);
+    // SAFETY: not NULL; only the two below store here, and what they store lives for ever.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
+}
+
+/// This process is that child.
+pub fn set_identity(identity: &'static CStr) {
+    own().identity.store(identity.as_ptr().cast_mut(), Ordering::Release);
 }
 
 /// This process is called `name`.
