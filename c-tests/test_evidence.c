@@ -87,14 +87,15 @@ static void has(const carom_verdict *verdict, const char *text) {
     if (text && !strstr(verdict->backtrace, text)) check_fail_(__FILE__, __LINE__, "backtrace", verdict->backtrace, text, "");
 }
 
-/* Every line is `#number name+0xoffset (module)` or `#number 0xaddress`, maybe with a module. */
+/* Every line is `#number name+0xoffset (module)` or `#number 0xaddress`, maybe with a module, and ` at file:line`; or of a function
+ * that is inlined. */
 static void check_form(const char *text) {
     for (int i = 0; *text; i++) {
         char start[16];
         int len = snprintf(start, sizeof start, "#%d ", i);
         const char *end = strchr(text, '\n');
         CHECK(end != NULL && strncmp(text, start, (size_t)len) == 0);
-        CHECK(memmem(text, (size_t)(end - text), "0x", 2) != NULL);
+        CHECK(memmem(text, (size_t)(end - text), "0x", 2) != NULL || (end - text > 9 && memcmp(end - 9, ", inlined", 9) == 0));
         text = end + 1;
     }
 }
@@ -144,6 +145,7 @@ static void check_crash(int which, const carom_verdict *verdict) {
     has(verdict, expected[which].first);
     has(verdict, expected[which].later);
     has(verdict, "(test_evidence)");
+    has(verdict, "c-tests/test_evidence.c:");
     CHECK(!strstr(verdict->backtrace, "restore_rt") && !strstr(verdict->backtrace, "5carom") && !strstr(verdict->backtrace, "main+"));
 }
 

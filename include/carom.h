@@ -1744,9 +1744,11 @@ typedef struct carom_verdict {
      */
     const char *message;
     /**
-     * Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16)`, function and module;
-     * `#1 0x7f3a01c2 (libx.so+0x1c2)` where the function has no name. "" if it did not crash, or nobody could write it
-     * down. Never NULL; valid as long as `message`.
+     * Where the worker crashed, one line for each call: `#0 png_read_row+0x1a4 (libpng16.so.16) at /src/pngread.c:523`,
+     * function, module, and file and line where there is debug information (in the module, or in /usr/lib/debug); `#1
+     * 0x7f3a01c2 (libx.so+0x1c2)` where the function has no name, `, inlined` at the end of those that have no frame of
+     * their own. Names of C++ and Rust are as in the source. Made when the verdict is asked for, from files of the same
+     * build only. "" if it did not crash, or nobody could write it down. Never NULL; valid as long as `message`.
      */
     const char *backtrace;
     /**

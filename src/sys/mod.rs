@@ -12,6 +12,7 @@ pub mod exec;
 pub mod fork;
 pub mod futex;
 pub mod limits;
+pub mod lines;
 mod maps;
 pub mod memory_file;
 pub mod named_memory;

@@ -10,15 +10,22 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 const SHT_SYMTAB: u32 = 2;
 const SHT_DYNAMIC: u32 = 6;
+const SHT_NOBITS: u32 = 8;
+const SHF_COMPRESSED: u64 = 1 << 11;
+const PACKED_ZLIB: u32 = 1;
+/// Where in a packed section the bytes begin.
+const PACKED_AT: usize = 24;
 const SHT_NOTE: u32 = 7;
 const SHT_DYNSYM: u32 = 11;
 const PT_LOAD: u32 = 1;
 const DT_SONAME: u64 = 14;
 /// Tables beyond this are not read.
 const MOST: u64 = 1 << 28;
-/// Names beyond this are cut.
-const NAME: usize = 256;
+/// Names beyond this are cut; those of C++ are long.
+const NAME: usize = 4096;
 const SYMBOL: usize = 24;
+/// Names of sections beyond this are not read.
+const MOST_NAMES: u64 = 1 << 20;
 /// Symbols that are read at once.
 const AT_ONCE: u64 = 4096;
 
@@ -26,6 +33,8 @@ const AT_ONCE: u64 = 4096;
 pub struct Symbols {
     file: File,
     sections: Vec<Section>,
+    /// Their names, each ended by a zero byte.
+    names: Vec<u8>,
     /// Its loaded parts: offset in the file, length there, address.
     loads: Vec<[u64; 3]>,
     /// The file's number, see stat.
@@ -34,7 +43,9 @@ pub struct Symbols {
 
 #[derive(Clone, Copy)]
 struct Section {
+    name: u32,
     kind: u32,
+    flags: u64,
     offset: u64,
     size: u64,
     link: u32,
@@ -91,8 +102,11 @@ impl Symbols {
             of_code.then(|| Some([long(entry, 8)?, long(entry, 32)?, long(entry, 16)?])).flatten()
         };
         let loads = loads.iter().filter_map(load).collect();
-        let sections = sections.iter().map(|entry| Section::read(entry)).collect::<Option<_>>().unwrap_or_default();
-        Some(Symbols { file, sections, loads, inode: about.ino() })
+        let sections =
+            sections.iter().map(|entry| Section::read(entry)).collect::<Option<Vec<_>>>().unwrap_or_default();
+        let names = sections.get(half(&header, 62)? as usize).filter(|names: &&Section| names.size <= MOST_NAMES);
+        let names = names.and_then(|names| read(&file, names.offset, names.size)).unwrap_or_default();
+        Some(Symbols { file, sections, names, loads, inode: about.ino() })
     }
 
     fn of_kind(&self, kind: u32) -> impl Iterator<Item = &Section> {
@@ -124,13 +138,28 @@ impl Symbols {
         (!text.is_empty()).then(|| text.replace(char::is_control, "?"))
     }
 
-    /// The function that each of these offsets in the file is in.
-    pub fn functions(&self, offsets: &[u64]) -> Vec<Option<Function>> {
-        let addresses: Vec<_> = offsets.iter().map(|offset| self.address_of(*offset)).collect();
-        let mut found = vec![None; offsets.len()];
+    /// What is in the section of this name, `most` bytes of it at most, unpacked where it is packed.
+    pub fn section(&self, name: &str, most: u64) -> Option<Vec<u8>> {
+        let is_it = |section: &&Section| {
+            let rest = self.names.get(section.name as usize..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        };
+        let section = self.sections.iter().find(is_it).filter(|section| section.kind != SHT_NOBITS)?;
+        let bytes = read(&self.file, section.offset, Some(section.size).filter(|size| *size <= most)?)?;
+        if section.flags & SHF_COMPRESSED == 0 {
+            return Some(bytes);
+        }
+        let packed = bytes.get(PACKED_AT..).filter(|_| word(&bytes, 0) == Some(PACKED_ZLIB))?;
+        let size = long(&bytes, 8)?.min(most);
+        miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(packed, usize::try_from(size).ok()?).ok()
+    }
+
+    /// The function that each of these addresses is in, see [`Symbols::address_of`].
+    pub fn functions(&self, addresses: &[Option<u64>]) -> Vec<Option<Function>> {
+        let mut found = vec![None; addresses.len()];
         let tables = self.of_kind(SHT_SYMTAB).chain(self.of_kind(SHT_DYNSYM));
         for table in tables {
-            let _ = self.search(table, &addresses, &mut found);
+            let _ = self.search(table, addresses, &mut found);
         }
         found
     }
@@ -179,8 +208,16 @@ impl Symbols {
 
 impl Section {
     fn read(entry: &[u8]) -> Option<Section> {
-        let (kind, link) = (word(entry, 4)?, word(entry, 40)?);
-        Some(Section { kind, offset: long(entry, 24)?, size: long(entry, 32)?, link, align: long(entry, 48)? })
+        let (name, kind, link, flags) = (word(entry, 0)?, word(entry, 4)?, word(entry, 40)?, long(entry, 8)?);
+        Some(Section {
+            name,
+            kind,
+            flags,
+            offset: long(entry, 24)?,
+            size: long(entry, 32)?,
+            link,
+            align: long(entry, 48)?,
+        })
     }
 }
 
@@ -202,7 +239,7 @@ mod tests {
         assert_eq!(symbols.build_id(), module.build_id);
         let place = (address - module.base) as u64;
         let offset = symbols.loads.iter().find(|load| (load[2]..load[2] + load[1]).contains(&place)).unwrap();
-        let functions = symbols.functions(&[place - offset[2] + offset[0], u64::MAX]);
+        let functions = symbols.functions(&[symbols.address_of(place - offset[2] + offset[0]), None]);
         let function = functions[0].as_ref().unwrap();
         assert!(function.name.contains("somewhere") && function.offset == 0, "{function:?}");
         assert_eq!(functions[1], None);
@@ -229,7 +266,11 @@ mod tests {
             }
             std::fs::write(&path, &copy).unwrap();
             if let Some(symbols) = Symbols::open(path.as_os_str().as_bytes()) {
-                let _ = (symbols.build_id(), symbols.soname(), symbols.functions(&[0x30000, u64::MAX, 0]));
+                let _ = (
+                    symbols.build_id(),
+                    symbols.soname(),
+                    symbols.functions(&[Some(0x30000), Some(u64::MAX), Some(0)]),
+                );
             }
         }
         std::fs::remove_file(path).unwrap();
