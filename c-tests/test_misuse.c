@@ -63,6 +63,7 @@ static void make_handles(void) {
         add(list, LIST, round);
         make_connections();
         add(connection, CONNECTION, round);
+        add(left_end, CONNECTION, round);
         add(listener, LISTENER, round);
         if (round == 0) {
             carom_context_free(context);

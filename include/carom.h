@@ -66,6 +66,10 @@
  *             |           | the action            | reset                                                   |
  *             |           | has not come yet      | nothing: they wait for as long as their time-out says   |
  *             |           | has left              | nothing                                                 |
+ *             | pipe      | sends                 | the message is there, whole, or it is not               |
+ *             |           | receives              | the message is taken, or there for the next one         |
+ *             |           | was the last one at   | what was sent is received, then CAROM_ECLOSED; who      |
+ *             |           | its end               | sends gets that at once                                 |
  *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
  *             child returns CAROM_EFORKED until it attaches; _free is allowed. (Named memory and shareable lists belong
@@ -408,6 +412,15 @@ carom_status carom_call_event(carom_call *call, size_t index, carom_event **even
  * `CAROM_EBADHANDLE` for another kind, or if the barrier is gone.
  */
 carom_status carom_call_barrier(carom_call *call, size_t index, carom_barrier **barrier);
+
+/**
+ * The end of a pipe that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until
+ * then this process counts among those who have that end; a process that was started with it, also before it calls
+ * this.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if nobody has that end any more.
+ */
+carom_status carom_call_connection(carom_call *call, size_t index, carom_connection **connection);
 
 /**
  * Keeps a handle that `call` lent: it lives until its own `_free`.
@@ -1274,20 +1287,47 @@ carom_status carom_array_synchronize(carom_array *array, carom_lock *lock);
 void carom_array_free(carom_array *array);
 
 /* ---------------------------------------------------------------------------------------------------------------------
- * Messages between two ends. Over a socket the other end may be any program, also one in Python: a message is framed
- * as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing is pickled).
- * - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Threads may
- *   send at once on one connection: their messages do not mix; each is received by one thread.
+ * Messages between two ends: a pipe, for processes of the family, or a socket, at whose other end may be any program,
+ * also one in Python: there a message is framed as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing
+ * is pickled).
+ * - Which: a pipe for two processes that talk, a queue for many that share work; a socket for strangers and other
+ *   machines. Over a pipe a message costs no system call while both sides are awake.
+ * - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Those who send at
+ *   once at one end do not mix their messages; each message is received by one.
+ * - The end is part of the conversation: free what you have passed on, or the other side waits for you.
+ * - Who sends waits while the other end does not read (a socket holds some 200 KiB, a pipe 64 messages). Two ends that
+ *   both only send wait for ever: give the send a time-out, or receive in another thread.
  * - For event loops: call with time-out 0 until it is `CAROM_ETIMEDOUT`, then poll the descriptor. What was received
  *   ahead does not make it readable.
- * - Who sends waits while the other end does not read (some 200 KiB fit in between). Two ends that both only send wait for
- *   ever: give the send a time-out, or receive in another thread.
  * - A connection over a socket is copied by fork, as its descriptor is. From then on one of the processes may use it,
  *   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
  *   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
  *   `CAROM_EBROKEN`. It needs no family: it works in every process.
- * - Trust: a length that the other end claims costs no memory. Who sends what is no message is cut off.
+ * - Trust: a length that the other end of a socket claims costs no memory. Who sends what is no message is cut off.
  */
+
+/** Options of a pipe. */
+typedef struct carom_pipe_options {
+    /** sizeof(carom_pipe_options) */
+    size_t size;
+    /** Not 0: messages go from the right end to the left one only. */
+    uint32_t one_way;
+    /** 0. */
+    uint32_t reserved;
+} carom_pipe_options;
+
+/**
+ * Makes a pipe, for processes of the family: two ends, each for any number of processes and threads, whose messages do
+ * not mix. Options may be NULL. Costs no descriptor, and no system call while nobody sleeps. Pass an end as an argument
+ * to a process or a task, and then free it here: an end is gone when all who have it have closed or freed it, or are
+ * dead. To have inherited it by fork does not count, until it is used.
+ *
+ * 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors
+ * cannot be sent.
+ *
+ * Never blocks. `CAROM_ENOMEM`.
+ */
+carom_status carom_pipe_new(const carom_pipe_options *options, carom_connection **left, carom_connection **right);
 
 /**
  * Makes a connection of a connected stream socket: inherited, from socketpair, from another library. The descriptor is
@@ -1363,6 +1403,20 @@ int32_t carom_connection_poll(carom_connection *connection, int64_t timeout_ms);
  * Never blocks. `CAROM_ECLOSED` if this end is closed.
  */
 int32_t carom_connection_fd(carom_connection *connection);
+
+/**
+ * 1 if this end can receive, 0 if it is the sending end of a one-way pipe, or closed.
+ *
+ * Never blocks.
+ */
+int32_t carom_connection_readable(carom_connection *connection);
+
+/**
+ * 1 if this end can send, 0 if it is the receiving end of a one-way pipe, or closed.
+ *
+ * Never blocks.
+ */
+int32_t carom_connection_writable(carom_connection *connection);
 
 /**
  * 1 if this end is closed in this process, 0 if not.

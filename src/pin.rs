@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::family::{self, Family};
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::wire;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// A view of this process that keeps an object, whoever made it.
 pub fn view_of(family: Family, target: Reference) -> Result<&'static Cell> {
@@ -46,5 +47,39 @@ impl Drop for Pins {
                 view.let_go(family.arena, view.generation(), family.me.slot);
             }
         }
+    }
+}
+
+/// Flag of a view: its process was started with it, and has not opened it yet.
+pub const GIVEN: u32 = 2;
+
+/// Makes the process that is about to be born in `slot` one of those who have the ends of pipes that its arguments name:
+/// whoever waits for the last one to let go waits for it too, and only as long as it lives. If there will be no such
+/// process, its repair takes them back.
+pub fn give(family: Family, slot: u32, encoded: &[u8]) -> Result<()> {
+    let reader = wire::Reader::new(encoded)?;
+    for bits in reader.handles() {
+        let target = Reference::from_bits(bits?);
+        if target.kind == Kind::End as u8 {
+            let view = Cell::claim(family.arena, Kind::View, slot)?;
+            view.flags.store(GIVEN, Release);
+            view.refer(family.arena, target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The view by which this process was given an object, if it was and has not opened it; else a new one.
+pub fn own_view_of(family: Family, target: Reference) -> Result<&'static Cell> {
+    let bits = target.to_bits();
+    let given = |view: &&Cell| {
+        view.kind() == Kind::View
+            && view.creator() == family.me.slot
+            && view.refers_to.load(Acquire) == bits
+            && view.flags.compare_exchange(GIVEN, 0, AcqRel, Relaxed).is_ok()
+    };
+    match family.arena.cells().find(given) {
+        Some(view) => Ok(view),
+        None => view_of(family, target),
     }
 }

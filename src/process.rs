@@ -6,6 +6,7 @@ use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
 use crate::log;
+use crate::pin;
 use crate::shm::identity;
 use crate::shm::member::{Bond, Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
@@ -210,9 +211,10 @@ impl Candidate {
 
     fn plan(self, address: usize, arguments: Vec<u8>, bond: Bond, traits: Traits) -> Result<(MemberId, Plan)> {
         let id = self.claim(Inherits::Everything, bond)?;
-        let plan = Plan::new(self.family, id, address, arguments, self.label, traits);
-        let plan = plan.inspect_err(|_| self.family.arena.member(id.slot).give_up(id.generation))?;
-        Ok((id, plan))
+        let family = self.family;
+        let given = pin::give(family, id.slot, &arguments);
+        let plan = given.and_then(|()| Plan::new(family, id, address, arguments, self.label, traits));
+        Ok((id, plan.inspect_err(|_| repair::abandon(family.arena, id, family.me.slot))?))
     }
 
     /// By a method that gives it nothing of this process's memory.
@@ -233,7 +235,8 @@ impl Candidate {
         }
         // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
         let id = self.claim(if reader.has_handles() { Inherits::Everything } else { Inherits::Nothing }, bond)?;
-        let written = letter::write(family.arena, id, &self.label, traits, &given, &[(function, arguments)]);
+        let write = |()| letter::write(family.arena, id, &self.label, traits, &given, &[(function, arguments)]);
+        let written = pin::give(family, id.slot, arguments).and_then(write);
         let started = written.and_then(|()| match method {
             Method::Forkserver => server::start(family, id, traits, &given),
             _ => spawn::start(family, id, Part::Process, traits, &given).map(|begun| (begun.pid, begun.handle)),
@@ -436,7 +439,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let is_unborn = self.plan.get_mut().is_ok_and(|plan| plan.is_some());
         if let (true, Ok(family)) = (is_unborn, self.owner()) {
-            family.arena.member(self.id.slot).give_up(self.id.generation);
+            repair::abandon(family.arena, self.id, family.me.slot);
         }
     }
 }

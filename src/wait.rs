@@ -88,13 +88,13 @@ impl Waitable for Connection {
         or_taken(self.has_something())
     }
     fn is_ready(&self) -> Result<bool> {
-        or_taken(Connection::is_ready(self, Some(0)))
+        or_taken((**self).is_ready(Some(0)))
     }
     fn fd(&self) -> Result<RawFd> {
-        Connection::fd(self)
+        (**self).fd()
     }
     fn has_rest(&self) -> bool {
-        Connection::has_rest(self)
+        (**self).has_rest()
     }
 }
 

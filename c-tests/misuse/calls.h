@@ -25,6 +25,7 @@ CALL_ROW(semaphore)
 CALL_ROW(condition)
 CALL_ROW(event)
 CALL_ROW(barrier)
+CALL_ROW(connection)
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));
@@ -62,6 +63,8 @@ static void misuse_call(carom_call *call) {
     REFUSED(carom_call_argument(call, 0, (carom_argument *)(void *)((char *)crooked + 1)), CAROM_EINVAL);
 
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 0, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_connection, out, carom_call_connection(call, 0, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_connection, out, carom_call_connection(call, 1, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 2, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 3, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 10, out), CAROM_EINVAL);

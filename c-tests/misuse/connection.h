@@ -2,7 +2,7 @@
 
 #include <sys/socket.h>
 
-static carom_connection *connection, *other_end;
+static carom_connection *connection, *other_end, *left_end, *right_end;
 static carom_listener *listener;
 
 static void make_connections(void) {
@@ -11,11 +11,14 @@ static void make_connections(void) {
     CHECK_OK(carom_connection_open(fds[0], &connection));
     CHECK_OK(carom_connection_open(fds[1], &other_end));
     CHECK_OK(carom_listener_new(NULL, NULL, &listener));
+    CHECK_OK(carom_pipe_new(NULL, &left_end, &right_end));
 }
 
 static void free_connections(void) {
     carom_connection_free(connection);
     carom_connection_free(other_end);
+    carom_connection_free(left_end);
+    carom_connection_free(right_end);
     carom_listener_free(listener);
 }
 
@@ -25,6 +28,8 @@ static void connections_still_work(void) {
     CHECK_OK(carom_connection_recv(connection, text, 4, NULL, PATIENCE_MS));
     CHECK_OK(carom_connection_send(connection, "ball", 4, 0));
     CHECK_OK(carom_connection_recv(other_end, text, 4, NULL, PATIENCE_MS));
+    CHECK_OK(carom_connection_send(left_end, "ball", 4, 0));
+    CHECK_OK(carom_connection_recv(right_end, text, 4, NULL, 0));
     carom_connection *client = NULL, *server = NULL;
     CHECK_OK(carom_client_open(carom_listener_address(listener), NULL, &client, PATIENCE_MS));
     CHECK_OK(carom_listener_accept(listener, &server, PATIENCE_MS));
@@ -32,6 +37,29 @@ static void connections_still_work(void) {
     carom_connection_free(server);
 }
 
+ROW(carom_pipe_new) {
+    for (int side = 0; side < 2; side++) {
+        carom_connection *end = (carom_connection *)(uintptr_t)0xa5a5;
+        REFUSED(carom_pipe_new(NULL, side ? NULL : &end, side ? &end : NULL), CAROM_EINVAL);
+        EACH_BAD_SIZE(carom_pipe_options, options, status, 0, REFUSED_HANDLE(carom_connection, out, carom_pipe_new(options, out, &end), status));
+        carom_pipe_options options = {.size = sizeof options, .reserved = 1};
+        REFUSED_HANDLE(carom_connection, out, carom_pipe_new(&options, &end, out), CAROM_E2BIG);
+        CHECK(end == NULL);
+    }
+    /* What is no argument, or not any more. */
+    carom_argument socket_end = CAROM_HANDLE(connection);
+    carom_process *none = NULL;
+    REFUSED(carom_process_start(waits, &socket_end, 1, NULL, &none), CAROM_ENOTSUP);
+    carom_connection *ends[2];
+    CHECK_OK(carom_pipe_new(NULL, &ends[0], &ends[1]));
+    CHECK_OK(carom_connection_close(ends[0]));
+    carom_argument closed = CAROM_HANDLE(ends[0]);
+    REFUSED(carom_process_start(waits, &closed, 1, NULL, &none), CAROM_ECLOSED);
+    for (int i = 0; i < 2; i++) carom_connection_free(ends[i]);
+    REFUSED(carom_process_start(waits, &closed, 1, NULL, &none), CAROM_EBADHANDLE);
+}
+ROW(carom_connection_readable) { EACH_BAD(carom_connection, CONNECTION, h, REFUSED(carom_connection_readable(h), CAROM_EBADHANDLE)); }
+ROW(carom_connection_writable) { EACH_BAD(carom_connection, CONNECTION, h, REFUSED(carom_connection_writable(h), CAROM_EBADHANDLE)); }
 ROW(carom_connection_open) {
     int fds[2], datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), listens = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK_EQ(pipe2(fds, O_CLOEXEC), 0);
@@ -54,6 +82,8 @@ ROW(carom_connection_send) {
     REFUSED(carom_connection_send(connection, NULL, 1, 0), CAROM_EINVAL);
     REFUSED(carom_connection_send(connection, "x", SIZE_MAX, 0), CAROM_EINVAL);
     REFUSED(carom_connection_send(connection, "x", (size_t)1 << 63, 0), CAROM_EINVAL);
+    REFUSED(carom_connection_send(left_end, "x", (size_t)1 << 63, 0), CAROM_EINVAL);
+    REFUSED(carom_connection_send(left_end, NULL, 1, 0), CAROM_EINVAL);
 }
 ROW(carom_connection_recv) {
     char data[4];

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::authentication::{Handshake, LONGEST, Role};
+use super::socket_end::SocketEnd;
 use super::stream::{Inbox, Line, take};
 use super::{Connection, address};
 use crate::error::{Error, Result};
@@ -224,7 +225,7 @@ impl Listener {
             return match descriptor::poll_readable(listening, deadline) {
                 Ok(false) | Err(Error::Interrupted) => Ok(()),
                 Ok(true) => {
-                    let made = |socket| Connection::new(Line::new(socket), Inbox::default(), self.local);
+                    let made = |socket| SocketEnd::make(Line::new(socket), Inbox::default(), self.local);
                     desk.ready.extend(self.socket.accept()?.map(made));
                     Ok(())
                 }
@@ -241,7 +242,7 @@ impl Listener {
                     Ok(false) => {}
                     Ok(true) => {
                         let guest = leave(poll, &mut desk.guests, index);
-                        desk.ready.push_back(Connection::new(guest.line, guest.inbox, self.local));
+                        desk.ready.push_back(SocketEnd::make(guest.line, guest.inbox, self.local));
                     }
                     Err(error) => {
                         log::debug(format_args!("a listener sent somebody away: {error}"));
@@ -319,5 +320,5 @@ pub fn connect(text: &str, key: Option<&[u8]>, deadline: Deadline) -> Result<Con
         let (mut handshake, _) = Handshake::begin(key, Role::Client)?;
         greet(&line, &mut inbox, &mut handshake, deadline)?;
     }
-    Ok(Connection::new(line, inbox, !matches!(address, Address::Internet(_))))
+    Ok(SocketEnd::make(line, inbox, !matches!(address, Address::Internet(_))))
 }

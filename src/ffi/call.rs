@@ -4,6 +4,7 @@ use super::array::carom_array;
 use super::barrier::carom_barrier;
 use super::boundary::{self, write};
 use super::condition::carom_condition;
+use super::connection::{self, carom_connection};
 use super::event::carom_event;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
@@ -188,6 +189,9 @@ const ITS_LOCK: u64 = 1 << 52;
 
 /// A handle as it travels: what it names, and as what.
 fn sent(handle: *mut c_void) -> Result<u64> {
+    if handle::is(handle, Kind::Connection) {
+        return connection::sent(handle.cast());
+    }
     let reference = reference(handle)?;
     let (kind, _) = handle::named_any(handle)?;
     let its_lock = kind == Kind::Lock && reference.kind != cell::Kind::Lock as u8;
@@ -333,6 +337,11 @@ fn array(call: &mut Call, kind: u32, elements: Vec<carom_argument>, per_item: us
 fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T> {
     let family = family::current()?;
     let reference = Reference::from_bits(bits);
+    if reference.kind == cell::Kind::End as u8 && wanted.is_none_or(|wanted| wanted == Kind::Connection) {
+        let handle = connection::open(family, reference)?;
+        call.borrow(handle as u64, |handle| connection::carom_connection_free(handle as *mut carom_connection));
+        return Ok(handle.cast());
+    }
     reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
     let kind = if bits & ITS_LOCK != 0 { Some(Kind::Lock) } else { shared_kind(reference.kind) };
     let kind = kind.ok_or(Error::BadHandle("the argument names no object that is shared".into()))?;
@@ -440,6 +449,19 @@ pub extern "C" fn carom_call_barrier(
     boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
 }
 
+/// The end of a pipe that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until then this process counts among those
+/// who have that end; a process that was started with it, also before it calls this.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if nobody has that end any more.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_connection(
+    call: *mut carom_call,
+    index: usize,
+    connection: *mut *mut carom_connection,
+) -> carom_status {
+    boundary::create(connection, || handle_argument(call, index, Kind::Connection))
+}
+
 /// Keeps a handle that `call` lent: it lives until its own `_free`.
 ///
 /// `CAROM_EBADHANDLE` if the handle was not lent by this call.
@@ -447,11 +469,17 @@ pub extern "C" fn carom_call_barrier(
 pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) -> carom_status {
     boundary::status(|| {
         let family = family::current()?;
-        let target = reference(handle)?;
+        let connection = handle::is(handle, Kind::Connection);
+        let target = if connection { None } else { Some(reference(handle)?) };
         let call = running(call)?;
         if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
+        let Some(target) = target else {
+            // It has a view of its own already.
+            call.keep(handle as u64);
+            return Ok(());
+        };
         let view = view_of(family, target)?;
         handle::adopt(handle, family.arena.cell_index(view), family.me)?;
         call.keep(handle as u64);

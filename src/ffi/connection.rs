@@ -1,23 +1,30 @@
-//! Messages between two ends. Over a socket the other end may be any program, also one in Python: a message is framed
-//! as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing is pickled).
-//! - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Threads may
-//!   send at once on one connection: their messages do not mix; each is received by one thread.
+//! Messages between two ends: a pipe, for processes of the family, or a socket, at whose other end may be any program,
+//! also one in Python: there a message is framed as multiprocessing.connection frames it (send_bytes, recv_bytes; nothing
+//! is pickled).
+//! - Which: a pipe for two processes that talk, a queue for many that share work; a socket for strangers and other
+//!   machines. Over a pipe a message costs no system call while both sides are awake.
+//! - A message is sent whole or not at all, and received whole or not at all, whatever times out or dies. Those who send at
+//!   once at one end do not mix their messages; each message is received by one.
+//! - The end is part of the conversation: free what you have passed on, or the other side waits for you.
+//! - Who sends waits while the other end does not read (a socket holds some 200 KiB, a pipe 64 messages). Two ends that
+//!   both only send wait for ever: give the send a time-out, or receive in another thread.
 //! - For event loops: call with time-out 0 until it is `CAROM_ETIMEDOUT`, then poll the descriptor. What was received
 //!   ahead does not make it readable.
-//! - Who sends waits while the other end does not read (some 200 KiB fit in between). Two ends that both only send wait for
-//!   ever: give the send a time-out, or receive in another thread.
 //! - A connection over a socket is copied by fork, as its descriptor is. From then on one of the processes may use it,
 //!   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
 //!   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
 //!   `CAROM_EBROKEN`. It needs no family: it works in every process.
-//! - Trust: a length that the other end claims costs no memory. Who sends what is no message is cut off.
+//! - Trust: a length that the other end of a socket claims costs no memory. Who sends what is no message is cut off.
 
 use super::boundary::{self, write, write_optional};
 use super::handle::{self, Kind, Object};
 use super::library::carom_status;
 use super::lock::lock_deadline;
-use crate::connection::{self, Connection};
+use super::options::{self, Sized_};
+use crate::connection::{self, Connection, pipe};
 use crate::error::{Error, Result};
+use crate::family::Family;
+use crate::shm::cell::Reference;
 use std::ffi::c_void;
 use std::os::fd::IntoRawFd;
 
@@ -35,9 +42,67 @@ pub(super) fn connection_of(connection: *mut carom_connection) -> Result<handle:
     handle::object(connection)
 }
 
-/// A handle of a connection over a socket.
+/// A handle of an end.
 pub(super) fn make(connection: Connection) -> Result<*mut carom_connection> {
     handle::of_forkable_object(connection)
+}
+
+/// An end of a pipe, as it travels.
+pub(super) fn sent(connection: *mut carom_connection) -> Result<u64> {
+    let connection = connection_of(connection)?;
+    if connection.is_closed() {
+        return Err(Error::Closed("this end of the connection is closed"));
+    }
+    let inherited = Error::Unsupported("a connection over a socket is no argument: fork inherits it");
+    connection.reference().map(|reference| reference.to_bits()).ok_or(inherited)
+}
+
+/// A handle of the end that an argument names.
+pub(super) fn open(family: Family, end: Reference) -> Result<*mut carom_connection> {
+    make(pipe::open(family, end)?)
+}
+
+/// Options of a pipe.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_pipe_options {
+    /// sizeof(carom_pipe_options)
+    pub size: usize,
+    /// Not 0: messages go from the right end to the left one only.
+    pub one_way: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_pipe_options {
+    const LEAST: usize = 16;
+}
+
+/// Makes a pipe, for processes of the family: two ends, each for any number of processes and threads, whose messages do not mix. Options may be NULL. Costs no
+/// descriptor, and no system call while nobody sleeps. Pass an end as an argument to a process or a task, and then free it here: an end is gone when
+/// all who have it have closed or freed it, or are dead. To have inherited it by fork does not count, until it is used.
+///
+/// 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors cannot be sent.
+///
+/// Never blocks. `CAROM_ENOMEM`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pipe_new(
+    options: *const carom_pipe_options,
+    left: *mut *mut carom_connection,
+    right: *mut *mut carom_connection,
+) -> carom_status {
+    boundary::status(|| {
+        write(left, std::ptr::null_mut())?;
+        write(right, std::ptr::null_mut())?;
+        let options = options::read(options)?;
+        options::unused(options.reserved)?;
+        let [one, other] = pipe::new(options.one_way != 0)?;
+        let one = make(one)?;
+        write(right, make(other).inspect_err(|_| carom_connection_free(one))?)?;
+        write(left, one)
+    })
 }
 
 /// Makes a connection of a connected stream socket: inherited, from socketpair, from another library. The descriptor is the connection's from now on, and is
@@ -48,7 +113,7 @@ pub(super) fn make(connection: Connection) -> Result<*mut carom_connection> {
 pub extern "C" fn carom_connection_open(fd: i32, connection: *mut *mut carom_connection) -> carom_status {
     boundary::create(connection, || {
         boundary::check(connection)?;
-        make(connection::adopt(fd)?)
+        make(connection::socket_end::adopt(fd)?)
     })
 }
 
@@ -155,6 +220,28 @@ pub extern "C" fn carom_connection_poll(connection: *mut carom_connection, timeo
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_connection_fd(connection: *mut carom_connection) -> i32 {
     boundary::answer(|| connection_of(connection)?.fd())
+}
+
+/// 1 if this end can receive, 0 if it is the sending end of a one-way pipe, or closed.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_readable(connection: *mut carom_connection) -> i32 {
+    boundary::answer(|| {
+        let connection = connection_of(connection)?;
+        Ok((connection.receives() && !connection.is_closed()) as i32)
+    })
+}
+
+/// 1 if this end can send, 0 if it is the receiving end of a one-way pipe, or closed.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_writable(connection: *mut carom_connection) -> i32 {
+    boundary::answer(|| {
+        let connection = connection_of(connection)?;
+        Ok((connection.sends() && !connection.is_closed()) as i32)
+    })
 }
 
 /// 1 if this end is closed in this process, 0 if not.

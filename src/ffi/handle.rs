@@ -377,10 +377,15 @@ pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
     })
 }
 
+/// Whether a handle says that it names a `kind`.
+pub fn is(handle: *mut std::ffi::c_void, kind: Kind) -> bool {
+    (handle as u64 >> 32) as u8 == kind as u8
+}
+
 /// What a handle says that it names, of the kinds that can be waited for; whether it does is for [`object`] to say.
 pub fn kind(handle: *mut std::ffi::c_void) -> Option<Kind> {
     const KINDS: [Kind; 4] = [Kind::Process, Kind::Pool, Kind::Connection, Kind::Listener];
-    KINDS.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8)
+    KINDS.into_iter().find(|kind| is(handle, *kind))
 }
 
 /// The object behind a handle, counted as in use.

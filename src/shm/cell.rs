@@ -23,6 +23,7 @@ use super::check::{broken, names};
 use super::heap::Heap;
 use super::lock_word::LockWord;
 use super::member::State;
+use super::pipe_cell;
 use super::plan::PlanRef;
 use super::real::Real;
 use super::wait_word::WaitWord;
@@ -69,6 +70,10 @@ pub enum Kind {
     Barrier = 9,
     /// An array.
     Array = 10,
+    /// One end of a pipe.
+    End = 13,
+    /// What the two ends of a pipe share.
+    Pipe = 14,
     /// Being taken apart.
     Ending = 128,
 }
@@ -87,6 +92,8 @@ impl Kind {
             7 => Kind::Condition,
             8 => Kind::Event,
             9 => Kind::Barrier,
+            13 => Kind::End,
+            14 => Kind::Pipe,
             _ => Kind::Array,
         }
     }
@@ -224,7 +231,7 @@ impl Cell {
     /// Whether the second inline word is one to wait at.
     fn has_waiters(&self) -> bool {
         let kind = Kind::of(self.life.load(Acquire) & !ENDING);
-        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier)
+        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier | Kind::End)
     }
 
     /// Where the waiters of a semaphore, condition, event or barrier are. The second inline word.
@@ -337,12 +344,19 @@ impl Cell {
         if matches!(Kind::of(life), Kind::Pool | Kind::Bulk) {
             return self.is_worked_on(arena, Kind::of(life));
         }
+        let referred_to = || life & KEPT != 0 && self.is_referred_to(arena);
+        // Whoever waits for an end to go must not wait for all who inherited it, or somebody's view of it.
+        match Kind::of(life) {
+            Kind::End | Kind::Pipe => return referred_to(),
+            Kind::View if Reference::from_bits(self.refers_to.load(Acquire)).kind == Kind::End as u8 => return false,
+            _ => {}
+        }
         let born = self.born.load(Relaxed);
         let inherited = arena.header().births.load(Acquire) > born
             && arena.slots().map(|slot| arena.member(slot)).any(|member| {
                 matches!(member.state(), State::Claimed | State::Alive) && member.inherits.load(Acquire) > born
             });
-        inherited || (life & KEPT != 0 && self.is_referred_to(arena))
+        inherited || referred_to()
     }
 
     /// A pool, and memory that its workers may still write to, last as long as any of its workers, however
@@ -376,6 +390,9 @@ impl Cell {
             && let Ok(plan) = PlanRef::open(arena, self.block.load(Acquire))
         {
             plan.each_block(visit);
+        }
+        if kind == Kind::Pipe as u64 {
+            pipe_cell::each_block(arena, self, visit);
         }
         let fields = std::iter::once(&self.block).chain(&self.extra[..2]);
         fields.filter_map(|field| arena.word(arena.offset_of(field))).for_each(visit);
@@ -420,6 +437,9 @@ impl Cell {
         let has_waiters = self.has_waiters();
         if has_waiters {
             self.wait_word().broadcast(true);
+        }
+        if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
+            pipe_cell::wake_other(arena, self);
         }
         // A damaged block is lost, and nothing else.
         self.each_block(arena, &mut |field| _ = Heap::of(arena).give(field));

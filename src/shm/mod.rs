@@ -12,6 +12,8 @@ pub mod lane;
 pub mod lock_word;
 pub mod member;
 pub mod memory;
+pub mod pipe;
+pub mod pipe_cell;
 pub mod plan;
 pub mod real;
 pub mod region;

@@ -60,7 +60,7 @@ impl Plan {
         fork::flush_streams();
         match birth::fork_child() {
             Err(error) => {
-                self.family.arena.member(self.id.slot).give_up(self.id.generation);
+                repair::abandon(self.family.arena, self.id, self.family.me.slot);
                 Err(error)
             }
             Ok(fork::Side::Child) => self.be(),

@@ -20,7 +20,7 @@ fn gone() -> Error {
 }
 
 /// Waits at the cell until `done` has an answer.
-fn wait_until<T>(
+pub(crate) fn wait_until<T>(
     family: Family,
     cell: &'static Cell,
     generation: u32,

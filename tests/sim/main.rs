@@ -16,6 +16,7 @@ mod internal_lock;
 mod keepers;
 mod machine;
 mod memory;
+mod pipe;
 mod pool;
 mod pool_tests;
 mod report;

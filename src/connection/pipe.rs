@@ -1,0 +1,357 @@
+//! The ends of a pipe: two rings in the arena, for processes of the family. What survives whom is in [`crate::shm::pipe`],
+//! who has an end in [`crate::shm::pipe_cell`].
+#![forbid(unsafe_code)]
+
+use super::{Backend, Connection};
+use crate::error::{Error, Result};
+use crate::family::{self, Family, Sentry};
+use crate::pin;
+use crate::shm::arena::Arena;
+use crate::shm::cell::Reference;
+use crate::shm::heap::Heap;
+use crate::shm::lock_word::Acquired;
+use crate::shm::member::MemberId;
+use crate::shm::memory::Deadline;
+use crate::shm::pipe::{INLINE, LONG, Slot, Tried};
+use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged};
+use crate::shm::real::Real;
+use crate::shm::region::Region;
+use crate::sync::wait_until;
+use crate::sys::clock::now_ns;
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+/// How long a call that does not wait gives a short critical section of another, or the repair of its death.
+const PATIENCE_NS: u64 = 20_000_000;
+/// Bit of [`PipeEnd::users`].
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+const SHUT: Error = Error::Closed("this end of the connection is closed");
+const GONE: Error = Error::Closed("the other end of the pipe is gone");
+
+/// One end, as one handle of one process has it.
+struct PipeEnd {
+    arena: Arena,
+    reference: Reference,
+    end: End,
+    flags: u32,
+    /// Who has it by this handle, and how: slot, generation of the member, index of the view, 0 for the end's creator. 0
+    /// once it has let go. A copy in a forked child names the parent until the child uses it.
+    hold: AtomicU64,
+    /// Threads that are inside, and [`CLOSED`]: the last of them lets go.
+    users: AtomicUsize,
+}
+
+/// A hold as a word: 12 bits, 24 bits, 24 bits.
+fn hold_of(me: MemberId, view: u64) -> u64 {
+    (me.slot as u64) << 48 | (me.generation as u64 & 0xff_ffff) << 24 | view & 0xff_ffff
+}
+
+fn holder(hold: u64) -> u64 {
+    hold >> 24
+}
+
+/// Makes a pipe: an end that receives and one that sends, or two that do both.
+pub fn new(one_way: bool) -> Result<[Connection; 2]> {
+    let family = family::current()?;
+    let both = RECEIVES | SENDS;
+    let flags = if one_way { [RECEIVES, SENDS] } else { [both, both] };
+    let [left, right] = pipe_cell::make(family.arena, flags, family.me.slot)?;
+    Ok([of(family, left, 0)?, of(family, right, 0)?])
+}
+
+/// Opens the end that an argument names.
+pub fn open(family: Family, end: Reference) -> Result<Connection> {
+    let view = pin::own_view_of(family, end)?;
+    of(family, end, family.arena.cell_index(view))
+        .inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))
+}
+
+fn of(family: Family, reference: Reference, view: u64) -> Result<Connection> {
+    let end = End::of(family.arena, reference).ok_or(Error::BadHandle("the end of the pipe is gone".into()))?;
+    Ok(Connection::new(PipeEnd {
+        arena: family.arena,
+        reference,
+        end,
+        flags: end.cell.flags.load(Acquire),
+        hold: AtomicU64::new(hold_of(family.me, view)),
+        users: AtomicUsize::new(0),
+    }))
+}
+
+/// A thread inside, which keeps the end there.
+struct Inside<'a> {
+    pipe: &'a PipeEnd,
+    family: Family,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if self.pipe.users.fetch_sub(1, SeqCst) == CLOSED | 1 {
+            self.pipe.let_go();
+        }
+    }
+}
+
+/// The lock of an end.
+struct Locked<'a> {
+    pipe: &'a PipeEnd,
+    slot: u32,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let End { cell, generation, .. } = self.pipe.end;
+        if !cell.lock.try_release_to(cell.free_lock(), generation as u16, self.slot) {
+            cell.lock.release(generation as u16);
+        }
+    }
+}
+
+impl PipeEnd {
+    #[inline]
+    fn enter(&self) -> Result<Inside<'_>> {
+        let family = family::current()?;
+        let before = self.users.fetch_add(1, SeqCst);
+        let inside = Inside { pipe: self, family };
+        if before & CLOSED != 0 {
+            return Err(SHUT);
+        }
+        if holder(self.hold.load(Acquire)) != holder(hold_of(family.me, 0)) {
+            self.adopt(family)?;
+        }
+        Ok(inside)
+    }
+
+    /// In a process that inherited the handle: from now on it has the end itself.
+    #[cold]
+    fn adopt(&self, family: Family) -> Result<()> {
+        let view = pin::own_view_of(family, self.reference)?;
+        let mine = hold_of(family.me, family.arena.cell_index(view));
+        let inherited = self.hold.load(Acquire);
+        let other_thread = holder(inherited) == holder(mine);
+        if other_thread || self.hold.compare_exchange(inherited, mine, AcqRel, Relaxed).is_err() {
+            view.let_go(family.arena, view.generation(), family.me.slot);
+        }
+        Ok(())
+    }
+
+    /// This process has it no longer by this handle.
+    fn let_go(&self) {
+        let hold = self.hold.swap(0, AcqRel);
+        let Ok(family) = family::current() else { return };
+        if hold == 0 || holder(hold) != holder(hold_of(family.me, 0)) {
+            return;
+        }
+        match hold & 0xff_ffff {
+            0 => self.end.cell.let_go(self.arena, self.reference.generation, family.me.slot),
+            view => {
+                if let Some(view) = self.arena.cell(view) {
+                    view.let_go(self.arena, view.generation(), family.me.slot);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn lock(&self, family: Family, deadline: Deadline) -> Result<Locked<'_>> {
+        let End { cell, generation, .. } = self.end;
+        if !cell.lock.try_acquire_from(cell.free_lock(), generation as u16, family.me.slot) {
+            self.lock_slowly(family, deadline)?;
+        }
+        Ok(Locked { pipe: self, slot: family.me.slot })
+    }
+
+    /// A dead holder's lock is as good as any: there is nothing to repair.
+    #[cold]
+    fn lock_slowly(&self, family: Family, deadline: Deadline) -> Result<()> {
+        let End { cell, generation, .. } = self.end;
+        let deadline = deadline.map(|deadline| deadline.max(now_ns() + PATIENCE_NS));
+        let mut sentry = Sentry::new(family, deadline);
+        loop {
+            match cell.lock.acquire(generation as u16, family.me.slot, true, deadline, || sentry.alarm()) {
+                Acquired::Held => return Ok(()),
+                Acquired::TimedOut => return Err(Error::TimedOut),
+                Acquired::Gone => return Err(SHUT),
+                Acquired::OwnerDied | Acquired::Interrupted => {}
+            }
+        }
+    }
+
+    /// Waits at this end until `done`, or until it is closed.
+    fn wait(&self, family: Family, deadline: Deadline, done: impl Fn() -> bool) -> Result<()> {
+        let End { cell, generation, .. } = self.end;
+        let closed = || self.users.load(Acquire) & CLOSED != 0;
+        wait_until(family, cell, generation, deadline, || (done() || closed()).then_some(()))?;
+        if closed() { Err(SHUT) } else { Ok(()) }
+    }
+
+    fn block(&self, slot: &Slot<Real>) -> Result<&'static AtomicU64> {
+        self.arena.word(self.arena.offset_of(&slot.block)).ok_or_else(damaged)
+    }
+
+    /// Writes a message to a slot that is this end's to write.
+    fn put(&self, slot: &Slot<Real>, message: &[u8]) -> Result<()> {
+        if message.len() <= INLINE * 8 {
+            for (word, bytes) in slot.words.iter().zip(message.chunks(8)) {
+                let mut whole = [0; 8];
+                whole[..bytes.len()].copy_from_slice(bytes);
+                word.store(u64::from_ne_bytes(whole), Relaxed);
+            }
+        } else {
+            let (heap, field) = (Heap::of(self.arena), self.block(slot)?);
+            let len = message.len() as u64;
+            let block = field.load(Relaxed);
+            let block = if block != 0 && heap.capacity(block)? >= len {
+                block
+            } else {
+                heap.give(field)?;
+                heap.take(len, field)?
+            };
+            let place = Region::of(self.arena, block, len).ok_or_else(damaged)?;
+            place.write(message);
+        }
+        slot.len.store(message.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Reads the message of a slot that is this end's to read.
+    fn take(&self, slot: &Slot<Real>, out: &mut [u8]) -> Result<usize> {
+        let len = usize::try_from(slot.len.load(Relaxed)).map_err(|_| damaged())?;
+        let capacity = out.len();
+        let out = out.get_mut(..len).ok_or(Error::MessageSize { needed: len, capacity })?;
+        if len <= INLINE * 8 {
+            for (word, bytes) in slot.words.iter().zip(out.chunks_mut(8)) {
+                bytes.copy_from_slice(&word.load(Relaxed).to_ne_bytes()[..bytes.len()]);
+            }
+        } else {
+            let place = Region::of(self.arena, slot.block.load(Relaxed), len as u64).ok_or_else(damaged)?;
+            place.read(out);
+        }
+        Ok(len)
+    }
+
+    fn give_back(&self, slot: &Slot<Real>) {
+        // A damaged block is lost, and nothing else.
+        let _ = self.block(slot).and_then(|field| Heap::of(self.arena).give(field));
+    }
+
+    fn check(&self, flag: u32, why: &'static str) -> Result<()> {
+        if self.flags & flag != 0 { Ok(()) } else { Err(Error::NotPermitted(why)) }
+    }
+
+    fn check_receives(&self) -> Result<()> {
+        self.check(RECEIVES, "this end of the pipe only sends")
+    }
+}
+
+impl Backend for PipeEnd {
+    fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
+        let inside = self.enter()?;
+        self.check(SENDS, "this end of the pipe only receives")?;
+        let (end, long) = (&self.end, message.len() > LONG);
+        loop {
+            let locked = self.lock(inside.family, deadline)?;
+            let tried = end.out.try_send(long, || end.other_is_there(), |slot| self.put(slot, message));
+            drop(locked);
+            match tried {
+                Tried::Done(sent) => {
+                    end.wake_other();
+                    return sent;
+                }
+                Tried::Gone => return Err(GONE),
+                Tried::Nothing => {}
+            }
+            let done = || end.out.is_writable(long, || end.other_is_there());
+            self.wait(inside.family, deadline, done)?;
+        }
+    }
+
+    fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let inside = self.enter()?;
+        self.check_receives()?;
+        let end = &self.end;
+        loop {
+            if end.into.is_readable(|| end.other_is_there()) {
+                let locked = self.lock(inside.family, deadline)?;
+                let take = |slot: &Slot<Real>| self.take(slot, out);
+                let tried = end.into.try_receive(|| end.other_is_there(), take, |slot| self.give_back(slot));
+                drop(locked);
+                match tried {
+                    Tried::Done(received) => {
+                        if received.is_ok() {
+                            end.wake_other();
+                        }
+                        return received;
+                    }
+                    Tried::Gone => return Err(GONE),
+                    Tried::Nothing => {}
+                }
+            }
+            self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()))?;
+        }
+    }
+
+    fn is_ready(&self, deadline: Deadline) -> Result<bool> {
+        let inside = self.enter()?;
+        self.check_receives()?;
+        let end = &self.end;
+        match self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there())) {
+            Err(Error::TimedOut) => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    fn has_something(&self) -> Result<bool> {
+        let _inside = self.enter()?;
+        self.check_receives()?;
+        Ok(self.end.into.is_readable(|| self.end.other_is_there()))
+    }
+
+    fn flush(&self, _: Deadline) -> Result<()> {
+        self.enter().map(|_| ())
+    }
+
+    fn has_rest(&self) -> bool {
+        false
+    }
+
+    fn fd(&self) -> Result<RawFd> {
+        Err(Error::Unsupported("a pipe has no descriptor yet"))
+    }
+
+    fn is_closed(&self) -> bool {
+        self.users.load(Acquire) & CLOSED != 0
+    }
+
+    fn end(&self) {
+        if self.users.fetch_or(CLOSED, SeqCst) == 0 {
+            self.let_go();
+        } else {
+            self.end.cell.wait_word().notify(u32::MAX);
+        }
+    }
+
+    fn close(&self) {
+        self.end();
+    }
+
+    fn receives(&self) -> bool {
+        self.flags & RECEIVES != 0
+    }
+
+    fn sends(&self) -> bool {
+        self.flags & SENDS != 0
+    }
+
+    fn reference(&self) -> Option<Reference> {
+        Some(self.reference)
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}

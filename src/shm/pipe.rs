@@ -1,0 +1,156 @@
+//! One direction of a pipe: a ring of messages, written by whoever holds the lock of one end, read by whoever holds that
+//! of the other.
+//!
+//! | word | written by | meaning |
+//! |---|---|---|
+//! | `tail` | the writing end, under its lock | messages ever committed |
+//! | `head` | the reading end, under its lock | messages ever taken |
+//! | slots `head..tail` | nobody | messages that wait |
+//! | the others | the writing end, under its lock | the next message, as far as it is there |
+//!
+//! A commit is one store, a take is another: whoever dies before them has done nothing, whoever dies behind them has done
+//! all but to wake the other end, which the repair of his death does. So there is nothing to repair here. A message
+//! whose reader died while it was copied is there for the next one. One whose memory is given back when it is taken is
+//! marked as [`TAKEN`] first, and that is then the store that counts: whoever comes after a death in between goes on there.
+//!
+//! Each end has one place to wait, for messages and for room: whoever commits or takes wakes all who wait at the other end.
+
+use super::memory::{Memory, Word64};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Messages that a direction holds.
+pub const SLOTS: usize = 64;
+/// Messages up to so many words lie in their slot.
+pub const INLINE: usize = 6;
+/// A message of more bytes is long: it goes only where fewer than [`FEW`] wait, so that a slow reader costs no more
+/// than a few of them.
+pub const LONG: usize = 16 << 10;
+/// See [`LONG`].
+pub const FEW: u64 = 4;
+
+/// Bit of a slot's length: the message was taken, and its memory is about to be given back.
+pub const TAKEN: u64 = 1 << 63;
+
+/// One message.
+#[repr(C, align(64))]
+pub struct Slot<M: Memory> {
+    /// Its bytes, and [`TAKEN`].
+    pub len: M::W64,
+    /// Heap block of one that is not inline; kept for the next one unless it was a long one. Written by the heap.
+    pub block: M::W64,
+    /// One that is inline.
+    pub words: [M::W64; INLINE],
+}
+
+/// A word with a cache line of its own.
+#[repr(C, align(64))]
+pub struct Line<M: Memory> {
+    /// See the head of this module.
+    pub word: M::W64,
+}
+
+/// One direction. All bytes zero are an empty one.
+#[repr(C)]
+pub struct Ring<M: Memory, const N: usize = SLOTS> {
+    /// See the head of this module.
+    pub tail: Line<M>,
+    /// See the head of this module.
+    pub head: Line<M>,
+    /// See the head of this module.
+    pub slots: [Slot<M>; N],
+}
+
+/// What came of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tried<T> {
+    /// This.
+    Done(T),
+    /// There is no message, or no room, yet.
+    Nothing,
+    /// Nor will there ever be: nobody has the other end.
+    Gone,
+}
+
+impl<M: Memory, const N: usize> Ring<M, N> {
+    fn slot(&self, count: u64) -> &Slot<M> {
+        &self.slots[count as usize % N]
+    }
+
+    /// Whether there is room for a message.
+    pub fn has_room(&self, long: bool) -> bool {
+        let waiting = self.tail.word.load(Relaxed).wrapping_sub(self.head.word.load(Acquire));
+        waiting < if long { FEW.min(N as u64) } else { N as u64 }
+    }
+
+    /// Whether there is a message.
+    pub fn has_message(&self) -> bool {
+        self.head.word.load(Relaxed) != self.tail.word.load(Acquire)
+    }
+
+    /// Commits what `put` writes to a slot, if it does. To be called under the lock of the writing end; then the other end
+    /// is to be woken.
+    pub fn try_send<E>(
+        &self,
+        long: bool,
+        other_is_there: impl FnOnce() -> bool,
+        put: impl FnOnce(&Slot<M>) -> Result<(), E>,
+    ) -> Tried<Result<(), E>> {
+        if !other_is_there() {
+            return Tried::Gone;
+        }
+        if !self.has_room(long) {
+            return Tried::Nothing;
+        }
+        let tail = self.tail.word.load(Relaxed);
+        let put = put(self.slot(tail));
+        if put.is_ok() {
+            self.tail.word.store(tail.wrapping_add(1), Release);
+        }
+        Tried::Done(put)
+    }
+
+    /// Shows the next message, and takes it unless `take` fails; `give_back` gets the slot of a long one. To be called under
+    /// the lock of the reading end; then the other end is to be woken.
+    pub fn try_receive<T, E>(
+        &self,
+        other_is_there: impl FnOnce() -> bool,
+        take: impl FnOnce(&Slot<M>) -> Result<T, E>,
+        give_back: impl Fn(&Slot<M>),
+    ) -> Tried<Result<T, E>> {
+        // Before the look at the ring: what was committed before the other end went is seen then.
+        let there = other_is_there();
+        while self.has_message() {
+            let head = self.head.word.load(Relaxed);
+            let slot = self.slot(head);
+            let len = slot.len.load(Relaxed);
+            if len & TAKEN == 0 {
+                let taken = take(slot);
+                if taken.is_ok() {
+                    self.consume(head, len, &give_back);
+                }
+                return Tried::Done(taken);
+            }
+            self.consume(head, len, &give_back);
+        }
+        if there { Tried::Nothing } else { Tried::Gone }
+    }
+
+    fn consume(&self, head: u64, len: u64, give_back: &impl Fn(&Slot<M>)) {
+        if len > LONG as u64 {
+            let slot = self.slot(head);
+            slot.len.store(len | TAKEN, Release);
+            give_back(slot);
+        }
+        self.head.word.store(head.wrapping_add(1), Release);
+    }
+
+    /// Whether a receive would not have to wait.
+    pub fn is_readable(&self, other_is_there: impl FnOnce() -> bool) -> bool {
+        !other_is_there() || self.has_message()
+    }
+
+    /// Whether a send would not have to wait.
+    pub fn is_writable(&self, long: bool, other_is_there: impl FnOnce() -> bool) -> bool {
+        !other_is_there() || self.has_room(long)
+    }
+}
