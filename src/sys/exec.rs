@@ -95,8 +95,13 @@ pub fn launch(launch: &Launch<'_>) -> Result<(u32, OwnedFd)> {
     match failure {
         Some(error) => Err(error),
         None if launch.detached => {
-            let pid = shared.child.load(Ordering::Acquire) as u32;
-            pidfd::open(pid).map(|handle| (pid, handle))
+            let killed = || Error::Broken("a process was killed while it was started".into());
+            // Whoever was to make it was killed at that: there is none, or one that will find its place taken away.
+            let pid = u32::try_from(shared.child.load(Ordering::Acquire)).map_err(|_| killed())?;
+            match pidfd::open(pid) {
+                Err(Error::Os { errno: libc::ESRCH, .. }) => Err(killed()),
+                opened => opened.map(|handle| (pid, handle)),
+            }
         }
         None => Ok((pid, handle)),
     }
