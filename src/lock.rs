@@ -182,6 +182,11 @@ impl Lock {
         }
     }
 
+    /// Whether the next release of a lock that the caller holds frees it.
+    pub fn is_last_level(self) -> bool {
+        !self.is_recursive() || self.cell.depth.load(Relaxed) <= 1
+    }
+
     /// Releases a lock that the caller holds, with all its levels; how many they were.
     pub fn release_levels(self, family: Family) -> Result<u32> {
         let levels = if self.is_recursive() { self.cell.depth.swap(1, Relaxed) } else { 1 };

@@ -23,14 +23,13 @@ static void spin_until(_Atomic uint32_t *word, uint32_t value) {
 static void futex_until(_Atomic uint32_t *word, uint32_t value) {
     for (uint32_t seen; (seen = atomic_load(word)) != value;) futex_wait(word, seen);
 }
-static void turn_to(uint32_t mine, uint32_t other) {
-    OK(carom_condition_acquire(condition, CAROM_FOREVER));
-    while (shared->turn != mine) OK(carom_condition_wait(condition, CAROM_FOREVER));
+static void turn_to(uint32_t other) {
     shared->turn = other;
     OK(carom_condition_notify(condition, 1));
-    OK(carom_condition_release(condition));
 }
-static int32_t is_our_turn(void *unused) { return (void)unused, shared->turn == 0; }
+static void await_turn(uint32_t mine) {
+    while (shared->turn != mine) OK(carom_condition_wait(condition, CAROM_FOREVER));
+}
 
 /* One answer of the other process. */
 static void answer(enum kind kind, uint32_t n) {
@@ -44,7 +43,12 @@ static void answer(enum kind kind, uint32_t n) {
         OK(carom_semaphore_acquire(out, CAROM_FOREVER));
         OK(carom_semaphore_release(in));
         break;
-    case CONDITION: turn_to(1, 0); break;
+    case CONDITION:
+        OK(carom_condition_acquire(condition, CAROM_FOREVER));
+        await_turn(1);
+        turn_to(0);
+        OK(carom_condition_release(condition));
+        break;
     case SPIN:
         spin_until(&shared->there, n);
         atomic_store_explicit(&shared->back, n, memory_order_release);
@@ -69,9 +73,9 @@ static void ask(enum kind kind, uint32_t n) {
         OK(carom_semaphore_acquire(in, CAROM_FOREVER));
         break;
     case CONDITION:
-        turn_to(0, 1);
         OK(carom_condition_acquire(condition, CAROM_FOREVER));
-        OK(carom_condition_wait_for(condition, is_our_turn, NULL, CAROM_FOREVER));
+        turn_to(1);
+        await_turn(0);
         OK(carom_condition_release(condition));
         break;
     case SPIN:

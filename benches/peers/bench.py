@@ -130,6 +130,20 @@ def section_E(peer, ctx):
     emit(f"{peer}.Pool", "E.pool_create_terminate", (now() - t) / n * 1e6, "us")
 
 
+# ---- F: a value ---------------------------------------------------------------------------------------------------------------
+def section_F(peer, ctx):
+    value, n = ctx.Value("l", 0), 50000
+    t = now()
+    for _ in range(n):
+        with value.get_lock():
+            value.value += 1
+    emit(f"{peer}.Value", "F.counter_locked_1p", n / (now() - t), "ops/s")
+    n, t = 300, now()
+    values = [ctx.Value("l", 0) for _ in range(n)]
+    del values
+    emit(f"{peer}.Value", "F.make_and_free_value", (now() - t) / n * 1e9, "ns")
+
+
 # ---- H: the memory of an idle worker ------------------------------------------------------------------------------------------
 def rollup(pid):
     with open(f"/proc/{pid}/smaps_rollup") as lines:

@@ -67,7 +67,7 @@ pub extern "C" fn carom_condition_recover(condition: *mut carom_condition, timeo
 pub extern "C" fn carom_condition_release(condition: *mut carom_condition) -> carom_status {
     boundary::status(|| {
         let (family, condition) = condition_of(condition)?;
-        condition.lock(family)?.release(family)
+        condition.release(family)
     })
 }
 

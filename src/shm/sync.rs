@@ -1,11 +1,11 @@
 //! The words of semaphores, events and barriers. Where their waiters are is [`super::wait_word`]'s affair.
 //!
-//! | cell's word | semaphore | event | barrier |
-//! |---|---|---|---|
-//! | `inline[0]` | units left | flag and count of sets | generation, outcomes, broken |
-//! | `inline[1]` | waiters | waiters | waiters |
-//! | `block` | tokens, if units are owned | | ledger of arrivals |
-//! | `len` | most units | | parties |
+//! | cell's word | semaphore | event | barrier | condition |
+//! |---|---|---|---|---|
+//! | `inline[0]` | units left | flag and count of sets | generation, outcomes, broken | wakes owed by the lock's holder |
+//! | `inline[1]` | waiters | waiters | waiters | waiters |
+//! | `block` | tokens, if units are owned | | ledger of arrivals | |
+//! | `len` | most units | | parties | |
 
 use super::arena::Arena;
 use super::cell::{Cell, Kind};

@@ -182,10 +182,29 @@ impl<M: Memory> WaitWord<M> {
 
     #[cold]
     fn notify_waiters(&self, count: u32) {
+        self.wake(self.tell(count));
+    }
+
+    /// The same for a caller who holds what the waiters need next, and wakes them when he has let go of it: how many. If
+    /// he dies before that, the repair wakes all.
+    pub fn notify_later(&self, count: u32) -> u32 {
+        M::fence();
+        self.tell(count)
+    }
+
+    /// Wakes up to `count` of those who sleep here, of whom [`WaitWord::notify_later`] spoke.
+    pub fn wake(&self, count: u32) {
+        if count > 0 {
+            M::wake64(&self.word, count);
+        }
+    }
+
+    /// Raises the sequence if somebody waits; how many are to be woken.
+    fn tell(&self, count: u32) -> u32 {
         let mut seen = self.word.load(Relaxed);
         loop {
             if seen & COUNT == 0 {
-                return;
+                return 0;
             }
             let waiters = ((seen & COUNT) >> 32) as u32;
             let all = count >= waiters && seen & COUNT != COUNT;
@@ -195,9 +214,7 @@ impl<M: Memory> WaitWord<M> {
                 Err(now) => seen = now,
             }
         }
-        if seen & ASLEEP != 0 {
-            M::wake64(&self.word, count);
-        }
+        if seen & ASLEEP != 0 { count } else { 0 }
     }
 
     /// How many may wait.

@@ -8,6 +8,7 @@ use crate::lock::{Lock, RECURSIVE};
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::memory::Deadline;
 use crate::shm::stop;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// A condition; whether it is still the same object is checked by every operation.
@@ -69,7 +70,9 @@ impl Condition {
         let word = self.cell.wait_word();
         // Counted before the lock is free: what happens after that is news to this waiter.
         let ticket = word.prepare();
+        let owed = self.take_owed();
         let levels = lock.release_levels(family).inspect_err(|_| word.leave(ticket))?;
+        word.wake(owed);
         let mut sentry = Sentry::new(family, deadline);
         let mut stopped = false;
         let mut give_up = || {
@@ -87,11 +90,42 @@ impl Condition {
     }
 
     /// Wakes up to `count` of those who wait. The caller holds the lock.
+    ///
+    /// If it is the condition's own, they are woken when it is free: on one processor a woken one would else run at once,
+    /// find it held, and sleep again.
     pub fn notify(self, family: Family, count: u32) -> Result<()> {
         self.held(family)?;
-        if count > 0 {
+        if count == 0 {
+            return Ok(());
+        }
+        if self.cell.refers_to.load(Acquire) != 0 {
             self.cell.wait_word().notify(count);
+        } else {
+            let more = self.cell.wait_word().notify_later(count) as u64;
+            let owed = self.owed().load(Relaxed);
+            self.owed().store(owed.saturating_add(more).min(u32::MAX as u64), Relaxed);
         }
         Ok(())
+    }
+
+    /// Releases the lock, and wakes whom it was held for.
+    pub fn release(self, family: Family) -> Result<()> {
+        let lock = self.lock(family)?;
+        let frees = self.owed().load(Relaxed) != 0 && lock.is_held(family.me) && lock.is_last_level();
+        let owed = if frees { self.take_owed() } else { 0 };
+        lock.release(family)?;
+        self.cell.wait_word().wake(owed);
+        Ok(())
+    }
+
+    /// How many are to be woken with the next release; of who holds the lock.
+    fn owed(self) -> &'static AtomicU64 {
+        &self.cell.inline[0]
+    }
+
+    fn take_owed(self) -> u32 {
+        let owed = self.owed().load(Relaxed) as u32;
+        self.owed().store(0, Relaxed);
+        owed
     }
 }

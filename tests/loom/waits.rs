@@ -262,8 +262,9 @@ fn notices<O: Orders>(all: bool) -> impl Fn() + Sync + Send {
                 for _ in 0..if all { 1 } else { 2 } {
                     acquire(&held, slot);
                     notifies.data[0].set(notifies.data[0].get() + if all { 2 } else { 1 });
-                    notifies.wait.notify(if all { u32::MAX } else { 1 });
+                    let owed = notifies.wait.notify_later(if all { u32::MAX } else { 1 });
                     assert_eq!(held.release(0), Released::Free);
+                    notifies.wait.wake(owed);
                 }
             }),
         ]);

@@ -20,6 +20,10 @@ const GIVER: u32 = 1;
 struct NewsPlan {
     /// Wrong: counted only when the lock is free.
     late: bool,
+    /// There is a second producer, who may die.
+    second: bool,
+    /// Wrong: nobody is woken when the lock is free.
+    forgets: bool,
     /// Wrong: the repair marks the lock, and tells no waiter of the condition.
     silent: bool,
 }
@@ -76,8 +80,11 @@ impl<M: Simulated> Items<M> {
         self.acquire(slot);
         let there = self.items.load(Relaxed);
         self.items.store(there + 2, Relaxed);
-        self.wait.notify(2);
+        let owed = self.wait.notify_later(2);
         self.lock.release(0);
+        if !self.plan.forgets {
+            self.wait.wake(owed);
+        }
     }
 }
 
@@ -87,6 +94,9 @@ impl<M: Simulated> Scenario for Items<M> {
             machine.start("consumer", TAKER, 0, false, true);
             machine.start("consumer", TAKER, 0, false, true);
             machine.start("producer", GIVER, 0, false, false);
+            if self.plan.second {
+                machine.start("producer", GIVER, 0, false, true);
+            }
         });
         start_keepers();
     }
@@ -95,7 +105,7 @@ impl<M: Simulated> Scenario for Items<M> {
         match role {
             TAKER => self.consumer(),
             GIVER => self.producer(),
-            _ => keep(3, argument, false, |dead, force| {
+            _ => keep(3 + self.plan.second as usize, argument, false, |dead, force| {
                 self.lock.repair(dead, force);
                 if !self.plan.silent {
                     self.wait.broadcast(force);
@@ -113,6 +123,20 @@ fn condition_consumers_die() {
     holds("condition, 2 consumers, 1 producer, 1 kill", limits(1, 0, 250_000), || Items::<Sim>::new(plan));
     let limits = Limits { spurious: 2, random: Duration::from_millis(500), ..limits(2, 0, 0) };
     holds("condition, 2 consumers, 1 producer, 2 kills", limits, || Items::<Sim>::new(plan));
+}
+
+#[test]
+fn condition_producer_dies() {
+    let plan = NewsPlan { second: true, ..NewsPlan::default() };
+    let limits = Limits { random: Duration::from_millis(500), ..limits(2, 0, 150_000) };
+    holds("condition, 2 consumers, 2 producers, 2 kills", limits, || Items::<Sim>::new(plan));
+}
+
+#[test]
+fn bug_condition_owed_wakes_are_forgotten() {
+    let plan = NewsPlan { forgets: true, ..NewsPlan::default() };
+    let name = "bug: a notifier releases, and wakes nobody";
+    catches(name, Shows::Hang, limits(0, 0, 4_000_000), || Items::<Sim>::new(plan));
 }
 
 #[test]
