@@ -86,10 +86,26 @@ static void event_timed(void) {
     if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
 }
 
+static void event_clears(void) {
+    stage(ACQUIRING);
+    CHECK_OK(carom_event_clear(event));
+    stage(DONE);
+}
+static void event_after_clear(void) {
+    if (reached() == DONE) CHECK_EQ(carom_event_is_set(event), 0);
+    if (reached() == BEFORE && point.script != SECOND_KILL) CHECK_EQ(carom_event_is_set(event), 1);
+}
+
 /* ---- conditions ---- */
 
 static void condition_make(void) { CHECK_OK(carom_condition_new(NULL, &condition)); }
 static void condition_unmake(void) { carom_condition_free(condition); }
+static void condition_make_over_a_lock(void) {
+    carom_lock *given = NULL;
+    CHECK_OK(carom_lock_new(NULL, &given));
+    CHECK_OK(carom_condition_new(given, &condition));
+    carom_lock_free(given);
+}
 static int condition_taken(void) {
     return ACQUIRED(carom_condition_acquire(condition, PATIENCE_MS), carom_condition_recover(condition, PATIENCE_MS));
 }
@@ -162,6 +178,28 @@ static void barrier_timed(void) {
     if (index != CAROM_ETIMEDOUT && index != CAROM_EBROKEN) CHECK_EQ(index & ~1, 0);
 }
 
+static void barrier_resets(void) { CHECK_OK(carom_barrier_reset(barrier)); }
+static void barrier_aborts(void) { CHECK_OK(carom_barrier_abort(barrier)); }
+
+/* ---- all of them: made, used, freed ---- */
+
+static void sync_make_and_free(void) {
+    carom_semaphore_options owned = {.size = sizeof owned, .owned = 1};
+    carom_semaphore *a_semaphore = NULL;
+    carom_condition *a_condition = NULL;
+    carom_event *an_event = NULL;
+    carom_barrier *a_barrier = NULL;
+    CHECK_OK(carom_semaphore_new(100, &owned, &a_semaphore));
+    CHECK_OK(carom_semaphore_acquire(a_semaphore, 0));
+    carom_semaphore_free(a_semaphore);
+    CHECK_OK(carom_condition_new(NULL, &a_condition));
+    carom_condition_free(a_condition);
+    CHECK_OK(carom_event_new(&an_event));
+    carom_event_free(an_event);
+    CHECK_OK(carom_barrier_new(100, NULL, &a_barrier));
+    carom_barrier_free(a_barrier);
+}
+
 #define SYNC_OPERATIONS                                                                                                    \
     {.name = "semaphore, plain", .make = plain_make, .unmake = semaphore_unmake, .victim = semaphore_victim,               \
      .after = plain_after, .barge = semaphore_barge, .unbarge = semaphore_let_go, .wait = semaphore_use,                   \
@@ -188,5 +226,18 @@ static void barrier_timed(void) {
     {.name = "barrier, first", .make = barrier_make, .unmake = barrier_unmake, .victim = barrier_victim,                   \
      .wake = partner_begins, .accompanied = 1, .after = barrier_after, .wait = barrier_meet, .timed = barrier_timed},                        \
     {.name = "barrier, last", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                    \
-     .accompanied = 1, .victim = barrier_victim, .after = barrier_after, .wait = barrier_meet}
+     .accompanied = 1, .victim = barrier_victim, .after = barrier_after, .wait = barrier_meet},                            \
+    {.name = "barrier, reset", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                   \
+     .accompanied = 1, .victim = barrier_resets, .after = barrier_after, .wait = barrier_meet},                            \
+    {.name = "barrier, abort", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                   \
+     .accompanied = 1, .victim = barrier_aborts, .after = barrier_after, .wait = barrier_meet},                            \
+    {.name = "event, clear", .make = event_make, .unmake = event_unmake, .before = event_set, .victim = event_clears,      \
+     .after = event_after_clear},                                                                                          \
+    {.name = "condition given, notify", .make = condition_make_over_a_lock, .unmake = condition_unmake,              \
+     .victim = condition_notify, .after = condition_after, .wait = condition_await, .timed = condition_timed},             \
+    {.name = "condition given, wait", .make = condition_make_over_a_lock, .unmake = condition_unmake,                \
+     .victim = condition_await, .wake = condition_notify, .wake_often = 1, .after = condition_after,                       \
+     .wait = condition_await, .timed = condition_timed},                                                                   \
+    {.name = "sync, made and freed", .victim = sync_make_and_free, .after = nothing_after,                          \
+     .wait = sync_make_and_free}
 #endif

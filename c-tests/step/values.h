@@ -120,6 +120,23 @@ static void memory_large_victim(void) {
     carom_array_free(fresh);
 }
 
+/* A raw value gets a lock: its own, a given one; and is copied. */
+static void synchronize_victim(void) {
+    carom_shared_options raw = {.size = sizeof raw, .no_lock = 1};
+    carom_value *fresh = NULL, *copy = NULL;
+    carom_lock *given = NULL;
+    CHECK_OK(carom_value_new(CAROM_I64, NULL, 0, &raw, &fresh));
+    CHECK_OK(carom_value_synchronize(fresh, NULL));
+    CHECK_OK(carom_value_get_lock(fresh, &given));
+    CHECK_OK(carom_value_copy(fresh, &copy, PATIENCE_MS));
+    CHECK_OK(carom_value_synchronize(copy, given));
+    CHECK_OK(carom_value_lock(copy, 0));
+    carom_value_free(fresh);
+    CHECK_OK(carom_value_unlock(copy));
+    carom_lock_free(given);
+    carom_value_free(copy);
+}
+
 #define VALUE_OPERATIONS                                                                                                   \
     {.name = "value", .make = value_make, .unmake = value_unmake, .victim = value_victim, .after = value_after,            \
      .barge = value_barge, .unbarge = value_unbarge, .wait = value_use, .timed = value_timed},                             \
@@ -129,6 +146,8 @@ static void memory_large_victim(void) {
      .after = array_after},                                                                                                \
     {.name = "array, get", .make = array_make, .unmake = array_unmake, .before = array_before, .victim = array_read,       \
      .after = array_after, .single = 1},                                                                                   \
+    {.name = "value, synchronized", .victim = synchronize_victim, .after = nothing_after,                          \
+     .wait = synchronize_victim},                                                                                          \
     {.name = "memory, 3000 bytes", .victim = memory_victim, .after = nothing_after, .wait = memory_victim},                \
     {.name = "memory, zero", .victim = memory_large_victim, .after = nothing_after, .wait = memory_large_victim}
 #endif
