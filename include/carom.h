@@ -1740,6 +1740,12 @@ void carom_shareable_list_free(carom_shareable_list *list);
 #define CAROM_LIMIT_FILE_SIZE 3         /* The size of a file, likewise (RLIMIT_FSIZE): SIGXFSZ. */
 #define CAROM_LIMIT_MEMORY 4            /* The memory limit of the task or the pool. */
 
+/**
+ * Hears of a result, on a thread of the host that is in one of the calls that `carom_pool_dispatch` names. It may call
+ * everything; it must not unwind.
+ */
+typedef void (*carom_result_callback)(carom_result *result, void *ctx);
+
 /** Names a job for ever: printable as two numbers, and unique beyond this machine. */
 typedef struct carom_job_id {
     /** Of the pool. */
@@ -1840,7 +1846,8 @@ int32_t carom_result_ready(carom_result *result);
 int32_t carom_result_successful(carom_result *result);
 
 /**
- * Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL).
+ * Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL). Of many tasks
+ * with one result: their replies, one behind the other.
  *
  * The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too
  * small: `*len` is what it takes, and the reply stays.
@@ -1922,6 +1929,98 @@ int64_t carom_result_wait_any(carom_result *const *results, size_t count, int64_
 carom_status carom_job_id_text(const carom_job_id *id, char *text, size_t capacity);
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * What pools report, for event loops and for whoever asks.
+ */
+
+#define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
+#define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
+/** A worker has begun a task: `pid`, `job`, `ctx`, `result`. Whoever wants this is woken at each begin. */
+#define CAROM_POOL_ACCEPTED 4
+#define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
+/**
+ * A task is past its soft time limit, or was cancelled while it ran, and was told so: `pid`, `job`, `ctx`, `result`.
+ */
+#define CAROM_POOL_SOFT_LIMIT 16
+#define CAROM_POOL_HARD_LIMIT 32        /* A task was ended by its time limit: likewise. Its DONE comes next. */
+#define CAROM_POOL_DRAINED 64           /* The pool is closed or terminated, and every task is settled. */
+#define CAROM_POOL_BROKEN 128           /* Too many workers died: every task is settled with `CAROM_EBROKEN`. */
+/**
+ * A task with a time limit has begun: `pid`, `job`, `ctx`, `result`, `soft_ms`, `hard_ms`. For hosts with timers of
+ * their own; the pool needs none.
+ */
+#define CAROM_POOL_LIMIT_SET 512
+#define CAROM_POOL_LIMIT_CANCELLED 1024 /* And it is over. */
+#define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
+#define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
+#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
+#define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
+#define CAROM_REASON_RECYCLED 5         /* The worker has done `max_tasks` tasks, or the pool was restarted. */
+#define CAROM_REASON_SHRUNK 6           /* The worker was one too many: `carom_pool_shrink`. */
+#define CAROM_REASON_INITIALIZER 7      /* The worker's initializer failed. */
+
+/** What a pool reports. */
+typedef struct carom_pool_event {
+    /** sizeof(carom_pool_event), set by the caller. */
+    size_t size;
+    /** One of `CAROM_POOL_…`. */
+    uint32_t kind;
+    /** The worker, 0 for none. */
+    int32_t pid;
+    /** How it ended: 0…255, minus a signal, or -256 where nobody can tell. */
+    int32_t exitcode;
+    /** Why it ended, one of `CAROM_REASON_…`. */
+    uint32_t reason;
+    /** The job that it is about. */
+    carom_job_id job;
+    /** The `ctx` of its task's options. */
+    void *ctx;
+    /** Its result, borrowed until this thread's next event, or until the callback returns. */
+    carom_result *result;
+    /** Its soft time limit, 0 for none. */
+    int64_t soft_ms;
+    /** Its time limit, 0 for none. */
+    int64_t hard_ms;
+} carom_pool_event;
+
+/**
+ * Hears of an event, on a thread of the host that is in `carom_pool_dispatch` or `carom_pool_join`. It may call
+ * everything, also of this pool. It must not unwind.
+ */
+typedef void (*carom_pool_callback)(const carom_pool_event *event, void *ctx);
+
+/**
+ * A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or
+ * `carom_pool_next_event`, sometimes for nothing. It belongs to the pool: never read or close it.
+ */
+int32_t carom_pool_fd(carom_pool *pool);
+
+/**
+ * Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the
+ * descriptor is readable. `budget`: at most so many callbacks; 0: no limit, and what is left over makes the descriptor
+ * readable again. Callbacks of a pool and of its tasks run here and in `carom_pool_join`, those of a task also in a
+ * wait for or get of its own result: nowhere else.
+ *
+ * How many events wait for `carom_pool_next_event`, or a status.
+ */
+int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
+
+/**
+ * Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves
+ * the pool on from this thread. DONE events come in the order in which tasks are settled; tasks of a map have none.
+ *
+ * `CAROM_ETIMEDOUT`.
+ */
+carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
+
+/**
+ * How long the host may leave the pool alone, in milliseconds: `CAROM_FOREVER`, until the descriptor is readable. No
+ * limit needs a timer of the host.
+ *
+ * Never blocks.
+ */
+int64_t carom_pool_next_deadline(carom_pool *pool);
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * How pools and their tasks are to be.
  */
 
@@ -1997,6 +2096,10 @@ typedef struct carom_pool_options {
      * these files. NULL: none.
      */
     const char *capsules;
+    /** Hears of the events, which then do not wait for `carom_pool_next_event`. */
+    carom_pool_callback on_event;
+    /** For `on_event`. */
+    void *ctx;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -2042,8 +2145,20 @@ typedef struct carom_task_options {
     uint32_t max_attempts;
     /** For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`. */
     uint32_t retry_on;
-    /** 0. */
-    uint32_t reserved;
+    /** Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is. */
+    uint32_t fail_fast;
+    /**
+     * Hears that the task has succeeded, with `ctx`; of many with one result, that all have. What it gets is borrowed
+     * until it returns. See `carom_pool_dispatch` for where this and the next three are called; `ctx` must stay until
+     * then.
+     */
+    carom_result_callback on_result;
+    /** Hears that it has not. */
+    carom_result_callback on_error;
+    /** Hears that a worker has begun the task: of those that are one task each. */
+    carom_result_callback on_accepted;
+    /** Hears that the task is past its soft limit, or was ended by its hard one, as its event says: likewise. */
+    carom_pool_callback on_timeout;
 } carom_task_options;
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -2131,6 +2246,67 @@ carom_status carom_pool_join(carom_pool *pool, int64_t timeout_ms);
 void carom_pool_free(carom_pool *pool);
 
 /* ---------------------------------------------------------------------------------------------------------------------
+ * Many tasks with one result.
+ */
+
+/**
+ * Submits a task for each of the `count` items of an array, which are copied; each is argument 0 of its call, and
+ * replies with as many bytes as it likes. `*result` is settled when all of them are: it has failed if one of them has,
+ * with the verdict of the first of those. `carom_result_item` has them one by one. `result` may be NULL; `on_result`
+ * and `on_error` hear of the whole. An item is a task: there are no chunks.
+ *
+ * As `carom_pool_apply_async`.
+ */
+carom_status carom_pool_map_async(carom_pool *pool, carom_function function, const void *items, size_t item_size,
+                                  size_t count, const carom_task_options *options, carom_result **result);
+
+/**
+ * The same over `count` lists of `per_item` arguments each.
+ *
+ * As `carom_pool_map_async`.
+ */
+carom_status carom_pool_starmap_async(carom_pool *pool, carom_function function, const carom_argument *arguments,
+                                      size_t per_item, size_t count, const carom_task_options *options,
+                                      carom_result **result);
+
+/**
+ * Runs `function` over `count` lists of `per_item` arguments each, waits for all of them, and writes their replies,
+ * `out_size` bytes each, to `out`.
+ *
+ * As `carom_pool_map`.
+ */
+carom_status carom_pool_starmap(carom_pool *pool, carom_function function, const carom_argument *arguments,
+                                size_t per_item, size_t count, const carom_task_options *options, void *out,
+                                size_t out_size, int64_t timeout_ms);
+
+/**
+ * Runs `function` over the indexes from `begin` to before `end`, a range of them at a time, and waits for all of them:
+ * arguments 0 and 1 of a call are the first index and the one behind the last, int64_t both, and then come `arguments`.
+ * For work on shared memory in place: nothing is copied, and nothing replied. `options->chunk_size` is the length of a
+ * range; 0: a quarter of each worker's share.
+ *
+ * `CAROM_OK`, or the status of the failed range with the lowest index, which is `verdict.item`. `CAROM_ETIMEDOUT`: what
+ * is not begun never is. `CAROM_EINVAL` for an end before the begin; else as `carom_pool_map`.
+ */
+carom_status carom_pool_map_range(carom_pool *pool, carom_function function, int64_t begin, int64_t end,
+                                  const carom_argument *arguments, size_t count, const carom_task_options *options,
+                                  int64_t timeout_ms);
+
+/**
+ * Of how many tasks it is the result: 1 unless there were many.
+ *
+ * Never blocks.
+ */
+int64_t carom_result_count(carom_result *result);
+
+/**
+ * The result of one of many tasks, settled or not; it is yours to free.
+ *
+ * Never blocks. `CAROM_ENOENT` if there are not so many.
+ */
+carom_status carom_result_item(carom_result *result, size_t index, carom_result **item);
+
+/* ---------------------------------------------------------------------------------------------------------------------
  * One function over many items, whose results are handed out one by one.
  */
 
@@ -2163,10 +2339,19 @@ typedef struct carom_items {
 } carom_items;
 
 /**
- * Runs `function` over many items and gives their results as they come, in whatever order; `verdict.item` says which it
- * is. Items are submitted as there is room for them, in this call and in `carom_iterator_next`.
+ * Runs `function` over many items and gives their results in the order of the items; `verdict.item` says which it is.
+ * Items are submitted as there is room for them, in this call and in `carom_iterator_next`: some 16 per worker are
+ * under way at once.
  *
  * `CAROM_EINVAL` unless exactly one of data, arguments and source is set; else as `carom_pool_apply_async`.
+ */
+carom_status carom_pool_imap(carom_pool *pool, carom_function function, const carom_items *items,
+                             const carom_task_options *options, carom_iterator **iterator);
+
+/**
+ * The same, and gives the results as they come, in whatever order.
+ *
+ * As `carom_pool_imap`.
  */
 carom_status carom_pool_imap_unordered(carom_pool *pool, carom_function function, const carom_items *items,
                                        const carom_task_options *options, carom_iterator **iterator);
@@ -2184,64 +2369,6 @@ carom_status carom_iterator_next(carom_iterator *iterator, carom_result **result
  * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
  */
 void carom_iterator_free(carom_iterator *iterator);
-
-/* ---------------------------------------------------------------------------------------------------------------------
- * What pools report, for event loops and for whoever asks.
- */
-
-#define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
-#define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
-#define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
-#define CAROM_POOL_BROKEN 128           /* Too many workers died: every task is settled with `CAROM_EBROKEN`. */
-#define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
-#define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
-#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
-#define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
-#define CAROM_REASON_RECYCLED 5         /* The worker has done `max_tasks` tasks, or the pool was restarted. */
-#define CAROM_REASON_SHRUNK 6           /* The worker was one too many: `carom_pool_shrink`. */
-#define CAROM_REASON_INITIALIZER 7      /* The worker's initializer failed. */
-
-/** What a pool reports. */
-typedef struct carom_pool_event {
-    /** sizeof(carom_pool_event), set by the caller. */
-    size_t size;
-    /** One of `CAROM_POOL_…`. */
-    uint32_t kind;
-    /** The worker, 0 for none. */
-    int32_t pid;
-    /** How it ended: 0…255, minus a signal, or -256 where nobody can tell. */
-    int32_t exitcode;
-    /** Why it ended, one of `CAROM_REASON_…`. */
-    uint32_t reason;
-    /** The job that is settled. */
-    carom_job_id job;
-    /** The `ctx` of its task's options. */
-    void *ctx;
-    /** Its result, borrowed until this thread's next event. */
-    carom_result *result;
-} carom_pool_event;
-
-/**
- * A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or
- * `carom_pool_next_event`, sometimes for nothing. It belongs to the pool: never read or close it.
- */
-int32_t carom_pool_fd(carom_pool *pool);
-
-/**
- * Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the
- * descriptor is readable. `budget`: at most so many callbacks (none exist in this version); 0: no limit.
- *
- * How many events wait for `carom_pool_next_event`, or a status.
- */
-int64_t carom_pool_dispatch(carom_pool *pool, size_t budget);
-
-/**
- * Waits up to `timeout_ms` for the next event of a kind that `options->events` named. Set `event->size` first. Moves
- * the pool on from this thread. DONE events come in the order in which tasks are settled; tasks of a map have none.
- *
- * `CAROM_ETIMEDOUT`.
- */
-carom_status carom_pool_next_event(carom_pool *pool, carom_pool_event *event, int64_t timeout_ms);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Capsules: tasks that died, saved to be run once more.

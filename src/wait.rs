@@ -59,7 +59,7 @@ impl Waitable for Arc<Process> {
 
 impl Waitable for Hold {
     fn is_ready(&self) -> Result<bool> {
-        Ok(self.pool.dispatch()? > 0)
+        self.pool.has_news()
     }
     fn fd(&self) -> Result<RawFd> {
         self.pool.fd()

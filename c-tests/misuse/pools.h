@@ -8,7 +8,7 @@ ROW(carom_pool_new) {
         carom_pool_options options = {.size = sizeof options, .workers = workers[i]};
         REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     }
-    carom_pool_options options = {.size = sizeof options, .workers = 1, .events = 4};
+    carom_pool_options options = {.size = sizeof options, .workers = 1, .events = 2048};
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     options = (carom_pool_options){.size = sizeof options, .workers = 1, .events = UINT32_MAX};
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
@@ -165,6 +165,65 @@ ROW(carom_pool_map) {
     CHECK_OK(carom_pool_map(pool, works, NULL, 8, 0, NULL, NULL, 8, PATIENCE_MS)); /* none is none */
 }
 
+ROW(carom_pool_map_async) {
+    uint32_t before = atomic_load(ran);
+    int64_t in[4] = {1, 2, 3, 4};
+    EACH_BAD(carom_pool, POOL, h, REFUSED_HANDLE(carom_result, out, carom_pool_map_async(h, works, in, 8, 4, NULL, out), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_result, out, carom_pool_map_async(pool, f, in, 8, 4, NULL, out), CAROM_EFUNCTION));
+    REFUSED_HANDLE(carom_result, out, carom_pool_map_async(pool, works, NULL, 8, 4, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_result, out, carom_pool_map_async(pool, works, in, 8, SIZE_MAX, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_result, out, carom_pool_map_async(pool, works, in, SIZE_MAX, 4, NULL, out), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  REFUSED_HANDLE(carom_result, out, carom_pool_map_async(pool, works, in, 8, 4, options, out), status));
+    carom_task_options options = {.size = sizeof options, .fail_fast = 2};
+    REFUSED(carom_pool_map_async(pool, works, in, 8, 4, &options, NULL), CAROM_EINVAL);
+    REFUSED(carom_pool_map_async(pool, works, in, 8, 4, NULL, (carom_result **)(uintptr_t)7), CAROM_EINVAL);
+    CHECK_EQ(atomic_load(ran), before);
+}
+ROW(carom_pool_starmap_async) {
+    uint32_t before = atomic_load(ran);
+    carom_argument lists[2] = {CAROM_INTEGER(1), CAROM_INTEGER(2)};
+    EACH_BAD(carom_pool, POOL, h, REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(h, works, lists, 1, 2, NULL, out), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(pool, f, lists, 1, 2, NULL, out), CAROM_EFUNCTION));
+    REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(pool, works, NULL, 1, 2, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(pool, works, lists, SIZE_MAX, 2, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(pool, works, lists, 2, SIZE_MAX / 8, NULL, out), CAROM_EINVAL);
+    EACH_STRANGE_ARGUMENT(a, status, REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(pool, works, a, 1, 1, NULL, out), status));
+    CHECK_EQ(atomic_load(ran), before);
+}
+ROW(carom_pool_starmap) {
+    uint32_t before = atomic_load(ran);
+    carom_argument lists[2] = {CAROM_INTEGER(1), CAROM_INTEGER(2)};
+    typedef struct {
+        int64_t items[2];
+    } two;
+    EACH_BAD(carom_pool, POOL, h, UNTOUCHED(two, out, carom_pool_starmap(h, works, lists, 1, 2, NULL, out, 8, 0), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, UNTOUCHED(two, out, carom_pool_starmap(pool, f, lists, 1, 2, NULL, out, 8, PATIENCE_MS), CAROM_EFUNCTION));
+    UNTOUCHED(two, out, carom_pool_starmap(pool, works, NULL, 1, 2, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    UNTOUCHED(two, out, carom_pool_starmap(pool, works, lists, 1, SIZE_MAX, NULL, out, 8, PATIENCE_MS), CAROM_EINVAL);
+    REFUSED(carom_pool_starmap(pool, works, lists, 1, 2, NULL, NULL, 8, PATIENCE_MS), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_task_options, options, status, 0,
+                  UNTOUCHED(two, out, carom_pool_starmap(pool, works, lists, 1, 2, options, out, 8, PATIENCE_MS), status));
+    CHECK_EQ(atomic_load(ran), before);
+}
+ROW(carom_pool_map_range) {
+    uint32_t before = atomic_load(ran);
+    EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_map_range(h, works, 0, 4, NULL, 0, NULL, 0), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, REFUSED(carom_pool_map_range(pool, f, 0, 4, NULL, 0, NULL, PATIENCE_MS), CAROM_EFUNCTION));
+    EACH_STRANGE_ARGUMENT(a, status, REFUSED(carom_pool_map_range(pool, works, 0, 4, a, 1, NULL, PATIENCE_MS), status));
+    REFUSED(carom_pool_map_range(pool, works, 0, 4, NULL, 1, NULL, PATIENCE_MS), CAROM_EINVAL);
+    REFUSED(carom_pool_map_range(pool, works, 4, 0, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    REFUSED(carom_pool_map_range(pool, works, INT64_MIN, INT64_MAX, NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_EQ(atomic_load(ran), before);
+}
+ROW(carom_result_count) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_count(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_item) {
+    EACH_BAD(carom_result, RESULT, h, REFUSED_HANDLE(carom_result, out, carom_result_item(h, 0, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_result, out, carom_result_item(result, 0, out), CAROM_ENOENT);
+    REFUSED_HANDLE(carom_result, out, carom_result_item(result, SIZE_MAX, out), CAROM_ENOENT);
+    REFUSED(carom_result_item(result, 0, NULL), CAROM_EINVAL);
+}
+
 static int64_t no_source(void *ctx, carom_argument *arguments, size_t max) {
     (void)arguments, (void)max;
     return *(int64_t *)ctx;
@@ -203,6 +262,15 @@ ROW(carom_pool_imap_unordered) {
     CHECK_EQ(atomic_load(ran), before);
 }
 
+ROW(carom_pool_imap) {
+    carom_items items = {.size = sizeof items};
+    EACH_BAD(carom_pool, POOL, h, REFUSED_HANDLE(carom_iterator, out, carom_pool_imap(h, works, &items, NULL, out), CAROM_EBADHANDLE));
+    EACH_STRANGE(f, REFUSED_HANDLE(carom_iterator, out, carom_pool_imap(pool, f, &items, NULL, out), CAROM_EFUNCTION));
+    REFUSED(carom_pool_imap(pool, works, &items, NULL, NULL), CAROM_EINVAL);
+    items.count = 2;
+    REFUSED_HANDLE(carom_iterator, out, carom_pool_imap(pool, works, &items, NULL, out), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_items, bad, status, 0, REFUSED_HANDLE(carom_iterator, out, carom_pool_imap(pool, works, bad, NULL, out), status));
+}
 ROW(carom_iterator_next) {
     EACH_BAD(carom_iterator, ITERATOR, h, REFUSED_HANDLE(carom_result, out, carom_iterator_next(h, out, 0), CAROM_EBADHANDLE));
     EACH_BAD(carom_iterator, ITERATOR, h, REFUSED_HANDLE(carom_result, out, carom_iterator_next(h, out, CAROM_FOREVER), CAROM_EBADHANDLE));
@@ -235,6 +303,7 @@ ROW(carom_iterator_next) {
 ROW(carom_iterator_free) { EACH_BAD(carom_iterator, ITERATOR, h, carom_iterator_free(h)); }
 ROW(carom_pool_fd) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_fd(h), CAROM_EBADHANDLE)); }
 ROW(carom_pool_dispatch) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_dispatch(h, 0), CAROM_EBADHANDLE)); }
+ROW(carom_pool_next_deadline) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_next_deadline(h), CAROM_EBADHANDLE)); }
 ROW(carom_pool_next_event) {
     EACH_BAD(carom_pool, POOL, h, {
         carom_pool_event event = {.size = sizeof event, .kind = 4711};

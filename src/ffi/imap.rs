@@ -12,7 +12,7 @@ use super::result::{self, carom_result};
 use crate::error::{Error, Result};
 use crate::family;
 use crate::pin::Pins;
-use crate::pool::iterator::{Source, Unordered};
+use crate::pool::iterator::{Source, Stream};
 use crate::sys::clock::deadline_after_ms;
 use std::ffi::c_void;
 
@@ -57,14 +57,28 @@ unsafe impl Sized_ for carom_items {
     const LEAST: usize = 16;
 }
 
-impl Object for Unordered {
+impl Object for Stream {
     const KIND: Kind = Kind::Iterator;
 }
 
-/// Runs `function` over many items and gives their results as they come, in whatever order; `verdict.item` says which it is. Items are submitted as there is
-/// room for them, in this call and in `carom_iterator_next`.
+/// Runs `function` over many items and gives their results in the order of the items; `verdict.item` says which it is. Items are submitted as there is room for
+/// them, in this call and in `carom_iterator_next`: some 16 per worker are under way at once.
 ///
 /// `CAROM_EINVAL` unless exactly one of data, arguments and source is set; else as `carom_pool_apply_async`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_imap(
+    pool: *mut carom_pool,
+    function: carom_function,
+    items: *const carom_items,
+    options: *const carom_task_options,
+    iterator: *mut *mut carom_iterator,
+) -> carom_status {
+    boundary::create(iterator, || stream(pool, function, items, options, true))
+}
+
+/// The same, and gives the results as they come, in whatever order.
+///
+/// As `carom_pool_imap`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_imap_unordered(
     pool: *mut carom_pool,
@@ -73,13 +87,21 @@ pub extern "C" fn carom_pool_imap_unordered(
     options: *const carom_task_options,
     iterator: *mut *mut carom_iterator,
 ) -> carom_status {
-    boundary::create(iterator, || {
-        let pool = pool_of(pool)?;
-        let (_, options) = task_options(options)?;
-        let source = source_of(&options::read(items)?)?;
-        let made = Unordered::new(pool.pool.clone(), call::address(function), options, source)?;
-        handle::of_object(made, pool.pool.family().me)
-    })
+    boundary::create(iterator, || stream(pool, function, items, options, false))
+}
+
+fn stream(
+    pool: *mut carom_pool,
+    function: carom_function,
+    items: *const carom_items,
+    options: *const carom_task_options,
+    ordered: bool,
+) -> Result<*mut carom_iterator> {
+    let pool = pool_of(pool)?;
+    let (_, options) = task_options(options)?;
+    let source = source_of(&options::read(items)?)?;
+    let made = Stream::new(pool.pool.clone(), call::address(function), options, source, ordered)?;
+    handle::of_object(made, pool.pool.family().me)
 }
 
 fn source_of(items: &carom_items) -> Result<Source> {
@@ -161,7 +183,7 @@ pub extern "C" fn carom_iterator_next(
 ) -> carom_status {
     boundary::create(result, || {
         family::current()?;
-        let iterator = handle::object::<Unordered, _>(iterator)?;
+        let iterator = handle::object::<Stream, _>(iterator)?;
         let job = iterator.next(deadline_after_ms(timeout_ms))?;
         result::make(job)
     })
@@ -172,5 +194,5 @@ pub extern "C" fn carom_iterator_next(
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_iterator_free(iterator: *mut carom_iterator) {
-    handle::free_object::<Unordered, _>(iterator, family::current().ok().map(|family| family.me));
+    handle::free_object::<Stream, _>(iterator, family::current().ok().map(|family| family.me));
 }

@@ -45,13 +45,15 @@ pub mod result;
 
 pub mod result_control;
 
+pub mod pool_event;
+
 pub mod pool_options;
 
 pub mod pool;
 
-pub mod imap;
+pub mod batch;
 
-pub mod pool_event;
+pub mod imap;
 
 pub mod capsule;
 pub mod pool_control;

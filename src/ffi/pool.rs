@@ -135,7 +135,7 @@ pub extern "C" fn carom_pool_map(
     })
 }
 
-fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
+pub(super) fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
     if options.statuses.is_null() {
         return Ok(None);
     }
@@ -146,7 +146,7 @@ fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a
     Ok(Some(unsafe { std::slice::from_raw_parts_mut(options.statuses, count) }))
 }
 
-fn finish_map(options: &carom_task_options, failed: Option<crate::pool::job::Verdict>) -> Result<()> {
+pub(super) fn finish_map(options: &carom_task_options, failed: Option<crate::pool::job::Verdict>) -> Result<()> {
     let verdict = failed.unwrap_or_else(|| crate::pool::job::Verdict::of(Ok(()), 0));
     result::show(options.verdict, &verdict, JobId::default())?;
     verdict.status

@@ -5,6 +5,8 @@ use super::library::carom_status;
 use super::options::{self, Sized_};
 use super::pool::{carom_pool, pool_of};
 use super::result::{self, carom_job_id, carom_result};
+use crate::error::Result;
+use crate::pool::event::Event;
 use crate::sys::clock::deadline_after_ms;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -13,10 +15,22 @@ use std::ffi::c_void;
 pub const CAROM_POOL_WORKER_UP: u32 = 1;
 /// A worker ended: `pid`, `exitcode`, `reason`.
 pub const CAROM_POOL_WORKER_DOWN: u32 = 2;
+/// A worker has begun a task: `pid`, `job`, `ctx`, `result`. Whoever wants this is woken at each begin.
+pub const CAROM_POOL_ACCEPTED: u32 = 4;
 /// A task is settled: `job`, `ctx`, `result`.
 pub const CAROM_POOL_DONE: u32 = 8;
+/// A task is past its soft time limit, or was cancelled while it ran, and was told so: `pid`, `job`, `ctx`, `result`.
+pub const CAROM_POOL_SOFT_LIMIT: u32 = 16;
+/// A task was ended by its time limit: likewise. Its DONE comes next.
+pub const CAROM_POOL_HARD_LIMIT: u32 = 32;
+/// The pool is closed or terminated, and every task is settled.
+pub const CAROM_POOL_DRAINED: u32 = 64;
 /// Too many workers died: every task is settled with `CAROM_EBROKEN`.
 pub const CAROM_POOL_BROKEN: u32 = 128;
+/// A task with a time limit has begun: `pid`, `job`, `ctx`, `result`, `soft_ms`, `hard_ms`. For hosts with timers of their own; the pool needs none.
+pub const CAROM_POOL_LIMIT_SET: u32 = 512;
+/// And it is over.
+pub const CAROM_POOL_LIMIT_CANCELLED: u32 = 1024;
 
 /// The worker left by itself, with exit code 0.
 pub const CAROM_REASON_LEFT: u32 = 1;
@@ -48,13 +62,22 @@ pub struct carom_pool_event {
     pub exitcode: i32,
     /// Why it ended, one of `CAROM_REASON_…`.
     pub reason: u32,
-    /// The job that is settled.
+    /// The job that it is about.
     pub job: carom_job_id,
     /// The `ctx` of its task's options.
     pub ctx: *mut c_void,
-    /// Its result, borrowed until this thread's next event.
+    /// Its result, borrowed until this thread's next event, or until the callback returns.
     pub result: *mut carom_result,
+    /// Its soft time limit, 0 for none.
+    pub soft_ms: i64,
+    /// Its time limit, 0 for none.
+    pub hard_ms: i64,
 }
+
+/// Hears of an event, on a thread of the host that is in `carom_pool_dispatch` or `carom_pool_join`. It may call everything, also of this pool. It must not
+/// unwind.
+#[allow(non_camel_case_types)]
+pub type carom_pool_callback = Option<extern "C" fn(event: *const carom_pool_event, ctx: *mut c_void)>;
 
 // SAFETY: integers and pointers.
 unsafe impl Sized_ for carom_pool_event {
@@ -62,7 +85,35 @@ unsafe impl Sized_ for carom_pool_event {
 }
 
 /// All of them.
-pub(super) const EVENTS: u32 = CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN | CAROM_POOL_DONE | CAROM_POOL_BROKEN;
+pub(super) const EVENTS: u32 = CAROM_POOL_WORKER_UP
+    | CAROM_POOL_WORKER_DOWN
+    | CAROM_POOL_ACCEPTED
+    | CAROM_POOL_DONE
+    | CAROM_POOL_SOFT_LIMIT
+    | CAROM_POOL_HARD_LIMIT
+    | CAROM_POOL_DRAINED
+    | CAROM_POOL_BROKEN
+    | CAROM_POOL_LIMIT_SET
+    | CAROM_POOL_LIMIT_CANCELLED;
+
+/// The event as C sees it; its result is the caller's to free.
+pub(super) fn shown(event: &Event) -> Result<carom_pool_event> {
+    let mut shown = options::zeroed::<carom_pool_event>();
+    shown.size = size_of::<carom_pool_event>();
+    (shown.kind, shown.pid, shown.reason) = (event.kind, event.pid as i32, event.reason);
+    shown.exitcode = if event.kind == CAROM_POOL_WORKER_DOWN { event.exit.unwrap_or(-256) } else { 0 };
+    (shown.soft_ms, shown.hard_ms) = (ms(event.limits.soft_ns), ms(event.limits.hard_ns));
+    if let Some(job) = &event.job {
+        shown.job = carom_job_id { high: job.id.high, low: job.id.low };
+        shown.ctx = std::ptr::with_exposed_provenance_mut(job.context);
+        shown.result = result::make(job.clone())?;
+    }
+    Ok(shown)
+}
+
+fn ms(ns: u64) -> i64 {
+    (ns / 1_000_000) as i64
+}
 
 /// A descriptor for poll and its like: readable when there may be something for `carom_pool_dispatch` or `carom_pool_next_event`, sometimes for nothing. It
 /// belongs to the pool: never read or close it.
@@ -72,13 +123,13 @@ pub extern "C" fn carom_pool_fd(pool: *mut carom_pool) -> i32 {
 }
 
 /// Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the descriptor is readable. `budget`: at most so
-/// many callbacks (none exist in this version); 0: no limit.
+/// many callbacks; 0: no limit, and what is left over makes the descriptor readable again. Callbacks of a pool and of its tasks run here and in `carom_pool_join`,
+/// those of a task also in a wait for or get of its own result: nowhere else.
 ///
 /// How many events wait for `carom_pool_next_event`, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_dispatch(pool: *mut carom_pool, budget: usize) -> i64 {
-    let _ = budget;
-    boundary::answer(|| Ok(pool_of(pool)?.pool.dispatch()? as i64))
+    boundary::answer(|| Ok(pool_of(pool)?.pool.dispatch(budget)? as i64))
 }
 
 thread_local! {
@@ -102,15 +153,16 @@ pub extern "C" fn carom_pool_next_event(
         options::check(event)?;
         let next = pool.pool.next_event(deadline_after_ms(timeout_ms))?;
         result::carom_result_free(SHOWN.replace(std::ptr::null_mut()));
-        let mut shown = options::zeroed::<carom_pool_event>();
-        (shown.kind, shown.pid, shown.reason) = (next.kind, next.pid as i32, next.reason);
-        shown.exitcode = next.exit.unwrap_or(-256);
-        if let Some(job) = next.job {
-            shown.job = carom_job_id { high: job.id.high, low: job.id.low };
-            shown.ctx = std::ptr::with_exposed_provenance_mut(job.context);
-            shown.result = result::make(job)?;
-            SHOWN.set(shown.result);
-        }
+        let shown = shown(&next)?;
+        SHOWN.set(shown.result);
         options::write(event, shown)
     })
+}
+
+/// How long the host may leave the pool alone, in milliseconds: `CAROM_FOREVER`, until the descriptor is readable. No limit needs a timer of the host.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_next_deadline(pool: *mut carom_pool) -> i64 {
+    boundary::answer(|| pool_of(pool)?.pool.own().map(|()| -1))
 }

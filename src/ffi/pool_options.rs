@@ -4,13 +4,17 @@ use super::boundary;
 use super::call::{self, carom_argument, carom_function};
 use super::library::carom_status;
 use super::options::{self, Sized_};
-use super::pool_event::EVENTS;
+use super::pool_event::{self, EVENTS, carom_pool_callback};
 use super::process::encode;
-use super::result::carom_verdict;
+use super::result::{self, carom_result_callback, carom_verdict};
 use crate::error::{Error, Result};
+use crate::pool::event::{self, Event};
+use crate::pool::extras::{Hook, News};
+use crate::pool::job::Job;
 use crate::pool::work::Limits;
-use crate::pool::{HookOf, Options, TaskOptions};
+use crate::pool::{HookOf, OnEvent, Options, TaskOptions};
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 
 /// Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`).
 pub const CAROM_INLINE: i32 = -2;
@@ -73,6 +77,10 @@ pub struct carom_pool_options {
     /// `PROGRAM.PID.SECONDS.capsule`, whole or not at all, readable for its owner only: it holds the arguments and the environment. Arguments of more than 64 MiB
     /// are not saved. Nobody removes these files. NULL: none.
     pub capsules: *const c_char,
+    /// Hears of the events, which then do not wait for `carom_pool_next_event`.
+    pub on_event: carom_pool_callback,
+    /// For `on_event`.
+    pub ctx: *mut c_void,
 }
 
 // SAFETY: integers, pointers and optional functions.
@@ -111,8 +119,17 @@ pub struct carom_task_options {
     pub max_attempts: u32,
     /// For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`.
     pub retry_on: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is.
+    pub fail_fast: u32,
+    /// Hears that the task has succeeded, with `ctx`; of many with one result, that all have. What it gets is borrowed until it returns. See `carom_pool_dispatch`
+    /// for where this and the next three are called; `ctx` must stay until then.
+    pub on_result: carom_result_callback,
+    /// Hears that it has not.
+    pub on_error: carom_result_callback,
+    /// Hears that a worker has begun the task: of those that are one task each.
+    pub on_accepted: carom_result_callback,
+    /// Hears that the task is past its soft limit, or was ended by its hard one, as its event says: likewise.
+    pub on_timeout: carom_pool_callback,
 }
 
 // SAFETY: integers and pointers.
@@ -144,7 +161,6 @@ pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_
     let own = |limit_ms| if limit_ms == 0 { Ok(None) } else { ns_of(limit_ms).map(Some) };
     let (limit_ns, soft_limit_ns) = (own(options.time_limit_ms)?, own(options.soft_time_limit_ms)?);
     let (chunk, context) = (options.chunk_size, options.ctx as usize);
-    options::unused(options.reserved)?;
     let retry_on = if options.retry_on == 0 { CAROM_RETRY_CRASH } else { options.retry_on };
     if retry_on & !(CAROM_RETRY_CRASH | CAROM_RETRY_TIME | CAROM_RETRY_MEMORY) != 0 {
         return Err(Error::invalid("there are no such reasons to retry"));
@@ -153,7 +169,68 @@ pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_
     let memory = if options.memory_limit == 0 { None } else { Some(memory_limit(options.memory_limit)?) };
     let (attempts, priority) = (options.max_attempts, options.priority);
     let order = TaskOptions { cpu_ns, expires_ns, memory, attempts, retry_on, priority, ..TaskOptions::default() };
-    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, ..order }))
+    let (hook, fail_fast) = (hook(&options), flag(options.fail_fast, "fail_fast is 0 or 1")?);
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, hook, fail_fast, ..order }))
+}
+
+/// The callbacks of a task.
+struct Callbacks {
+    on_result: carom_result_callback,
+    on_error: carom_result_callback,
+    on_accepted: carom_result_callback,
+    on_timeout: carom_pool_callback,
+    ctx: usize,
+}
+
+fn hook(options: &carom_task_options) -> Option<Hook> {
+    let (on_accepted, on_timeout) = (options.on_accepted, options.on_timeout);
+    let (on_result, on_error) = (options.on_result, options.on_error);
+    let (accepted, limits) = (on_accepted.is_some(), on_timeout.is_some());
+    if !accepted && !limits && on_result.is_none() && on_error.is_none() {
+        return None;
+    }
+    let callbacks = Callbacks { on_result, on_error, on_accepted, on_timeout, ctx: options.ctx.expose_provenance() };
+    Some(Hook { hear: Arc::new(move |news, job| callbacks.call(news, job)), accepted, limits })
+}
+
+impl Callbacks {
+    fn call(&self, news: News, job: &Arc<Job>) {
+        let ctx = std::ptr::with_exposed_provenance_mut(self.ctx);
+        let kind = match news {
+            News::Accepted => return show_result(self.on_accepted, job, ctx),
+            News::Done if job.failure().is_some() => return show_result(self.on_error, job, ctx),
+            News::Done => return show_result(self.on_result, job, ctx),
+            News::SoftLimit => event::SOFT_LIMIT,
+            News::HardLimit => event::HARD_LIMIT,
+        };
+        let limits = job.limits();
+        show_event(
+            self.on_timeout,
+            &Event { pid: job.begun_by(), limits, job: Some(job.clone()), ..Event::of(kind) },
+            ctx,
+        );
+    }
+}
+
+fn show_result(callback: carom_result_callback, job: &Arc<Job>, ctx: *mut c_void) {
+    // Without memory for a handle there is nothing to show.
+    if let (Some(callback), Ok(handle)) = (callback, result::make(job.clone())) {
+        callback(handle, ctx);
+        result::carom_result_free(handle);
+    }
+}
+
+fn show_event(callback: carom_pool_callback, event: &Event, ctx: *mut c_void) {
+    if let (Some(callback), Ok(shown)) = (callback, pool_event::shown(event)) {
+        callback(&shown, ctx);
+        result::carom_result_free(shown.result);
+    }
+}
+
+fn on_event(callback: carom_pool_callback, ctx: *mut c_void) -> Option<OnEvent> {
+    let ctx = ctx.expose_provenance();
+    let call = move |event: &Event| show_event(callback, event, std::ptr::with_exposed_provenance_mut(ctx));
+    callback.is_some().then(|| Box::new(call) as OnEvent)
 }
 
 /// A yes or no of an options struct.
@@ -171,7 +248,7 @@ fn encoded(function: carom_function, arguments: *const carom_argument, count: us
 /// Shows the engine's options for what C passed to `body`.
 pub(super) fn with_pool_options<T>(
     options: *const carom_pool_options,
-    body: impl FnOnce(Options<'_>) -> Result<T>,
+    body: impl FnOnce(Options<'_>, Option<OnEvent>) -> Result<T>,
 ) -> Result<T> {
     let options = options::read(options)?;
     let workers = match options.workers {
@@ -191,7 +268,7 @@ pub(super) fn with_pool_options<T>(
     let negative = |_| Error::invalid("max_restart_freq_s is a number of seconds");
     let first = encoded(options.initializer, options.initializer_arguments, options.initializer_count)?;
     let last = encoded(options.finalizer, options.finalizer_arguments, options.finalizer_count)?;
-    body(Options {
+    let engine = Options {
         workers,
         limits: Limits {
             hard_ns: ns_of(options.time_limit_ms)?,
@@ -209,5 +286,6 @@ pub(super) fn with_pool_options<T>(
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),
         restartable: flag(options.restartable, "restartable is 0 or 1")?,
-    })
+    };
+    body(engine, on_event(options.on_event, options.ctx))
 }

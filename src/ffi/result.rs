@@ -30,6 +30,10 @@ pub struct carom_result {
     _opaque: [u8; 0],
 }
 
+/// Hears of a result, on a thread of the host that is in one of the calls that `carom_pool_dispatch` names. It may call everything; it must not unwind.
+#[allow(non_camel_case_types)]
+pub type carom_result_callback = Option<extern "C" fn(result: *mut carom_result, ctx: *mut c_void)>;
+
 /// Names a job for ever: printable as two numbers, and unique beyond this machine.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -205,7 +209,8 @@ pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
     })
 }
 
-/// Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL).
+/// Waits up to `timeout_ms`, then copies the reply to `data`; `*len` is its length (`len` may be NULL). Of many tasks with one result: their replies, one behind
+/// the other.
 ///
 /// The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too small: `*len` is what it takes, and the
 /// reply stays.
@@ -231,6 +236,9 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
     if let Some(Err(error)) = job.failure().map(|failure| &failure.status) {
         return Err(error.clone());
     }
+    if let Some(parts) = job.parts() {
+        return copy_replies(parts.jobs(), data, capacity, len);
+    }
     job.with_reply(|reply| {
         boundary::write_optional(len, reply.len());
         if reply.len() > capacity {
@@ -239,6 +247,23 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
         region::copy(reply, boundary::bytes_mut(data, reply.len())?);
         Ok(())
     })
+}
+
+fn copy_replies(jobs: &[Arc<Job>], data: *mut c_void, capacity: usize, len: *mut usize) -> Result<()> {
+    let needed = jobs.iter().map(|job| job.with_reply(<[u8]>::len)).sum();
+    boundary::write_optional(len, needed);
+    if needed > capacity {
+        return Err(Error::MessageSize { needed, capacity });
+    }
+    let mut rest = boundary::bytes_mut(data, needed)?;
+    for job in jobs {
+        job.with_reply(|reply| {
+            let (place, behind) = std::mem::take(&mut rest).split_at_mut(reply.len());
+            region::copy(reply, place);
+            rest = behind;
+        });
+    }
+    Ok(())
 }
 
 /// What became of the task. Set `verdict->size` first.

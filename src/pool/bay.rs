@@ -5,7 +5,7 @@ use super::work::{What, Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::State;
-use crate::shm::plan::{FLAG_EXACT, FLAG_TERMS, INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
+use crate::shm::plan::{FLAG_EXACT, FLAG_TELLS, FLAG_TERMS, INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
 use crate::shm::region::Region;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -18,6 +18,10 @@ pub struct Bay {
     /// The next place to be filled.
     pub tail: u64,
     open: bool,
+    /// Its worker tells when it begins a task.
+    pub tells: bool,
+    /// The next place that nobody was told of.
+    begun: u64,
     /// Something was put there that the worker may not have heard of.
     rings: bool,
     /// What was put there.
@@ -27,7 +31,49 @@ pub struct Bay {
 impl Bay {
     /// An empty one.
     pub fn new(lane: &'static Lane) -> Bay {
-        Bay { lane, head: 0, tail: 0, open: true, rings: false, work: (0..SLOTS).map(|_| None).collect() }
+        Bay {
+            lane,
+            head: 0,
+            tail: 0,
+            open: true,
+            tells: false,
+            begun: 0,
+            rings: false,
+            work: (0..SLOTS).map(|_| None).collect(),
+        }
+    }
+
+    /// Which slot that is.
+    pub fn slot_number(&self, place: u64) -> u32 {
+        (place % SLOTS as u64) as u32
+    }
+
+    /// The next task that was begun, once.
+    pub fn next_begun(&mut self) -> Option<u64> {
+        self.begun = self.begun.max(self.head);
+        while self.begun < self.tail {
+            let state = self.slot(self.begun).word.load().state();
+            if matches!(state, State::Assigned | State::Free) {
+                return None;
+            }
+            self.begun += 1;
+            if state != State::Revoked {
+                return Some(self.begun - 1);
+            }
+        }
+        None
+    }
+
+    /// The task at a place, if nobody has begun it: it is no longer here.
+    pub fn revoke(&mut self, place: u64) -> Option<Work> {
+        let slot = self.slot(place);
+        let task = slot.word.load();
+        if task.state() != State::Assigned || slot.word.revoke(task).is_err() {
+            return None;
+        }
+        let work = self.work[(place % SLOTS as u64) as usize].take()?;
+        work.is_off();
+        Some(work)
     }
 
     /// The slot of a place.
@@ -128,7 +174,7 @@ impl Bay {
         work.arguments = Box::default();
         slot.function.set(work.function);
         slot.limit_ns.set(work.order.limits.hard_ns);
-        let flags = self.put_terms(&work);
+        let flags = self.put_terms(&work) | if self.tells { FLAG_TELLS } else { 0 };
         slot.flags.set(flags);
         slot.word.assign(first);
         self.work[(self.tail % SLOTS as u64) as usize] = Some(work);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cancel;
+mod news;
 mod outcome;
 mod roster;
 
@@ -12,6 +13,7 @@ pub use self::cancel::Stop;
 use self::outcome::End;
 use super::bay::Bay;
 use super::event::{self, Event};
+use super::extras::News;
 use super::job::Job;
 use super::work::{Work, kept};
 use crate::error::{Error, Result};
@@ -46,6 +48,8 @@ pub struct Desk {
     plan: PlanRef,
     bays: Vec<Bay>,
     waiting: VecDeque<Work>,
+    /// What hooks are still to hear of.
+    due: VecDeque<(News, Arc<Job>)>,
     events: VecDeque<Event>,
     wanted: u32,
     next_bay: usize,
@@ -57,6 +61,10 @@ pub struct Desk {
     submitted: u64,
     /// Wakes the template.
     doorbell: RawFd,
+    /// Somebody wants to hear when tasks begin.
+    follows: bool,
+    /// It was told that nothing is left.
+    drained: bool,
     /// So many tasks go into a lane at once.
     depth: u64,
     /// A shorter time limit than any before is under way, and the template does not know yet.
@@ -67,10 +75,11 @@ impl Desk {
     /// An empty desk.
     pub fn new(plan: PlanRef, wanted: u32, doorbell: RawFd) -> Desk {
         let bay = |lane: &'static Lane| Bay::new(lane);
-        Desk {
+        let mut desk = Desk {
             plan,
             bays: plan.lanes().iter().map(bay).collect(),
             waiting: VecDeque::new(),
+            due: VecDeque::new(),
             events: VecDeque::new(),
             wanted,
             next_bay: 0,
@@ -80,9 +89,15 @@ impl Desk {
             out: 0,
             submitted: 0,
             doorbell,
+            follows: false,
+            drained: false,
             depth: SLOTS as u64,
             sooner: false,
+        };
+        if wanted & (event::ACCEPTED | event::LIMIT_SET | event::LIMIT_CANCELLED) != 0 {
+            desk.follow_all();
         }
+        desk
     }
 
     /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
@@ -93,6 +108,7 @@ impl Desk {
             // What is in a lane is done in its order: from now on little is.
             self.depth = SHALLOW;
         }
+        self.follow(&work);
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
         if self.waiting.is_empty() {
@@ -198,16 +214,6 @@ impl Desk {
         if self.left { Phase::Ended } else { self.plan.phase() }
     }
 
-    /// How many events wait.
-    pub fn events_waiting(&self) -> usize {
-        self.events.len()
-    }
-
-    /// The next event.
-    pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
     /// Collects what is settled and fills the lanes; whether anything was settled.
     pub fn pump(&mut self) -> bool {
         if self.left {
@@ -226,11 +232,15 @@ impl Desk {
         if self.waiting.is_empty() {
             self.balance();
         }
+        self.note_drained();
         settled
     }
 
     fn collect_all(&mut self) -> bool {
         let mut settled = false;
+        if self.follows {
+            self.note_begun();
+        }
         for index in 0..self.bays.len() {
             while self.bays[index].head < self.bays[index].tail && self.collect(index) {
                 settled = true;
@@ -247,14 +257,7 @@ impl Desk {
             return;
         }
         while tail != head {
-            let record = &plan.events[tail as usize % plan.events.len()];
-            self.events.push_back(Event {
-                kind: record.kind.load(Relaxed),
-                pid: record.pid.load(Relaxed),
-                exit: super::exit_of(record.exit.load(Relaxed)),
-                reason: record.reason.load(Relaxed),
-                job: None,
-            });
+            self.take_in(&plan.events[tail as usize % plan.events.len()]);
             tail = tail.wrapping_add(1);
         }
         plan.event_tail.store(tail, Release);
@@ -328,6 +331,10 @@ impl Desk {
         let work = bay.work[(bay.head % SLOTS as u64) as usize].take();
         let heap = Heap::of(self.plan.arena);
         work.iter().for_each(Work::is_off);
+        if self.follows {
+            work.iter().for_each(|work| self.note_end(work, task.state()));
+        }
+        let bay = &self.bays[index];
         let terms = &bay.lane.terms[(bay.head % SLOTS as u64) as usize];
         let terms = slot.has_terms().then_some(terms);
         let job = work.and_then(|work| self.settle(work, End { slot, task, terms }));
@@ -341,13 +348,6 @@ impl Desk {
         self.out -= 1;
         self.tell_done(job);
         true
-    }
-
-    fn tell_done(&mut self, job: Option<Arc<Job>>) {
-        if let Some(job) = job.filter(|_| self.wanted & event::DONE != 0) {
-            let pid = job.pid();
-            self.events.push_back(Event { kind: event::DONE, pid, exit: None, reason: 0, job: Some(job) });
-        }
     }
 
     /// Work that stands behind a long task, or in a lane without a worker, while another worker is idle, is taken

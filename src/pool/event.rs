@@ -2,14 +2,27 @@
 #![forbid(unsafe_code)]
 
 use super::job::Job;
+use super::work::Limits;
 use std::sync::Arc;
 
 /// A worker began.
 pub const WORKER_UP: u32 = 1;
 /// A worker ended.
 pub const WORKER_DOWN: u32 = 2;
+/// A worker has begun a task.
+pub const ACCEPTED: u32 = 4;
 /// A job is settled.
 pub const DONE: u32 = 8;
+/// A task was told that it should stop.
+pub const SOFT_LIMIT: u32 = 16;
+/// A task was out of time.
+pub const HARD_LIMIT: u32 = 32;
+/// The pool takes no more, and has nothing left.
+pub const DRAINED: u32 = 64;
+/// A task with limits was begun.
+pub const LIMIT_SET: u32 = 512;
+/// And is over.
+pub const LIMIT_CANCELLED: u32 = 1024;
 
 /// Too many workers died.
 pub const BROKEN: u32 = 128;
@@ -31,6 +44,7 @@ pub const REASON_SHRUNK: u32 = 6;
 pub const REASON_INITIALIZER: u32 = 7;
 
 /// One event.
+#[derive(Clone)]
 pub struct Event {
     /// Which.
     pub kind: u32,
@@ -40,6 +54,15 @@ pub struct Event {
     pub exit: Option<i32>,
     /// Why it ended.
     pub reason: u32,
-    /// The job that is settled.
+    /// The limits of the job.
+    pub limits: Limits,
+    /// The job that it is about.
     pub job: Option<Arc<Job>>,
+}
+
+impl Event {
+    /// Of a kind, and nothing else.
+    pub fn of(kind: u32) -> Event {
+        Event { kind, pid: 0, exit: None, reason: 0, limits: Limits::default(), job: None }
+    }
 }

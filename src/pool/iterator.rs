@@ -1,4 +1,4 @@
-//! Results as they come, of items that are submitted as there is room for them.
+//! Results of items that are submitted as there is room for them, as they come or in order.
 #![forbid(unsafe_code)]
 
 use super::desk::Goal;
@@ -9,19 +9,29 @@ use crate::error::{Error, Result};
 use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::SLOTS;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the items come from: the encoded arguments of the next one, `None` at the end.
 pub type Source = Box<dyn FnMut() -> Result<Option<Vec<u8>>> + Send>;
 
-/// Hands out each item's job once it is settled, in the order in which they are.
-pub struct Unordered {
+/// Hands out each item's job once it is settled.
+pub struct Stream {
     pool: Arc<Pool>,
     function: u32,
     order: Order,
     options: TaskOptions,
     settled: Sink,
+    /// In order: those that came early. `None`: as they come.
+    early: Option<Mutex<Early>>,
     input: Mutex<Input>,
+}
+
+/// Settled jobs that wait for one before them, and which item is next.
+#[derive(Default)]
+struct Early {
+    jobs: BTreeMap<u64, Arc<Job>>,
+    next: u64,
 }
 
 struct Input {
@@ -32,16 +42,17 @@ struct Input {
     delivered: u64,
 }
 
-impl Unordered {
+impl Stream {
     /// Runs the function at `address` over what `source` gives.
-    pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source) -> Result<Unordered> {
+    pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source, ordered: bool) -> Result<Stream> {
         pool.own()?;
         pool.with_desk(|desk| desk.check_open())?;
         let function = pool.function(address)?;
         let order = pool.order(&options)?;
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
         let settled = Sink::default();
-        let iterator = Unordered { pool, function, order, options, settled, input: Mutex::new(input) };
+        let early = ordered.then(Mutex::default);
+        let iterator = Stream { pool, function, order, options, settled, early, input: Mutex::new(input) };
         iterator.feed()?;
         Ok(iterator)
     }
@@ -86,7 +97,7 @@ impl Unordered {
 
     /// The next settled job; [`Error::End`] after the last.
     pub fn next(&self, deadline: Deadline) -> Result<Arc<Job>> {
-        let take = || self.settled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let take = || self.take();
         let mut next = take();
         if next.is_none() {
             self.feed()?;
@@ -97,6 +108,17 @@ impl Unordered {
         // What goes wrong with the input is told once everything before it has been handed out.
         let _ = self.feed();
         next.ok_or(Error::End)
+    }
+
+    fn take(&self) -> Option<Arc<Job>> {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(early) = &self.early else { return settled.pop_front() };
+        let mut early = early.lock().unwrap_or_else(PoisonError::into_inner);
+        early.jobs.extend(settled.drain(..).map(|job| (job.item, job)));
+        let next = early.next;
+        let job = early.jobs.remove(&next);
+        early.next += job.is_some() as u64;
+        job
     }
 
     fn check_end(&self) -> Result<()> {

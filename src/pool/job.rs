@@ -5,6 +5,8 @@ use super::Pool;
 use super::backtrace::Crash;
 use super::desk::{Goal, Stop};
 use super::evidence::Evidence;
+use super::extras::{Extras, Parts};
+use super::work::Limits;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
 use crate::shm::plan::Slot;
@@ -174,12 +176,19 @@ pub struct Job {
     reply_len: AtomicU64,
     reply: [AtomicU64; SHORT],
     more: OnceLock<More>,
+    extras: Option<Box<Extras>>,
 }
 
 impl Job {
     /// A job that nobody has begun.
     pub fn new(pool: &Arc<Pool>, item: u64, context: usize) -> Job {
+        Job::with_extras(pool, item, context, None)
+    }
+
+    /// The same with what few have.
+    pub fn with_extras(pool: &Arc<Pool>, item: u64, context: usize, extras: Option<Box<Extras>>) -> Job {
         Job {
+            extras,
             id: pool.next_id(),
             item,
             context,
@@ -267,12 +276,50 @@ impl Job {
     /// Waits until it is settled.
     #[inline]
     pub fn wait(&self, deadline: Deadline) -> Result<()> {
-        if self.is_settled() {
+        if self.is_settled() && self.extras.is_none() {
             return Ok(());
         }
-        match self.pool.upgrade() {
-            Some(pool) => pool.wait(deadline, Goal::Job(self), |_| self.is_settled().then_some(())),
-            None => self.settled(),
+        let Some(pool) = self.pool.upgrade() else { return self.settled() };
+        let goal = if self.parts().is_some_and(|parts| parts.fail_fast) { Goal::Any } else { Goal::Job(self) };
+        pool.wait(deadline, goal, |_| self.is_settled().then_some(()))?;
+        if self.extras.is_some() {
+            pool.run_due(0, Some(self));
+        }
+        Ok(())
+    }
+
+    /// It was ended by its time limit.
+    pub fn is_out_of_time(&self) -> bool {
+        self.failure().is_some_and(|verdict| verdict.limit == Limit::Time)
+    }
+
+    /// What few have.
+    pub fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
+    }
+
+    /// What it may take, if it has a hook.
+    pub fn limits(&self) -> Limits {
+        self.extras().map_or(Limits::default(), |extras| extras.limits)
+    }
+
+    /// What it consists of.
+    pub fn parts(&self) -> Option<&Parts> {
+        self.extras().and_then(|extras| extras.parts.as_ref())
+    }
+
+    /// The whole is settled as its parts are: by the failed one that comes first. Only the first outcome counts.
+    pub(super) fn settle_whole(&self) {
+        if self.is_settled() {
+            return;
+        }
+        let failed = self.parts().and_then(|parts| parts.jobs().iter().find_map(|job| job.failure()));
+        match failed {
+            Some(verdict) => self.fail(verdict.clone()),
+            None => {
+                self.elapsed_ns.store(now_ns().saturating_sub(self.submitted_ns), Relaxed);
+                self.state.store(SETTLED, Release);
+            }
         }
     }
 
@@ -287,6 +334,9 @@ impl Job {
     /// It is not wanted any more.
     pub fn stop(&self, stop: Stop) -> Result<()> {
         match self.pool.upgrade() {
+            Some(_) if self.parts().is_some() => {
+                self.parts().into_iter().flat_map(|parts| parts.jobs()).try_for_each(|job| job.stop(stop))
+            }
             Some(pool) if !self.is_settled() => pool.stop_job(self, stop),
             _ => Ok(()),
         }

@@ -222,7 +222,7 @@ impl Drop for Map {
 }
 
 /// Billiard's rule: four chunks per worker, rounded up.
-fn chunk_size(count: usize, workers: usize, wanted: u64) -> u64 {
+pub(super) fn chunk_size(count: usize, workers: usize, wanted: u64) -> u64 {
     if wanted > 0 { wanted } else { (count.div_ceil(4 * workers.max(1)) as u64).max(1) }
 }
 

@@ -13,15 +13,18 @@
 #![forbid(unsafe_code)]
 
 mod backtrace;
+pub mod batch;
 mod bay;
 mod crew;
 pub mod desk;
 pub mod event;
 mod evidence;
+pub mod extras;
 pub mod iterator;
 pub mod job;
 pub mod map;
 mod meter;
+mod notice;
 mod post;
 mod restarts;
 mod stderr;
@@ -44,11 +47,12 @@ use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
 use crate::shm::stop;
 use crate::sys::clock::{self, now_ns};
 use crate::sys::descriptor::Poll;
-use crate::sys::{crash, descriptor, fork, futex, limits, pidfd};
+use crate::sys::{crash, descriptor, fork, limits};
 use desk::{Desk, Goal};
 use event::Event;
+use extras::{Extras, Hook};
 use job::{Job, JobId};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -95,8 +99,12 @@ pub struct HookOf<'a> {
 }
 
 /// What a task is like.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct TaskOptions {
+    /// Hears of it.
+    pub hook: Option<Hook>,
+    /// Many tasks with one result: the first failure settles it, and what is not begun never is.
+    pub fail_fast: bool,
     /// Its time limit in ns; `None`: the pool's. `Some(0)`: none.
     pub limit_ns: Option<u64>,
     /// Likewise the soft one.
@@ -119,6 +127,9 @@ pub struct TaskOptions {
     pub context: usize,
 }
 
+/// What is called for each event.
+pub type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
+
 /// A pool, in the process that made it.
 pub struct Pool {
     family: Family,
@@ -137,6 +148,8 @@ pub struct Pool {
     jobs: AtomicU64,
     high: u64,
     desk: Mutex<Desk>,
+    /// Called for each event, instead of waiting to be asked.
+    on_event: Option<OnEvent>,
     spawned: Mutex<Spawned>,
     watch: Mutex<Option<Watch>>,
     /// The host has let go: the plan is not looked at again.
@@ -226,7 +239,9 @@ impl Pool {
         self.own()?;
         let function = self.function(address)?;
         let order = self.order(&options)?;
-        let job = Arc::new(Job::new(self, 0, options.context));
+        let limits = order.limits;
+        let extras = options.hook.map(|hook| Box::new(Extras::of_task(hook, limits)));
+        let job = Arc::new(Job::with_extras(self, 0, options.context, extras));
         let pins = Pins::of(self.family(), arguments)?;
         self.submit(Work::single(job.clone(), function, order, None, pins), arguments)?;
         Ok(job)
@@ -356,92 +371,6 @@ impl Pool {
         if due { self.spawn_template().map(|_| ()) } else { Ok(()) }
     }
 
-    /// Makes the descriptor readable by the death of the template that there is now.
-    fn watch_template(&self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(watch) = &mut *watch else { return };
-        let plan = self.plan.plan();
-        let (id, lives) = (plan.template_id.load(Acquire), plan.template.word.load(Acquire) & HOLDER != 0);
-        if let Some((handle, watched)) = &watch.template
-            && (*watched != id || !lives)
-        {
-            descriptor::remove(watch.poll.raw(), handle.as_raw_fd());
-            watch.template = None;
-        }
-        if watch.template.is_none() && lives {
-            let pid = self.family.arena.member(id as u32).pid.load(Acquire);
-            // Dead already, or no descriptor left: the next call tries again.
-            watch.template =
-                pidfd::open(pid).and_then(|handle| watch.poll.add(handle.as_raw_fd(), 1).map(|()| (handle, id))).ok();
-        }
-    }
-
-    /// From now on the next news makes the descriptor readable.
-    fn arm(&self) {
-        self.plan.plan().armed.store(1, Release);
-        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    }
-
-    /// Readable when there may be something to dispatch.
-    pub fn fd(&self) -> Result<RawFd> {
-        self.own()?;
-        let word = &self.plan.plan().template.word;
-        // Before its template has begun there is nothing to watch.
-        if word.load(Acquire) == 0 {
-            futex::wait(word, 0, None, Some(now_ns() + START_NS));
-        }
-        let raw = {
-            let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-            if watch.is_none() {
-                let poll = Poll::new()?;
-                poll.add(self.notify.as_raw_fd(), 0)?;
-                *watch = Some(Watch { poll, template: None });
-                // For what has happened before anybody could hear it.
-                descriptor::ring(self.notify.as_raw_fd());
-            }
-            watch.as_ref().map_or(-1, |watch| watch.poll.raw())
-        };
-        self.watch_template();
-        self.arm();
-        // What came before anybody armed it rang nobody.
-        if self.look(&mut |desk| Some(desk.events_waiting())).is_some_and(|waiting| waiting > 0) {
-            descriptor::ring(self.notify.as_raw_fd());
-        }
-        Ok(raw)
-    }
-
-    /// Moves the pool on without waiting; how many jobs are settled and not yet told of by an event.
-    pub fn dispatch(&self) -> Result<usize> {
-        self.own()?;
-        descriptor::hush(self.notify.as_raw_fd());
-        self.arm();
-        let _ = self.mind_template();
-        self.watch_template();
-        self.look(&mut |desk| Some(desk.events_waiting())).ok_or(Error::TimedOut)
-    }
-
-    /// The next event, in the order in which they became known.
-    pub fn next_event(&self, deadline: Deadline) -> Result<Event> {
-        self.own()?;
-        let _ = self.mind_template();
-        self.watch_template();
-        // The descriptor stays readable as long as there are events, or was never asked for.
-        if let Some(event) = self.look(&mut |desk: &mut Desk| desk.next_event()) {
-            return Ok(event);
-        }
-        descriptor::hush(self.notify.as_raw_fd());
-        let mut left = 0;
-        let event = self.wait(deadline, Goal::Any, |desk| {
-            let event = desk.next_event();
-            left = desk.events_waiting();
-            event
-        });
-        if event.is_ok() && left > 0 {
-            descriptor::ring(self.notify.as_raw_fd());
-        }
-        event
-    }
-
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.
     pub fn end(&self) {
         // A copy in a forked child ends nothing.
@@ -492,13 +421,22 @@ impl Pool {
         if !self.desk().is_closed() {
             return Err(Error::NotPermitted("a pool is closed or terminated before it is joined"));
         }
-        self.wait(deadline, Goal::All, |desk| desk.is_idle().then_some(()))?;
+        loop {
+            let idle =
+                self.wait(deadline, Goal::Any, |desk| (desk.is_idle() || desk.has_due()).then(|| desk.is_idle()))?;
+            self.run_due(0, None);
+            if idle {
+                break;
+            }
+        }
         self.plan.advance(Phase::Ending);
         for lane in self.plan.lanes() {
             lane.bell.ring_all();
         }
         descriptor::ring(self.doorbell.as_raw_fd());
-        self.wait(deadline, Goal::All, |desk| (desk.phase() == Phase::Ended).then_some(()))
+        self.wait(deadline, Goal::All, |desk| (desk.phase() == Phase::Ended).then_some(()))?;
+        self.run_due(0, None);
+        Ok(())
     }
 
     /// The desk, for the room's other parts.
@@ -530,7 +468,7 @@ pub struct Hold {
 
 impl Hold {
     /// Makes a pool and its template, which makes the workers.
-    pub fn new(options: Options<'_>) -> Result<Hold> {
+    pub fn new(options: Options<'_>, on_event: Option<OnEvent>) -> Result<Hold> {
         let family = family::current()?;
         let workers = options.workers.unwrap_or_else(|| limits::processors() as u32);
         if workers > MAX_LANES {
@@ -560,6 +498,7 @@ impl Hold {
             limits,
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
+            on_event,
             _pins: pins,
             capsules,
             waiters: AtomicUsize::new(0),

@@ -29,6 +29,8 @@ pub struct Post {
     /// When the task at work is told again that it should stop, and after which pause.
     repeat_at_ns: AtomicU64,
     repeat_ns: AtomicU64,
+    /// Not 0: the task at work was told so for the first time.
+    told: AtomicU32,
     /// A worker that was sent a signal over its sentence is killed at this instant; 0: it was sent none.
     grace_ns: AtomicU64,
 }
@@ -45,9 +47,17 @@ pub static POSTS: [Post; MAX_LANES as usize] = [const {
         delay_ns: AtomicU64::new(0),
         repeat_at_ns: AtomicU64::new(0),
         repeat_ns: AtomicU64::new(0),
+        told: AtomicU32::new(0),
         grace_ns: AtomicU64::new(0),
     }
 }; MAX_LANES as usize];
+
+impl Post {
+    /// Whether the last look has told a task that it should stop, for the first time.
+    pub fn was_told(&self) -> bool {
+        self.told.swap(0, Relaxed) != 0
+    }
+}
 
 /// Whether there are tasks that are not final.
 pub fn has_work(lane: &Lane) -> bool {
@@ -183,6 +193,7 @@ fn ask(slot: &Slot, terms: &Terms, post: &Post, task: lane::Task, due: u64, now:
     if let Ok(asked) = slot.word.ask(task) {
         let _ = pidfd::signal(post.pidfd.load(Relaxed), stop::SIGNAL);
         let _ = slot.word.tell(asked);
+        post.told.store(first as u32, Relaxed);
     }
     let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };
     post.repeat_ns.store(pause, Relaxed);

@@ -19,7 +19,7 @@ use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::lane::State as TaskState;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
-use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, Slot, UNKNOWN_EXIT};
+use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, UNKNOWN_EXIT};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
@@ -278,6 +278,7 @@ impl Template {
         match kind {
             event::WORKER_UP => log::info(format_args!("worker {pid} is up")),
             event::WORKER_DOWN => log::info(format_args!("worker {pid} is down")),
+            event::SOFT_LIMIT => log::debug(format_args!("the task of worker {pid} is past its soft limit")),
             _ => log::error(format_args!("the pool is broken: too many of its workers died")),
         }
         let plan = self.plan.plan();
@@ -322,12 +323,18 @@ impl Template {
         }
         let mut next: Option<u64> = None;
         let mut busy = false;
-        for (_, lane, post) in self.lanes() {
+        for (index, lane, post) in self.lanes() {
             if post.pidfd.load(Relaxed) < 0 {
                 continue;
             }
             busy |= has_work(lane);
-            if let Some(instant) = enforce_lane(lane, post, now) {
+            let instant = enforce_lane(lane, post, now);
+            if post.was_told() {
+                // (Where other events have exit and reason, this one has lane and slot.)
+                let slot = (lane.place.load(Relaxed) % SLOTS as u64) as u32;
+                self.report(event::SOFT_LIMIT, lane.pid.load(Relaxed), index as i32, slot);
+            }
+            if let Some(instant) = instant {
                 next = Some(next.map_or(instant, |next| next.min(instant)));
             }
         }

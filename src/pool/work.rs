@@ -1,6 +1,7 @@
 //! A task on its way: to a lane, or waiting for room in one.
 #![forbid(unsafe_code)]
 
+use super::extras::Hook;
 use super::job::{Job, JobId, Verdict};
 use super::map::Map;
 use super::post::WATCH_NS;
@@ -140,6 +141,27 @@ impl Work {
     /// Whether it is this job's.
     pub fn is_of(&self, wanted: &Job) -> bool {
         matches!(&self.what, What::Single { job, .. } if std::ptr::eq(&**job, wanted))
+    }
+
+    /// Whether it is a part of this job.
+    pub fn is_part_of_job(&self, whole: &Job) -> bool {
+        matches!(&self.what, What::Single { job, .. } if job.extras().is_some_and(|extras| extras.is_part_of(whole)))
+    }
+
+    /// The hook of its job.
+    pub fn hook(&self) -> Option<&Hook> {
+        match &self.what {
+            What::Single { job, .. } => job.extras().and_then(|extras| extras.hook.as_ref()),
+            What::Chunk { .. } => None,
+        }
+    }
+
+    /// Its job, if it is one task.
+    pub fn job(&self) -> Option<&Arc<Job>> {
+        match &self.what {
+            What::Single { job, .. } => Some(job),
+            What::Chunk { .. } => None,
+        }
     }
 
     /// Whether it is a part of this map.

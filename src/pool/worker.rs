@@ -10,8 +10,8 @@ use crate::shm::functions;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    Chunk, FLAG_EXACT, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TOO_LATE, TaskKind, WRONG_ITEM,
-    WRONG_REPLY,
+    Chunk, FLAG_EXACT, FLAG_TELLS, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TOO_LATE, TaskKind,
+    WRONG_ITEM, WRONG_REPLY,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
@@ -212,6 +212,9 @@ impl Worker {
         let Ok(task) = slot.word.start(seen) else { return since };
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         self.left.set(self.left.get() - 1);
+        if slot.flags.load(Relaxed) & FLAG_TELLS != 0 {
+            self.tell_begun();
+        }
         let address = self.resolve(slot.function.load(Relaxed));
         let task = match (slot.kind.load(Relaxed), address) {
             _ if slot.has_terms() && self.is_late(started) => {
@@ -249,6 +252,14 @@ impl Worker {
         Some(ended)
     }
 
+    /// The task is begun; the host wants to hear of it.
+    #[cold]
+    fn tell_begun(&self) {
+        Real::fence();
+        self.plan.plan().news.ring_fenced();
+        self.tell_loop();
+    }
+
     /// The task is done; the host hears of it if it wants to.
     fn tell(&self, place: u64) {
         let plan = self.plan.plan();
@@ -256,6 +267,11 @@ impl Worker {
         if is_due(place, self.lane.ring_from.load(Relaxed)) {
             plan.news.ring_fenced();
         }
+        self.tell_loop();
+    }
+
+    fn tell_loop(&self) {
+        let plan = self.plan.plan();
         if plan.armed.load(Relaxed) != 0 && plan.armed.swap(0, AcqRel) != 0 {
             descriptor::ring(self.notify);
         }

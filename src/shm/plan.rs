@@ -195,6 +195,8 @@ pub struct Slot {
 pub const FLAG_TERMS: u32 = 1;
 /// The template may end an item of the chunk: its worker goes on by compare-and-swap.
 pub const FLAG_EXACT: u32 = 2;
+/// The host wants to hear when the task is begun.
+pub const FLAG_TELLS: u32 = 4;
 
 /// What few tasks have: said apart from the slot, lest all the others touch another line.
 #[repr(C, align(64))]

@@ -51,16 +51,8 @@ impl Desk {
             self.waiting.remove(index).map(|work| work.cancel(&Error::Cancelled));
         }
         for bay in &mut self.bays {
-            for place in bay.places() {
-                let slot = bay.slot(place);
-                if bay.work_at(place).is_some_and(|work| work.is_of(job)) {
-                    let task = slot.word.load();
-                    if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {
-                        let work = bay.work[(place % SLOTS as u64) as usize].take();
-                        work.map(|work| work.cancel(&Error::Cancelled));
-                    }
-                }
-            }
+            let place = bay.places().find(|place| bay.work_at(*place).is_some_and(|work| work.is_of(job)));
+            place.and_then(|place| bay.revoke(place)).map(|work| work.cancel(&Error::Cancelled));
         }
         self.ring_sleepers();
     }
@@ -119,17 +111,12 @@ impl Desk {
 
     fn stop_place(&mut self, index: usize, place: u64, stop: Stop) {
         let bay = &mut self.bays[index];
-        let slot = bay.slot(place);
-        let task = slot.word.load();
-        if task.state() == State::Assigned && slot.word.revoke(task).is_ok() {
-            let work = bay.work[(place % SLOTS as u64) as usize].take();
-            let job = work.and_then(|work| {
-                work.is_off();
-                work.cancel(&Error::Cancelled)
-            });
+        if let Some(work) = bay.revoke(place) {
+            let job = work.cancel(&Error::Cancelled);
             self.tell_done(job);
             return self.ring_sleepers();
         }
+        let slot = bay.slot(place);
         let kill_at = stop.grace_ns.map_or(u64::MAX, |grace| now_ns().saturating_add(grace).max(1));
         bay.lane.terms_of(slot, place).end_by(slot, kill_at, stop.signal as u32);
         self.plan.plan().attention.store(1, Release);

@@ -24,6 +24,9 @@ impl Desk {
         }
         let new = &self.plan.lanes()[self.bays.len()..];
         self.bays.extend(new.iter().map(Bay::new));
+        if self.follows {
+            self.follow_all();
+        }
         Ok(self.pump_and_fill())
     }
 
