@@ -2096,6 +2096,11 @@ typedef struct carom_pool_options {
      * these files. NULL: none.
      */
     const char *capsules;
+    /**
+     * Tasks that the pool takes before one is settled: a submission of more waits for room, see `submit_ms`. 0: any
+     * number.
+     */
+    uint64_t max_waiting;
     /** Hears of the events, which then do not wait for `carom_pool_next_event`. */
     carom_pool_callback on_event;
     /** For `on_event`. */
@@ -2145,6 +2150,11 @@ typedef struct carom_task_options {
     uint32_t max_attempts;
     /** For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`. */
     uint32_t retry_on;
+    /**
+     * How long a submission may wait for room where `max_waiting` is reached (`CAROM_ETIMEDOUT`). 0: as long as it
+     * takes. `CAROM_NONE`: not at all (`CAROM_EAGAIN`).
+     */
+    int64_t submit_ms;
     /** Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is. */
     uint32_t fail_fast;
     /**
@@ -2480,6 +2490,39 @@ typedef struct carom_worker_info {
     /** Since the begin of the task; of a map, of the chunk. */
     int64_t elapsed_ns;
 } carom_worker_info;
+
+/** A pool in figures, as it is now. */
+typedef struct carom_pool_statistics {
+    /** sizeof(carom_pool_statistics), set by the caller. */
+    size_t size;
+    /** Its workers. */
+    uint32_t workers;
+    /** Of them, those at a task. */
+    uint32_t busy;
+    /** Tasks that no worker has begun; of maps that are waited for, chunks. */
+    uint64_t waiting;
+    /** Tasks that it has taken so far; likewise. */
+    uint64_t submitted;
+    /** Results that are settled. */
+    uint64_t settled;
+    /** Of them, those that did not succeed. */
+    uint64_t failed;
+    /** Workers that died, or failed to begin. */
+    uint32_t deaths;
+    /** 1: it takes no more. */
+    uint32_t closed;
+    /** 1: too many workers died. */
+    uint32_t broken;
+    /** 0. */
+    uint32_t reserved;
+} carom_pool_statistics;
+
+/**
+ * Shows the figures of a pool. Set `statistics->size` first.
+ *
+ * Never blocks.
+ */
+carom_status carom_pool_info(carom_pool *pool, carom_pool_statistics *statistics);
 
 /**
  * Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at

@@ -76,6 +76,15 @@ ROW(carom_pool_sentinel) {
     const int32_t pids[] = {0, -1, 1, getpid(), INT32_MIN, INT32_MAX};
     for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) REFUSED(carom_pool_sentinel(pool, pids[i]), CAROM_ENOENT);
 }
+ROW(carom_pool_info) {
+    EACH_BAD(carom_pool, POOL, h, {
+        carom_pool_statistics info = {.size = sizeof info, .workers = 4711};
+        REFUSED(carom_pool_info(h, &info), CAROM_EBADHANDLE);
+        CHECK_EQ(info.workers, 4711);
+    });
+    REFUSED(carom_pool_info(pool, NULL), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_pool_statistics, info, status, 1, REFUSED(carom_pool_info(pool, info), status));
+}
 ROW(carom_pool_terminate_job) {
     EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_terminate_job(h, getpid(), 0), CAROM_EBADHANDLE));
     const int32_t pids[] = {0, -1, 1, getpid(), INT32_MIN, INT32_MAX};
@@ -102,7 +111,7 @@ ROW(carom_pool_apply) {
     const carom_task_options strange[] = {
         {.size = sizeof options, .cpu_time_limit_ms = -2}, {.size = sizeof options, .memory_limit = -2},
         {.size = sizeof options, .expires_ms = -2},        {.size = sizeof options, .retry_on = 8},
-        {.size = sizeof options, .retry_on = UINT32_MAX},
+        {.size = sizeof options, .retry_on = UINT32_MAX},   {.size = sizeof options, .submit_ms = -2},
     };
     for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
         REFUSED(carom_pool_apply(pool, works, NULL, 0, &strange[i], NULL, 0, NULL, PATIENCE_MS), CAROM_EINVAL);

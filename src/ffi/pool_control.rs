@@ -39,6 +39,56 @@ unsafe impl Sized_ for carom_worker_info {
     const LEAST: usize = 16;
 }
 
+/// A pool in figures, as it is now.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_pool_statistics {
+    /// sizeof(carom_pool_statistics), set by the caller.
+    pub size: usize,
+    /// Its workers.
+    pub workers: u32,
+    /// Of them, those at a task.
+    pub busy: u32,
+    /// Tasks that no worker has begun; of maps that are waited for, chunks.
+    pub waiting: u64,
+    /// Tasks that it has taken so far; likewise.
+    pub submitted: u64,
+    /// Results that are settled.
+    pub settled: u64,
+    /// Of them, those that did not succeed.
+    pub failed: u64,
+    /// Workers that died, or failed to begin.
+    pub deaths: u32,
+    /// 1: it takes no more.
+    pub closed: u32,
+    /// 1: too many workers died.
+    pub broken: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_pool_statistics {
+    const LEAST: usize = 16;
+}
+
+/// Shows the figures of a pool. Set `statistics->size` first.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_info(pool: *mut carom_pool, statistics: *mut carom_pool_statistics) -> carom_status {
+    boundary::status(|| {
+        let now = pool_of(pool)?.pool.info()?;
+        let mut shown = options::zeroed::<carom_pool_statistics>();
+        (shown.workers, shown.busy, shown.deaths) = (now.workers, now.busy, now.deaths);
+        (shown.waiting, shown.submitted) = (now.waiting, now.submitted);
+        (shown.settled, shown.failed) = (now.settled, now.failed);
+        (shown.closed, shown.broken) = (now.closed as u32, now.broken as u32);
+        options::write(statistics, shown)
+    })
+}
+
 /// Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at most.
 ///
 /// Never blocks: they are there soon. `CAROM_ENOMEM` for too many, `CAROM_ECLOSED`, `CAROM_EBROKEN`.

@@ -77,6 +77,8 @@ pub struct carom_pool_options {
     /// `PROGRAM.PID.SECONDS.capsule`, whole or not at all, readable for its owner only: it holds the arguments and the environment. Arguments of more than 64 MiB
     /// are not saved. Nobody removes these files. NULL: none.
     pub capsules: *const c_char,
+    /// Tasks that the pool takes before one is settled: a submission of more waits for room, see `submit_ms`. 0: any number.
+    pub max_waiting: u64,
     /// Hears of the events, which then do not wait for `carom_pool_next_event`.
     pub on_event: carom_pool_callback,
     /// For `on_event`.
@@ -119,6 +121,9 @@ pub struct carom_task_options {
     pub max_attempts: u32,
     /// For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`.
     pub retry_on: u32,
+    /// How long a submission may wait for room where `max_waiting` is reached (`CAROM_ETIMEDOUT`). 0: as long as it takes. `CAROM_NONE`: not at all
+    /// (`CAROM_EAGAIN`).
+    pub submit_ms: i64,
     /// Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is.
     pub fail_fast: u32,
     /// Hears that the task has succeeded, with `ctx`; of many with one result, that all have. What it gets is borrowed until it returns. See `carom_pool_dispatch`
@@ -169,8 +174,12 @@ pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_
     let memory = if options.memory_limit == 0 { None } else { Some(memory_limit(options.memory_limit)?) };
     let (attempts, priority) = (options.max_attempts, options.priority);
     let order = TaskOptions { cpu_ns, expires_ns, memory, attempts, retry_on, priority, ..TaskOptions::default() };
+    let patience_ns = match options.submit_ms {
+        0 => None,
+        wait => Some(ns_of(wait)?),
+    };
     let (hook, fail_fast) = (hook(&options), flag(options.fail_fast, "fail_fast is 0 or 1")?);
-    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, hook, fail_fast, ..order }))
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, hook, fail_fast, patience_ns, ..order }))
 }
 
 /// The callbacks of a task.
@@ -282,6 +291,7 @@ pub(super) fn with_pool_options<T>(
         finalizer: HookOf { address: call::address(options.finalizer), arguments: &last },
         max_tasks: options.max_tasks,
         max_memory: options.max_memory,
+        max_waiting: options.max_waiting,
         max_restarts,
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),

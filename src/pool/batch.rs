@@ -44,13 +44,21 @@ impl Pool {
         };
         let jobs: Vec<_> = (0..count).map(part).collect();
         whole.parts().into_iter().for_each(|parts| parts.set(jobs.clone()));
-        let submitted = self.submit_parts(&jobs, function, order, arguments);
+        let submitted = self.submit_parts(&jobs, function, order, options.patience_ns, arguments);
         submitted.inspect_err(|_| self.with_desk(|desk| desk.forget(&whole)))?;
         Ok(whole)
     }
 
-    fn submit_parts(&self, jobs: &[Arc<Job>], function: u32, order: Order, arguments: Arguments<'_>) -> Result<()> {
+    fn submit_parts(
+        &self,
+        jobs: &[Arc<Job>],
+        function: u32,
+        order: Order,
+        patience_ns: Option<u64>,
+        arguments: Arguments<'_>,
+    ) -> Result<()> {
         for (index, job) in jobs.iter().enumerate() {
+            self.await_room(patience_ns)?;
             let arguments = arguments(index as u64)?;
             let pins = Pins::of(self.family(), &arguments)?;
             self.submit(Work::single(job.clone(), function, order, None, pins), &arguments)?;

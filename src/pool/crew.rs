@@ -1,7 +1,7 @@
 //! A pool's workers as the host directs them: how many there are, what each begins and ends with, and new ones for old.
 #![forbid(unsafe_code)]
 
-use super::desk::Stop;
+use super::desk::{Desk, Goal, Stop};
 use super::job::Job;
 use super::restarts::DEFAULT;
 use super::{HookOf, Options, Pool, exit_of};
@@ -102,6 +102,29 @@ pub struct WorkerInfo {
     pub rss_bytes: u64,
 }
 
+/// A pool in figures.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PoolInfo {
+    /// Worker positions.
+    pub workers: u32,
+    /// Of them, those at a task.
+    pub busy: u32,
+    /// Tasks that no worker has begun; chunks of maps.
+    pub waiting: u64,
+    /// Tasks that the pool has taken so far; likewise.
+    pub submitted: u64,
+    /// Jobs that are settled, and those of them that did not succeed.
+    pub settled: u64,
+    /// See above.
+    pub failed: u64,
+    /// Workers that died, or failed to begin.
+    pub deaths: u32,
+    /// It takes no more.
+    pub closed: bool,
+    /// Too many workers died.
+    pub broken: bool,
+}
+
 impl Pool {
     fn ring_template(&self) {
         descriptor::ring(self.doorbell.as_raw_fd());
@@ -112,6 +135,27 @@ impl Pool {
         let desk = self.desk();
         desk.check_open()?;
         Ok(desk)
+    }
+
+    /// Waits until the pool has room for one more task.
+    pub fn await_room(&self, patience_ns: Option<u64>) -> Result<()> {
+        if self.max_waiting == 0 {
+            return Ok(());
+        }
+        let has_room = |desk: &mut Desk| (desk.is_over() || desk.load() < self.max_waiting).then_some(());
+        match patience_ns {
+            Some(0) => self.look(&mut { has_room }).ok_or(Error::Again("the pool has max_waiting tasks already")),
+            patience => self.wait(patience.map(|ns| now_ns().saturating_add(ns)), Goal::Any, has_room),
+        }
+    }
+
+    /// Figures of the pool as it is now.
+    pub fn info(&self) -> Result<PoolInfo> {
+        self.own()?;
+        self.look(&mut |_| Some(()));
+        let mut info = self.desk().info();
+        info.deaths = self.plan.plan().deaths.load(Acquire);
+        Ok(info)
     }
 
     /// So many workers more.

@@ -59,6 +59,8 @@ pub struct Desk {
     left: bool,
     out: usize,
     submitted: u64,
+    settled: u64,
+    failed: u64,
     /// Wakes the template.
     doorbell: RawFd,
     /// Somebody wants to hear when tasks begin.
@@ -88,6 +90,8 @@ impl Desk {
             left: false,
             out: 0,
             submitted: 0,
+            settled: 0,
+            failed: 0,
             doorbell,
             follows: false,
             drained: false,

@@ -81,7 +81,10 @@ impl Stream {
                 }
             };
             let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
-            let work = Pins::of(self.pool.family(), &item)
+            // (The window is full before that, unless others submit too.)
+            let room = self.pool.await_room(self.options.patience_ns);
+            let work = room
+                .and_then(|()| Pins::of(self.pool.family(), &item))
                 .map(|pins| Work::single(job, self.function, self.order, Some(self.settled.clone()), pins));
             if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
                 // An item that cannot be submitted ends the input, as a closed pool does; what is under way is

@@ -85,6 +85,8 @@ pub struct Options<'a> {
     pub restart_window_s: u32,
     /// [`Pool::restart`] is allowed.
     pub restartable: bool,
+    /// Tasks that it takes before one is settled, 0 for any number.
+    pub max_waiting: u64,
     /// The directory in which tasks are saved whose worker dies.
     pub capsules: Option<&'a Path>,
 }
@@ -103,6 +105,8 @@ pub struct HookOf<'a> {
 pub struct TaskOptions {
     /// Hears of it.
     pub hook: Option<Hook>,
+    /// How long its submission may wait for room, in ns; `None`: as long as it takes. `Some(0)`: not at all.
+    pub patience_ns: Option<u64>,
     /// Many tasks with one result: the first failure settles it, and what is not begun never is.
     pub fail_fast: bool,
     /// Its time limit in ns; `None`: the pool's. `Some(0)`: none.
@@ -138,6 +142,7 @@ pub struct Pool {
     limits: Limits,
     capture_stderr: bool,
     restartable: bool,
+    max_waiting: u64,
     /// Of what the arguments of initializer and finalizer name.
     _pins: [Option<Box<Pins>>; 2],
     capsules: Option<PathBuf>,
@@ -242,6 +247,7 @@ impl Pool {
         let limits = order.limits;
         let extras = options.hook.map(|hook| Box::new(Extras::of_task(hook, limits)));
         let job = Arc::new(Job::with_extras(self, 0, options.context, extras));
+        self.await_room(options.patience_ns)?;
         let pins = Pins::of(self.family(), arguments)?;
         self.submit(Work::single(job.clone(), function, order, None, pins), arguments)?;
         Ok(job)
@@ -498,6 +504,7 @@ impl Hold {
             limits,
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
+            max_waiting: options.max_waiting,
             on_event,
             _pins: pins,
             capsules,

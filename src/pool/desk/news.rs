@@ -94,6 +94,8 @@ impl Desk {
     /// A job is settled.
     pub fn tell_done(&mut self, job: Option<Arc<Job>>) {
         let Some(job) = job else { return };
+        self.settled += 1;
+        self.failed += job.failure().is_some() as u64;
         if let Some(extras) = job.extras() {
             if let Some(whole) = extras.leave() {
                 return self.part_is_done(&whole, &job);

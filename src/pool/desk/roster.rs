@@ -1,7 +1,7 @@
 //! The worker positions, as the host changes and shows them.
 
 use super::super::bay::Bay;
-use super::super::crew::WorkerInfo;
+use super::super::crew::{PoolInfo, WorkerInfo};
 use super::super::job::Job;
 use super::super::work::Work;
 use super::Desk;
@@ -48,6 +48,34 @@ impl Desk {
         }
         self.bays.iter_mut().rev().filter(|bay| idle(bay)).take(count as usize).for_each(|bay| bay.set_open(false));
         Ok(())
+    }
+
+    /// Tasks that are under way.
+    pub fn load(&self) -> u64 {
+        self.out as u64 + self.waiting.len() as u64
+    }
+
+    /// Nothing more is taken.
+    pub fn is_over(&self) -> bool {
+        self.closed
+    }
+
+    /// The figures of the desk.
+    pub fn info(&self) -> PoolInfo {
+        let states = || self.bays.iter().flat_map(|bay| bay.places().map(|place| bay.slot(place).word.load().state()));
+        let at_work = states().filter(|state| state.is_at_work()).count();
+        let assigned = states().filter(|state| *state == State::Assigned).count();
+        PoolInfo {
+            workers: self.lanes() as u32,
+            busy: at_work as u32,
+            waiting: (assigned + self.waiting.len()) as u64,
+            submitted: self.submitted,
+            settled: self.settled,
+            failed: self.failed,
+            deaths: 0,
+            closed: self.closed,
+            broken: matches!(self.over, Some(Error::Broken(_))),
+        }
     }
 
     /// The worker that runs a job, 0 for none.
