@@ -23,6 +23,7 @@ fi
 # The examples, which every goal builds.
 need libpng-dev header png.h
 need libjpeg-dev header jpeglib.h
+need libuv1-dev header uv.h
 need adwaita-icon-theme test -d /usr/share/icons/Adwaita
 case $1 in
 test)
