@@ -50,9 +50,10 @@ fn ending(verdict: &carom_verdict) -> String {
     words
 }
 
-fn limit_name(limit: u32) -> Option<&'static str> {
-    match limit {
+fn limit_name(verdict: &carom_verdict) -> Option<&'static str> {
+    match verdict.limit {
         CAROM_LIMIT_TIME => Some("time"),
+        CAROM_LIMIT_CPU if verdict.signal == signals::OUT_OF_CPU => Some("processor time (RLIMIT_CPU)"),
         CAROM_LIMIT_CPU => Some("processor time"),
         CAROM_LIMIT_FILE_SIZE => Some("size of a file (RLIMIT_FSIZE)"),
         CAROM_LIMIT_MEMORY => Some("memory"),
@@ -100,7 +101,7 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
         0 => block.push('\n'),
         cpu => _ = writeln!(block, ", {} of a processor", duration(cpu)),
     }
-    if let Some(limit) = limit_name(verdict.limit) {
+    if let Some(limit) = limit_name(&verdict) {
         let _ = writeln!(block, "  limit     {limit}");
     }
     if verdict.max_rss_bytes != 0 {
