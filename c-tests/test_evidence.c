@@ -3,7 +3,7 @@
 
 #include <dlfcn.h>
 
-#define CRASHES __attribute__((noinline, noclone))
+#define CRASHES __attribute__((noinline, noclone, no_sanitize("undefined")))
 
 enum crash { READ, CODE, OVERFLOW, ABORT, DIVISION, ILLEGAL, TRAP, SENT, CALL, IN_LIBC, BUS, DEEP, LOST_STACK, CRASHES_COUNT };
 
@@ -114,7 +114,7 @@ static const struct {
 } expected[CRASHES_COUNT] = {
     [READ] = {SIGSEGV, SEGV_MAPERR, 0, "#0 read_nowhere+0x", " crash"},
     [CODE] = {SIGSEGV, SEGV_ACCERR, 1, "#0 write_to_code+0x", "#1 crash"},
-    [OVERFLOW] = {SIGSEGV, SEGV_MAPERR, 1, "#0 overflow+0x", "#30 overflow+0x"},
+    [OVERFLOW] = {SIGSEGV, SEGV_MAPERR, 1, " overflow+0x", "#30 overflow+0x"},
     [ABORT] = {SIGABRT, SI_TKILL, 0, " give_up", "abort+0x"},
 #ifdef __x86_64__
     [DIVISION] = {SIGFPE, FPE_INTDIV, 1, "#0 divide+0x", "#1 crash"},
@@ -303,7 +303,8 @@ static int32_t is_of_the_host(carom_call *call) {
 }
 static void the_host_is_left_alone(void) {
     struct sigaction action = {.sa_handler = of_the_host}, found;
-    stack_t stack;
+    stack_t before, stack;
+    sigaltstack(NULL, &before); /* ASan has one */
     sigaction(SIGBUS, &action, NULL);
     carom_pool *pool = pool_of(1, 0, 0);
     carom_result *result = submit(pool, is_of_the_host, 0);
@@ -315,7 +316,7 @@ static void the_host_is_left_alone(void) {
     sigaction(SIGSEGV, NULL, &found);
     CHECK(found.sa_handler == SIG_DFL);
     sigaltstack(NULL, &stack);
-    CHECK_EQ(stack.ss_flags, SS_DISABLE);
+    CHECK(stack.ss_flags == before.ss_flags && stack.ss_sp == before.ss_sp);
     result = submit(pool, crash, BUS);
     carom_verdict verdict = verdict_of(result);
     check_crash(BUS, &verdict);

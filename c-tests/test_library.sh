@@ -25,6 +25,15 @@ same "functions of the archive (<) and the header (>)" \
 same "SONAME" "libcarom.so.${version%%.*}" "$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')"
 same "file" "libcarom.so.$version" "$(basename "$(readlink -f "$library")")"
 
+# No function of a C library that is newer than the platform line says. (2.33 and 2.34 gave new versions to functions that were there
+# before, in libc or in libraries that it took over: built there the library needs that one, built with an older one it does not.)
+oldest=$(sed -n 's/^ \* Platform .*glibc \([0-9.]*\) or later.*/\1/p' include/carom.h)
+newer=$(objdump -T "$library" | sed -n 's/.*(GLIBC_\([0-9.]*\)) */\1 /p' | awk -v oldest="$oldest" '{
+    split($1, version, "."); split(oldest, least, ".")
+    if (version[1] + 0 > least[1] + 0 || version[1] == least[1] && version[2] + 0 > least[2] + 0) print $2 }' |
+    grep -vE '^([fl]?stat(64)?|mknod|pthread_[a-z_]*|sem_[a-z]*|dl(open|error|sym|addr|close|info)|shm_(open|unlink)|timer_[a-z]*|__libc_start_main)$' || true)
+test -n "$oldest" && test -z "$newer" || { echo "newer than glibc $oldest:" $newer; failed=1; }
+
 # The documented link line of the static library is the one that the compiler asks for.
 asked=$(cat "$CAROM_ARCHIVE.libs")
 same "native libraries that rustc asks for (<), in cmake/native-libs (>)" "$asked" "$(cat cmake/native-libs)"

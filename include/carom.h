@@ -71,6 +71,29 @@
  *             |           | was the last one at   | what was sent is received, then CAROM_ECLOSED; who      |
  *             |           | its end               | sends gets that at once                                 |
  *
+ * Limits      of what there can be at once. Beyond one is the status that stands there, and room again once something is freed
+ *             or has ended. Threads, and how many wait for one object, are limited by the system only.
+ *
+ *             | of                                           |     at most | beyond       |
+ *             |----------------------------------------------|-------------|--------------|
+ *             | processes of a family                        |        4095 | CAROM_ENOMEM |
+ *             | workers of a pool                            |        1024 | CAROM_EINVAL |
+ *             | functions that the workers of a family run   |        1024 | CAROM_ENOMEM |
+ *             | functions that a process registers           |        1024 | CAROM_ENOMEM |
+ *             | bytes of a function's name                   |          63 | CAROM_EINVAL |
+ *             | objects in an arena of 256 MiB               |      262143 | CAROM_ENOMEM |
+ *             | bytes of an object, of arguments, of a reply | 17179869168 | CAROM_ENOMEM |
+ *             | lists and maps in each other                 |          31 | CAROM_EINVAL |
+ *             | units of a semaphore that are owned          |        4096 | CAROM_EINVAL |
+ *             | parties of a barrier                         |        4096 | CAROM_EINVAL |
+ *
+ *             (Processes are workers and keepers, too. The arena, the memory that a family shares, has 64 GiB of address
+ *             space, of which only what is used costs memory; less where the address space or the size of files is limited,
+ *             and then objects are fewer, and smaller. It holds 16 million at most.)
+ *
+ * Platform    Linux 5.4 or later with glibc 2.31 or later, on x86_64; written for aarch64 too, but not run there yet. What an
+ *             older kernel than 6.15 costs stands in README.md.
+ *
  * Fork        Objects work in every process that carom started. After a fork that carom did not make, every call in the
  *             child returns CAROM_EFORKED until it attaches; _free is allowed. (Named memory and shareable lists belong
  *             to no family: they work in every process.)
