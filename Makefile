@@ -16,14 +16,15 @@ tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_
 sanitized := $(patsubst build/c-tests/%,build/sanitize/%,$(tests))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c step sanitize sanitize-c torture bench lib examples header install clean force
+.PHONY: help run test test-c step sanitize sanitize-c torture bench lib examples header abi install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 run: ## thumbnails of a folder of pictures, some of them damaged, by a pool that does not mind
 	@scripts/setup.sh run
-	@$(MAKE) --no-print-directory build/examples/thumbs
-	build/examples/thumbs --damage
+	@$(MAKE) --no-print-directory build/examples/thumbs build/bin/carom-replay
+	@rm -rf build/capsules && mkdir -p build/capsules
+	build/examples/thumbs --damage --capsules build/capsules --replay build/bin/carom-replay
 
 test: ## everything that CI runs
 	@scripts/setup.sh test
@@ -62,6 +63,9 @@ examples: $(examples) ## the programs of examples-c
 
 header: ## write include/carom.h and include/carom.map anew from src/ffi
 	CAROM_WRITE_HEADER=1 cargo test --release --test header
+
+abi: ## write abi/ anew from the header: what programs that are built rely on
+	scripts/abi.sh abi
 
 install: lib ## PREFIX=/usr/local LIBDIR=lib DESTDIR=
 	PREFIX=$(PREFIX) LIBDIR=$(LIBDIR) DESTDIR=$(DESTDIR) scripts/install.sh $(archive) build/lib

@@ -28,7 +28,7 @@ if [ $# -eq 0 ]; then
 $(sed -n "s|^/\* test: *\(.*\) \*/\$|$program \1|p" "$source")
 END
     done
-    set -- "$@" -t 60
+    set -- "$@" -t 120
     for test in c-tests/test_*.sh; do
         set -- "$@" "$test"
     done

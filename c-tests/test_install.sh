@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs, and builds a C and a C++ program outside the tree against what was installed: by pkg-config, by
-# find_package, also after the prefix has moved; and with carom as a subdirectory.
+# find_package, before and after the prefix has moved; and with carom as a subdirectory. Then with two copies in one process.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
@@ -13,6 +13,7 @@ run_all() { # DIRECTORY of built consumers
         "$1/${which}_c"
         "$1/${which}_cpp"
     done
+    "$1/host" "$1/libplugin.so"
 }
 
 not_shared() { # PROGRAM must not need the shared library
@@ -32,8 +33,17 @@ pkg_config() { # PREFIX, its library directory
     # Static: the archive by its name, since -lcarom alone would take the shared library.
     libs=$(pkg-config --static --libs carom)
     cc "$scratch/consumer/main.c" -o "$scratch/c" $(pkg-config --cflags carom) ${libs/-lcarom/-l:libcarom.a}
-    "$scratch/c"
-    not_shared "$scratch/c"
+    c++ "$scratch/consumer/main.cpp" -o "$scratch/cpp" $(pkg-config --cflags carom) ${libs/-lcarom/-l:libcarom.a}
+    for program in "$scratch/c" "$scratch/cpp"; do
+        "$program"
+        not_shared "$program"
+    done
+    pkg-config --exists "carom >= $version"
+    ! pkg-config --exists "carom > $version"
+    # The program that comes with it finds the library by itself: it says how to use it.
+    code=0
+    "$1/bin/carom-replay" 2>/dev/null || code=$?
+    test $code = 2
 }
 
 cmake_package() { # PREFIX, and a directory to build in
@@ -55,6 +65,8 @@ fi
 
 # A prefix, moved.
 PREFIX=$scratch/prefix scripts/install.sh "$CAROM_ARCHIVE" build/lib
+pkg_config "$scratch/prefix" lib
+cmake_package "$scratch/prefix" "$scratch/unmoved"
 mv "$scratch/prefix" "$scratch/moved"
 pkg_config "$scratch/moved" lib
 cmake_package "$scratch/moved" "$scratch/build"

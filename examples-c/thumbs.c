@@ -1,11 +1,12 @@
 /* Thumbnails of every PNG and JPEG under a directory, with stock libpng and libjpeg and a decoder that checks nothing.
  *
- *     thumbs [--damage] [--workers N] [--out FILE] [--quiet] [--noise] [--bench] [DIRECTORY]
+ *     thumbs [--damage] [--workers N] [--out FILE] [--capsules DIR [--replay PROGRAM]] [--quiet] [--noise] [--bench] [DIRECTORY]
  *
  * libpng ends the process at the first error (abort), libjpeg does too (exit), and the decoder's own mistakes do worse. First
  * the decoder runs in a plain loop, to show how far that gets, then in a pool of worker processes, where a bad file costs one
  * worker and one red cross on the contact sheet. --damage adds broken copies of the files to the good ones, and three files
- * from hell. Nothing is written but the contact sheet, and workers end with their host: Ctrl-C leaves nothing behind. */
+ * from hell. Nothing is written but the contact sheet (and one capsule, if --capsules says where), and workers end with their
+ * host: Ctrl-C leaves nothing behind. */
 /* build: decoder.c images.c inputs.c plain.c -lpng -ljpeg -lm */
 /* test: --quiet --out /dev/null */
 /* test: --damage --quiet --out /dev/null */
@@ -24,10 +25,11 @@
 
 enum { TIME_LIMIT_MS = 2000, BENCH_WORKERS = 2, BENCH_ROUNDS = 3 };
 
-/* Where the decoder was at the first of the files that crash it. */
-static struct { size_t item; char text[4096]; } crash = { .item = SIZE_MAX };
+/* Where the decoder was at the first of the files that crash it, and what it takes to run that once more. */
+static struct { size_t item; char text[8192], capsule[1024]; } crash = { .item = SIZE_MAX };
 
-static struct { bool damage, quiet, noise, bench; int workers; const char *out, *directory; } options = { .out = "thumbs.png" };
+static struct { bool damage, quiet, noise, bench; int workers; const char *out, *capsules, *replay, *directory; } options = {
+    .out = "thumbs.png", .replay = "carom-replay" };
 
 /* The task. What it calls is in decoder.c; the thumbnail is made where the host will read it. */
 static int32_t thumbnail(carom_call *call) {
@@ -62,15 +64,21 @@ static const char *judge(const carom_verdict *verdict, fate *fate) {
 }
 
 static void crash_note(const carom_verdict *verdict) {
-    if (verdict->item >= crash.item || !*verdict->backtrace) return;
+    if (verdict->item >= crash.item || !*verdict->backtrace) {
+        if (*verdict->capsule) unlink(verdict->capsule);
+        return;
+    }
+    if (*crash.capsule) unlink(crash.capsule);
     crash.item = verdict->item;
     snprintf(crash.text, sizeof crash.text, "%s", verdict->backtrace);
+    snprintf(crash.capsule, sizeof crash.capsule, "%s", verdict->capsule);
 }
 
 /* Every file is a task, every task gets a verdict, and they come as they are ready. Returns how many were not ok. */
 static size_t pool_run(const input_list *inputs, int workers, thumb *thumbs) {
     carom_pool *pool = NULL;
-    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .time_limit_ms = TIME_LIMIT_MS };
+    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .time_limit_ms = TIME_LIMIT_MS,
+                                        .capsules = options.capsules };
     must(carom_pool_new(&pool_options, &pool), "new pool");
 
     carom_argument *arguments = must_alloc(calloc(inputs->count, sizeof *arguments));
@@ -138,6 +146,7 @@ static void crash_print(const input_list *inputs, const thumb *thumbs) {
     if (crash.item >= inputs->count) return;
     printf("\n%s: %s\n", inputs->items[crash.item].name, thumbs[crash.item].verdict);
     for (char *line = strtok(crash.text, "\n"); line; line = strtok(NULL, "\n")) printf("  %s\n", line);
+    if (*crash.capsule) printf("once more: %s %s\n", options.replay, crash.capsule);
 }
 
 /* Undamaged files of which loop and pool do not say the same. Where the loop died at one, the pool must not have got past it. */
@@ -205,7 +214,8 @@ static int run(const input_list *inputs, plain *plain, thumb *thumbs) {
 static void options_parse(int argc, char **argv) {
     static const struct option names[] = { { "damage", no_argument, NULL, 'd' }, { "workers", required_argument, NULL, 'w' },
         { "out", required_argument, NULL, 'o' }, { "bench", no_argument, NULL, 'b' }, { "quiet", no_argument, NULL, 'q' },
-        { "noise", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 } };
+        { "noise", no_argument, NULL, 'n' }, { "capsules", required_argument, NULL, 'c' },
+        { "replay", required_argument, NULL, 'r' }, { NULL, 0, NULL, 0 } };
     bool understood = true;
     for (int option; (option = getopt_long(argc, argv, "", names, NULL)) != -1;) switch (option) {
         case 'd': options.damage = true; break;
@@ -214,11 +224,14 @@ static void options_parse(int argc, char **argv) {
         case 'b': options.bench = true; break;
         case 'q': options.quiet = true; break;
         case 'n': options.noise = true; break;
+        case 'c': options.capsules = optarg; break;
+        case 'r': options.replay = optarg; break;
         default: understood = false;
     }
     options.directory = argv[optind];
     if (understood && options.workers >= 0 && argc - optind <= 1) return;
-    fprintf(stderr, "usage: %s [--damage] [--workers N] [--out FILE] [--quiet] [--noise] [--bench] [DIRECTORY]\n", argv[0]);
+    fprintf(stderr, "usage: %s [--damage] [--workers N] [--out FILE] [--capsules DIR [--replay PROGRAM]] [--quiet] [--noise] [--bench] "
+          "[DIRECTORY]\n", argv[0]);
     exit(2);
 }
 

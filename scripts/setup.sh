@@ -33,6 +33,7 @@ test)
     need pkg-config program pkg-config
     need python3-cffi python_with_cffi
     need procps program pgrep
+    need abigail-tools program abidiff
     # A minimal Rust lacks these two.
     if ! { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1; then
         echo "make test needs rustfmt and clippy; adding them with rustup."

@@ -1,4 +1,6 @@
-#include <carom.h>
-#include <string.h>
+#include "work.h"
 
-int main(void) { return strcmp(carom_version(), CAROM_VERSION) != 0; }
+int main(int argc, char **argv) {
+    carom_init(argc, argv);
+    return work();
+}

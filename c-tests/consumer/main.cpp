@@ -1,4 +1,7 @@
-#include <carom.h>
+#include "work.h"
 #include <string>
 
-int main() { return std::string(carom_version()) != CAROM_VERSION; }
+int main(int argc, char **argv) {
+    carom_init(argc, argv);
+    return std::string(carom_version()) == CAROM_VERSION ? work() : 20;
+}
