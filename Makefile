@@ -13,6 +13,7 @@ sanitizers := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-s
 # Some tests store to a null pointer on purpose: the signal tells, see c-tests/sanitize.sh.
 sanitizers += -fno-sanitize=null -Wno-format-truncation
 tests := $(addprefix build/,$(basename $(wildcard c-tests/test_*.c c-tests/test_*.cpp)))
+torture := $(addprefix build/,$(basename $(wildcard c-tests/torture_*.c)))
 sanitized := $(patsubst build/c-tests/%,build/sanitize/%,$(tests))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
@@ -34,8 +35,10 @@ test: ## everything that CI runs
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
 	@$(MAKE) --no-print-directory step
 
-step: build/c-tests/torture_step build/c-tests/torture_faults ## kill at every instruction, as far as STEP_SECONDS=40 go
+# Short forms of what `make torture` does for longer.
+step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory
 	build/c-tests/torture_faults
+	build/c-tests/torture_hostile 4
 	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
@@ -48,9 +51,12 @@ sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
 sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
-torture: build/c-tests/torture_step ## kill at every instruction and every access, for SECONDS=60 each
+torture: $(torture) ## kill at every instruction and every access, for SECONDS=60 each
 	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
+	build/c-tests/torture_faults
+	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
+	build/c-tests/torture_hostile $(or $(SECONDS),60)
 	build/c-tests/torture_step $(or $(SECONDS),60)
 
 bench: ## measure, and compare with others

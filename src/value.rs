@@ -193,8 +193,11 @@ impl Value {
         let region = if block == 0 {
             Region::of_words(&self.cell.inline).part(0, len as usize)
         } else {
+            // Its length and its block are words that others can write: never more than the block has.
             let alignment = self.cell.extra[2].load(Relaxed).max(1);
-            Region::of(arena, block.next_multiple_of(alignment), len)
+            let skipped = block.next_multiple_of(alignment).wrapping_sub(block);
+            let room = Heap::of(arena).capacity(block).unwrap_or(0).saturating_sub(skipped);
+            if len <= room { Region::of(arena, block.wrapping_add(skipped), len) } else { None }
         };
         if self.cell.generation() != self.generation {
             return Err(gone());

@@ -256,7 +256,9 @@ impl Desk {
     fn fetch_events(&mut self) {
         let plan = self.plan.plan();
         let head = plan.event_head.load(Acquire);
+        // Never more than there is room for, whatever the two say.
         let mut tail = plan.event_tail.load(Relaxed);
+        tail = head.wrapping_sub(head.wrapping_sub(tail).min(plan.events.len() as u32));
         if tail == head {
             return;
         }

@@ -245,10 +245,16 @@ impl Arena {
         1..=self.header().member_high.load(Ordering::Acquire).min(MEMBERS as u32 - 1)
     }
 
-    /// Every cell that was ever used.
+    /// Every cell that was ever used. `cell_high` is believed only as far as there are such: whoever is killed between
+    /// raising it and using the cell leaves one out, but not as many as there may be processes, one after the other.
     pub fn cells(self) -> impl Iterator<Item = &'static Cell> {
         let high = self.header().cell_high.load(Ordering::Acquire).min(self.cell_limit());
-        (1..high).filter_map(move |index| self.cell(index))
+        let mut unused = 0;
+        (1..high).map_while(move |index| {
+            let cell = self.cell(index)?;
+            unused = if cell.was_used() { 0 } else { unused + 1 };
+            (unused < MEMBERS).then_some(cell)
+        })
     }
 
     /// The member record of a slot.

@@ -257,6 +257,12 @@ impl Cell {
         self.free_lock.load(Relaxed)
     }
 
+    /// Whether it ever was an object.
+    #[inline(always)]
+    pub(super) fn was_used(&self) -> bool {
+        self.life.load(Relaxed) != 0
+    }
+
     /// What the cell is now.
     #[inline(always)]
     pub fn kind(&self) -> Kind {

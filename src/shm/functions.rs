@@ -16,7 +16,7 @@ fn record(arena: Arena, index: u32) -> Option<Region> {
 pub fn add(arena: Arena, identity: &[u8; FUNCTION_SIZE]) -> Result<u16> {
     let header = arena.header();
     let _guard = header.function_lock.lock();
-    let count = header.functions.load(Acquire);
+    let count = header.functions.load(Acquire).min(FUNCTIONS as u32);
     for index in 0..count {
         if record(arena, index).is_some_and(|record| record.frozen() == identity) {
             return Ok(index as u16);

@@ -9,7 +9,8 @@
 //! ```
 //! - `thread id`: the owner, 0 when free. Written by whoever takes and releases; the kernel writes
 //!   0 when the owner dies.
-//! - `D`: the last owner died holding it. Written by the kernel alone, cleared by the next owner.
+//! - `D`: the last owner died holding it. Written by the kernel, or by a waiter whose owner does not exist; cleared by
+//!   the next owner.
 //! - `W`: a release must wake somebody. A *function of the count*: whoever takes a free word while
 //!   somebody may sleep carries it, so no wake is lost however the two race.
 //! - `waiter count`: threads that may be asleep. A sleeper that is killed leaves its count behind;
@@ -18,7 +19,7 @@
 //! Rules: one internal lock at a time per thread, no foreign code, no system call but futex inside,
 //! never from a signal handler.
 
-use super::memory::{Memory, Word64};
+use super::memory::{Memory, Wake, Word64};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 const OWNER: u64 = 0x3fff_ffff;
@@ -80,9 +81,20 @@ impl<M: Memory> InternalLock<M> {
                 continue;
             }
             counted = true;
-            M::wait64(&self.word, sleeping as u32, None, None);
+            let wake = M::wait64(&self.word, sleeping as u32, None, M::patience());
             seen = self.word.load(Relaxed);
+            if wake == Wake::TimedOut && seen & OWNER == sleeping & OWNER && M::is_gone((seen & OWNER) as u32) {
+                seen = self.disown(seen);
+            }
         }
+    }
+
+    /// The owner does not exist, and the kernel has not said so: its list of robust words was lost with its memory (the
+    /// OOM reaper may take that first), or somebody wrote here who should not. What the kernel would have done.
+    #[cold]
+    fn disown(&self, seen: u64) -> u64 {
+        let free = (seen & !OWNER) | DIED;
+        self.word.compare_exchange(seen, free, Acquire, Relaxed).map_or_else(|now| now, |_| free)
     }
 
     /// The raw word, for diagnosis.

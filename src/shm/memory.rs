@@ -67,6 +67,15 @@ pub trait Memory: Sized + 'static {
     /// The calling thread is through with the word that it named.
     fn pending_clear();
 
+    /// How long a sleeper waits for the owner of an internal lock before it asks whether that exists at all.
+    fn patience() -> Deadline {
+        None
+    }
+    /// Whether no thread has this id: proof that the owner of a word is gone, where the kernel did not say so.
+    fn is_gone(_thread: u32) -> bool {
+        false
+    }
+
     /// Sleeps while the low half of `word` is `expected` and, if given, `alarm` has its value too.
     fn wait64(word: &Self::W64, expected: u32, alarm: Option<(&Self::W32, u32)>, deadline: Deadline) -> Wake;
     /// Sleeps while `word` is `expected` and, if given, `alarm` has its value too.

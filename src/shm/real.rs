@@ -1,11 +1,14 @@
 //! The memory that ships: atomics, futexes, the kernel's robust list.
 
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
-use crate::sys::{futex, robust, spin};
+use crate::sys::{clock, futex, robust, spin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Atomics of the processor, futexes and robust lists of the kernel.
 pub enum Real {}
+
+/// Some thousand times what a section takes.
+const PATIENCE_NS: u64 = 100_000_000;
 
 macro_rules! word {
     ($trait:ident, $atomic:ident, $int:ident) => {
@@ -80,6 +83,12 @@ impl Memory for Real {
     #[inline(always)]
     fn pending_clear() {
         robust::pending_clear();
+    }
+    fn patience() -> Deadline {
+        Some(clock::now_ns() + PATIENCE_NS)
+    }
+    fn is_gone(thread: u32) -> bool {
+        robust::is_gone(thread)
     }
     fn wait64(word: &AtomicU64, expected: u32, alarm: Option<(&AtomicU32, u32)>, deadline: Deadline) -> Wake {
         futex::wait(futex::low_half(word), expected, alarm, deadline)

@@ -19,11 +19,14 @@ pub const OWNED: u32 = 1;
 /// Flag of a semaphore: it never has more units than it began with.
 pub const BOUNDED: u32 = 2;
 
+/// Most words of a table: each is looked at.
+pub const MOST_WORDS: u64 = 4096;
+
 /// Words of the cell's block, as many as `len` says; none if there is no block.
 pub fn table(arena: Arena, cell: &Cell) -> impl Iterator<Item = &'static AtomicU64> + use<> {
-    let (block, count) =
-        (cell.block.load(Acquire), if cell.block.load(Acquire) == 0 { 0 } else { cell.len.load(Acquire) });
-    (0..count).filter_map(move |index| arena.word(block + index * 8))
+    let block = cell.block.load(Acquire);
+    let count = if block == 0 { 0 } else { cell.len.load(Acquire).min(MOST_WORDS) };
+    (0..count).map_while(move |index| arena.word(block.checked_add(index * 8)?))
 }
 
 /// Changes a word as `change` says, unless it says `None`; whether it did.

@@ -17,7 +17,7 @@ use crate::sys::clock::deadline_after_ms;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Most parties: each is a word that is looked at.
-pub const MOST_PARTIES: u64 = 4096;
+pub const MOST_PARTIES: u64 = sync::MOST_WORDS;
 
 /// A barrier; whether it is still the same object is checked by every operation.
 #[derive(Clone, Copy)]

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 /// Most units of a plain semaphore.
 pub const MOST: u64 = i64::MAX as u64;
 /// Most units of an owned one: each is a word that is looked at.
-pub const MOST_OWNED: u64 = 4096;
+pub const MOST_OWNED: u64 = sync::MOST_WORDS;
 
 /// What a semaphore is like.
 #[derive(Debug, Clone, Copy, Default)]

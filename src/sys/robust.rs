@@ -7,7 +7,7 @@
 
 use super::own::own;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 /// The layout that set_robust_list(2) fixes.
 #[repr(C)]
@@ -74,6 +74,13 @@ pub fn thread_id() -> u32 {
     current(|thread| thread.id.get())
 }
 
+/// Whether no thread has this id. (Not asked of what another namespace calls so: a family is in one.)
+pub fn is_gone(thread: u32) -> bool {
+    // SAFETY: signal 0 is sent to nobody.
+    let there = unsafe { libc::kill(thread as libc::pid_t, 0) } == 0;
+    !there && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
 /// Names the lock word that the calling thread takes or holds.
 #[inline(always)]
 pub fn pending_set(word: &AtomicU32) {
@@ -103,6 +110,9 @@ const LINK_OFFSET: libc::c_long = -8;
 
 static mut OWN: Head = Head { next: std::ptr::null_mut(), futex_offset: LINK_OFFSET, pending: std::ptr::null_mut() };
 
+/// The links on the list, the first one first: a keeper holds two words at most, its family's and its pool's.
+static HELD: [AtomicPtr<AtomicU64>; 2] = [const { AtomicPtr::new(std::ptr::null_mut()) }; 2];
+
 /// Replaces the calling thread's robust list by an empty one of our own. For a single-threaded keeper
 /// that uses no robust pthread mutex: glibc's list of this thread is forgotten.
 pub fn own_list() {
@@ -119,7 +129,7 @@ pub fn own_list() {
 
 /// Takes a liveness word for as long as this process lives, if nobody alive has it; needs [`own_list`].
 /// False if somebody has it. `link` lies eight bytes after `word`.
-pub fn hold_for_life(word: &'static AtomicU32, link: &'static std::sync::atomic::AtomicU64) -> bool {
+pub fn hold_for_life(word: &'static AtomicU32, link: &'static AtomicU64) -> bool {
     const OWNER: u32 = libc::FUTEX_TID_MASK;
     debug_assert_eq!(link.as_ptr() as usize - word.as_ptr() as usize, 8);
     pending_set(word);
@@ -142,31 +152,30 @@ pub fn hold_for_life(word: &'static AtomicU32, link: &'static std::sync::atomic:
             link.store((*head).next as u64, Ordering::Release);
             (&raw mut (*head).next).write_volatile(link.as_ptr().cast());
         }
+        HELD[1].store(HELD[0].load(Ordering::Relaxed), Ordering::Relaxed);
+        HELD[0].store(std::ptr::from_ref(link).cast_mut(), Ordering::Relaxed);
     }
     pending_clear();
     held
 }
 
 /// Takes a word of [`hold_for_life`] off the list, where its memory may be used for something else before this
-/// process dies. It keeps its value.
-pub fn release(link: &'static std::sync::atomic::AtomicU64) {
-    let target: *mut Head = link.as_ptr().cast();
+/// process dies. It keeps its value. What the links say is not asked: others can write them.
+pub fn release(link: &'static AtomicU64) {
+    let [first, second] = HELD.each_ref().map(|held| held.load(Ordering::Relaxed));
+    let target = std::ptr::from_ref(link).cast_mut();
     let end = &raw mut OWN;
-    let mut at = end;
-    // A keeper holds two words at most.
-    for _ in 0..4 {
-        // SAFETY: as in `own_list`; `at` is the list's head or a link on it, in the arena: each begins with the
-        // address of the next.
-        unsafe {
-            let next = (&raw mut (*at).next).read_volatile();
-            if next == target {
-                (&raw mut (*at).next).write_volatile(link.load(Ordering::Acquire) as *mut Head);
-                return;
-            }
-            if next == end || next.is_null() {
-                return;
-            }
-            at = next;
+    // SAFETY: as in `own_list`; what is in HELD are links of the arena, which is never unmapped.
+    unsafe {
+        if first == target {
+            let rest: *mut Head = if second.is_null() { end } else { second.cast() };
+            (&raw mut (*end).next).write_volatile(rest);
+            HELD[0].store(second, Ordering::Relaxed);
+        } else if second == target {
+            (*first).store(end as u64, Ordering::Release);
+        } else {
+            return;
         }
     }
+    HELD[1].store(std::ptr::null_mut(), Ordering::Relaxed);
 }

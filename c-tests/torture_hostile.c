@@ -1,0 +1,264 @@
+/*
+ * A process that writes where it should not: into any word of the arena, while others use all that is in it. Whatever it
+ * writes, a call ends with a status: no crash, no endless loop, no access outside.
+ *
+ *     torture_hostile [SECONDS [SEED]]      (4 seconds; the seed is printed)
+ *
+ * Each round is a family of its own. What keepers and workers die of is looked at too: of our signal, never of a fault.
+ */
+#include "arena.h"
+#include "support.h"
+
+enum { TIMEOUT_MS = 3, ROUND_MS = 150, CONDITION = 9 /* its cell */ };
+
+static uint64_t state;
+static uint64_t random_number(void) { /* splitmix64 */
+    uint64_t z = (state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static struct shared {
+    _Atomic uint64_t writes, calls, refused, last_at, last_value;
+} *shared;
+
+/* ---- who writes ---- */
+
+static uint64_t some_value(uint64_t was) {
+    static const uint64_t ends[] = {0, 1, 2, 3, 0x3fffffff, 0x40000000, 0x80000000, 0xffffffff, UINT64_MAX, INT64_MAX};
+    uint64_t random = random_number();
+    switch (random_number() % 7) {
+        case 0: return was ^ (1ull << random % 64);
+        case 1: return ends[random % (sizeof ends / sizeof *ends)];
+        case 2: return random % 4096;
+        case 3: return random;
+        case 4: return (was & ~0xffffffffull) | (random & 0xffffffff);
+        case 5: return *arena_word(16) + random % 65536 * 16; /* somewhere in the heap */
+        default: return was + random % 256 - 128;
+    }
+}
+
+static void scribble(void) {
+    unsigned char *arena = arena_at(NULL);
+    uint64_t heap = *(uint64_t *)(void *)(arena + 16);
+    for (;;) {
+        uint64_t at = 0;
+        switch (random_number() % 6) {
+            case 0: at = random_number() % 1024; break;
+            case 1: at = arena_members() + random_number() % (16 * 64); break;
+            case 2: at = arena_members() + 4096 * 64 + random_number() % 1024; break;
+            case 3:
+            case 4: at = arena_cells() + random_number() % (32 * 128); break;
+            default: at = heap + random_number() % (256 << 10); break;
+        }
+        /* A lock that somebody seems to hold can only be met with a time-out, and one wait has none: see carom_condition_wait. */
+        if ((at & ~7ull) == arena_cells() + CONDITION * 128 + 8) continue;
+        _Atomic uint64_t *word = (_Atomic uint64_t *)(void *)(arena + (at & ~7ull));
+        uint64_t value = some_value(atomic_load(word));
+        atomic_store(&shared->last_at, at & ~7ull);
+        atomic_store(&shared->last_value, value);
+        atomic_store(word, value);
+        atomic_fetch_add(&shared->writes, 1);
+        if (random_number() % 4 == 0) usleep(random_number() % 300);
+    }
+}
+
+/* ---- who calls ---- */
+
+static int32_t echo(carom_call *call) {
+    carom_argument argument;
+    char bytes[2000];
+    if (carom_call_argument(call, 0, &argument) != CAROM_OK) return 1;
+    if (carom_call_read(call, 0, bytes, sizeof bytes) != CAROM_OK) return 2;
+    return carom_call_reply(call, bytes, sizeof bytes) == CAROM_OK ? 0 : 3;
+}
+static int32_t nothing(carom_call *call) { (void)call; return 0; }
+
+static void told(int64_t status) {
+    atomic_fetch_add(&shared->calls, 1);
+    if (status < 0) {
+        atomic_fetch_add(&shared->refused, 1);
+        CHECK(carom_error_message()[0] != 0);
+    }
+}
+static void no_fault(carom_result *result) {
+    carom_verdict verdict = {.size = sizeof verdict};
+    if (carom_result_wait(result, 20) != CAROM_OK || carom_result_verdict(result, &verdict) != CAROM_OK) return;
+    if (verdict.signal && verdict.signal != SIGKILL) {
+        carom_verdict_print(&verdict, 2);
+        check_eq_(__FILE__, __LINE__, "signal of a worker", verdict.signal, 0);
+    }
+}
+
+static void use_everything(int64_t until) {
+    carom_lock *lock = NULL, *rlock = NULL;
+    carom_value *value = NULL, *raw = NULL;
+    carom_array *array = NULL;
+    carom_semaphore *plain = NULL, *owned = NULL;
+    carom_event *event = NULL;
+    carom_condition *condition = NULL;
+    carom_barrier *barrier = NULL;
+    carom_pool *pool = NULL;
+    carom_semaphore_options owning = {.size = sizeof owning, .owned = 1};
+    carom_pool_options options = {.size = sizeof options, .workers = 2};
+    static char bytes[2000];
+    int64_t items[40] = {0};
+    told(carom_lock_new(NULL, &lock));
+    told(carom_rlock_new(NULL, &rlock));
+    told(carom_value_new(CAROM_I64, NULL, 0, NULL, &value));
+    told(carom_value_new(CAROM_RAW, bytes, sizeof bytes, NULL, &raw));
+    told(carom_array_new(CAROM_I64, 8, 100, NULL, NULL, &array));
+    told(carom_semaphore_new(2, NULL, &plain));
+    told(carom_bounded_semaphore_new(2, &owning, &owned));
+    told(carom_event_new(&event));
+    told(carom_condition_new(NULL, &condition));
+    told(carom_barrier_new(2, NULL, &barrier));
+    told(carom_pool_new(&options, &pool));
+    CHECK_EQ(*arena_word(arena_cells() + CONDITION * 128) & 0xff, 7);
+    fflush(NULL);
+    pid_t scribbler = fork();
+    if (scribbler == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        scribble();
+    }
+    while (now_ms() < until) {
+        carom_process *process = NULL;
+        carom_result *result = NULL;
+        carom_value *fresh = NULL;
+        carom_argument argument = CAROM_BYTES(bytes, sizeof bytes);
+        int64_t number;
+        told(carom_lock_acquire(lock, TIMEOUT_MS));
+        told(carom_lock_recover(lock, TIMEOUT_MS));
+        told(carom_lock_release(lock));
+        told(carom_lock_acquire(rlock, TIMEOUT_MS));
+        told(carom_lock_release(rlock));
+        told(carom_value_get(raw, bytes, sizeof bytes, TIMEOUT_MS));
+        told(carom_value_set(raw, bytes, sizeof bytes, TIMEOUT_MS));
+        told(carom_value_add(value, 1, &number));
+        told(carom_value_copy(raw, &fresh, TIMEOUT_MS));
+        carom_value_free(fresh);
+        told(carom_array_get(array, 3, 40, items, sizeof items, TIMEOUT_MS));
+        told(carom_array_set(array, 0, items, sizeof items, TIMEOUT_MS));
+        told(carom_semaphore_acquire(plain, TIMEOUT_MS));
+        told(carom_semaphore_release(plain));
+        told(carom_semaphore_acquire(owned, TIMEOUT_MS));
+        told(carom_semaphore_value(owned));
+        told(carom_semaphore_release(owned));
+        told(carom_event_set(event));
+        told(carom_event_wait(event, TIMEOUT_MS));
+        told(carom_event_clear(event));
+        if (carom_condition_acquire(condition, TIMEOUT_MS) == CAROM_OK) told(carom_condition_wait(condition, TIMEOUT_MS));
+        told(carom_condition_release(condition));
+        told(carom_barrier_wait(barrier, TIMEOUT_MS));
+        told(carom_barrier_reset(barrier));
+        told(carom_arena_check(NULL));
+        if (carom_process_start(nothing, NULL, 0, NULL, &process) == CAROM_OK) {
+            told(carom_process_join(process, 20));
+            carom_process_kill(process);
+            carom_process_join(process, 20);
+            carom_process_free(process);
+        }
+        if (carom_pool_apply_async(pool, echo, &argument, 1, NULL, &result) == CAROM_OK) no_fault(result);
+        carom_result_free(result);
+        told(carom_pool_map(pool, echo, items, 8, 40, NULL, items, 8, 10));
+        carom_lock *other = NULL;
+        told(carom_lock_new(NULL, &other));
+        carom_lock_free(other);
+    }
+    kill(scribbler, SIGKILL);
+    wait_for(scribbler);
+    carom_pool_free(pool);
+    carom_barrier_free(barrier);
+    carom_condition_free(condition);
+    carom_event_free(event);
+    carom_semaphore_free(owned);
+    carom_semaphore_free(plain);
+    carom_array_free(array);
+    carom_value_free(raw);
+    carom_value_free(value);
+    carom_lock_free(rlock);
+    carom_lock_free(lock);
+    told(carom_arena_check(NULL));
+}
+
+/* ---- a round ---- */
+
+static void is_no_fault(const char *who, int status, uint64_t seed) {
+    if (!WIFSIGNALED(status)) return;
+    int signal = WTERMSIG(status);
+    if (signal == SIGKILL || signal == SIGTERM) return;
+    fprintf(stderr, "%s died of signal %d, seed %llu, after %#llx was written at %#llx\n", who, signal, (unsigned long long)seed,
+            (unsigned long long)atomic_load(&shared->last_value), (unsigned long long)atomic_load(&shared->last_at));
+    _exit(CHECK_FAILED);
+}
+
+/* Keepers of a broken family may not know that it is over. */
+static int end_all(void) {
+    int count = 0;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    int child;
+    while (file && fscanf(file, "%d", &child) == 1) count += kill(child, SIGKILL) == 0;
+    if (file) fclose(file);
+    return count;
+}
+
+static void play(uint64_t seed) {
+    state = seed;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        CHECK(setsid() > 0);
+        use_everything(now_ms() + ROUND_MS);
+        _exit(0);
+    }
+    int status = 0, done = 0;
+    int64_t until = now_ms() + ROUND_MS + PATIENCE_MS;
+    while (!done) {
+        int one;
+        pid_t seen = waitpid(-1, &one, WNOHANG);
+        if (seen == pid) status = one, done = 1;
+        else if (seen > 0) is_no_fault("a keeper or worker", one, seed);
+        else usleep(500);
+        if (now_ms() > until) {
+            fprintf(stderr, "seed %llu hangs, after %#llx was written at %#llx\n", (unsigned long long)seed,
+                    (unsigned long long)atomic_load(&shared->last_value), (unsigned long long)atomic_load(&shared->last_at));
+            char command[200];
+            snprintf(command, sizeof command, "cat /proc/%d/wchan; echo; gdb -p %d -batch -ex 'thread apply all bt 16' 2>/dev/null | tail -40 >&2", pid, pid);
+            if (getenv("HOSTILE_GDB") && system(command) != 0) fprintf(stderr, "no gdb\n");
+            kill(pid, SIGKILL);
+            end_all();
+            _exit(CHECK_FAILED);
+        }
+    }
+    is_no_fault("the caller", status, seed);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    until = now_ms() + 300;
+    for (int one;;) {
+        pid_t seen = waitpid(-1, &one, WNOHANG);
+        if (seen < 0) break;
+        if (seen > 0) is_no_fault("a keeper or worker", one, seed);
+        else usleep(500);
+        if (now_ms() > until) end_all();
+    }
+}
+
+int main(int argc, char **argv) {
+    int64_t seconds = argc > 1 ? atoll(argv[1]) : 4;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)now_ms() * 1000 + (uint64_t)getpid();
+    long rounds = 0;
+    shared = share(sizeof *shared);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    printf("hostile: seed %llu\n", (unsigned long long)seed);
+    fflush(stdout);
+    for (int64_t until = now_ms() + seconds * 1000; now_ms() < until || rounds == 0; rounds++) play(seed + (uint64_t)rounds);
+    printf("hostile: %ld families, %llu words written, %llu calls, %llu refused; 0 crashes, 0 hangs\n", rounds,
+           (unsigned long long)atomic_load(&shared->writes), (unsigned long long)atomic_load(&shared->calls),
+           (unsigned long long)atomic_load(&shared->refused));
+    return 0;
+}
