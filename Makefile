@@ -36,9 +36,10 @@ test: ## everything that CI runs
 	@$(MAKE) --no-print-directory step
 
 # Short forms of what `make torture` does for longer.
-step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory
+step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory, a soak
 	build/c-tests/torture_faults
 	build/c-tests/torture_hostile 4
+	build/c-tests/torture_soak 4
 	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
@@ -57,7 +58,9 @@ torture: $(torture) ## kill at every instruction and every access, for SECONDS=6
 	build/c-tests/torture_faults
 	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
 	build/c-tests/torture_hostile $(or $(SECONDS),60)
+	build/c-tests/torture_soak $(or $(SECONDS),60)
 	build/c-tests/torture_step $(or $(SECONDS),60)
+	c-tests/seeded.sh
 
 bench: ## measure, and compare with others
 	@scripts/setup.sh bench

@@ -21,6 +21,7 @@ use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
+use crate::sys::seeded::bug;
 use crate::sys::{birth, fork, futex, limits, pidfd, robust};
 use std::sync::atomic::Ordering::{Acquire, Release};
 use watch::Watch;
@@ -116,7 +117,7 @@ pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: 
             },
             Ok(fork::Side::Parent(pid)) => match fork::wait_for(pid) {
                 0 => return Ok(id),
-                fork::KILLED => None,
+                fork::KILLED if !bug("keeper: a death between the forks is an error") => None,
                 errno => Some(Error::Os { call: "fork", errno }),
             },
         };

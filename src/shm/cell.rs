@@ -28,6 +28,7 @@ use super::plan::PlanRef;
 use super::real::Real;
 use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
+use crate::sys::seeded::bug;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -448,7 +449,9 @@ impl Cell {
             pipe_cell::wake_other(arena, self);
         }
         // A damaged block is lost, and nothing else.
-        self.each_block(arena, &mut |field| _ = Heap::of(arena).give(field));
+        if !(force && bug("cell: who ends it for the dead gives no block back")) {
+            self.each_block(arena, &mut |field| _ = Heap::of(arena).give(field));
+        }
         let target = self.refers_to.swap(0, AcqRel);
         // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
         let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };
@@ -475,7 +478,9 @@ impl Cell {
         if kind == Kind::Ending && self.creator() == dead {
             self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
-            self.lock.repair(dead, force);
+            if !bug("repair: the dead keep their locks") {
+                self.lock.repair(dead, force);
+            }
             self.guess_lock();
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);

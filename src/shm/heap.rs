@@ -16,6 +16,7 @@ use super::real::Real;
 use super::region::Region;
 use crate::error::{Error, Result};
 use crate::sys::memory_file;
+use crate::sys::seeded::bug;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -147,7 +148,7 @@ impl Heap {
     pub fn give(self, field: &'static AtomicU64) -> Result<()> {
         // An owner of the field who died at taking its block may have left the store into it to the next holder of the
         // lock: whoever gives for the dead does that first, else the field would get the block after its end.
-        if self.root.redo.what.load(Acquire) != IDLE {
+        if self.root.redo.what.load(Acquire) != IDLE && !bug("heap: a half-done take is not finished first") {
             drop(self.lock());
         }
         let offset = field.load(Relaxed);
@@ -263,6 +264,9 @@ impl Heap {
             return;
         };
         let list = &self.root.free[class as usize % CLASSES];
+        if bug("heap: a record is cleared before it is done") {
+            redo.what.store(IDLE, Release);
+        }
         match what {
             TAKE | EXTEND => {
                 header.class.store(class, Relaxed);

@@ -23,6 +23,7 @@ pub mod pidfd;
 pub mod raw;
 pub mod relay;
 pub mod robust;
+pub mod seeded;
 pub mod setup;
 pub mod signals;
 pub mod sink;
