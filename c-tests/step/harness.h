@@ -21,6 +21,7 @@ struct operation {
     int (*barge)(void);                  /* takes what it can without waiting; whether it did */
     void (*unbarge)(void);
     void (*wait)(void);                  /* what the partner does, which may sleep */
+    void (*abandon)(void);               /* frees what it works on, without waiting for it; else that is `unmake` */
     void (*timed)(void);                 /* with a time-out that fires if the victim holds what is wanted */
     int accompanied;                     /* by the partner, in every script */
     int wake_often;                      /* one call may come too early */
@@ -281,7 +282,10 @@ static int kill_at(long k) {
         case WAITER: partner_begins(); break;
         case SECOND_KILL: second = started(bystander); break;
         case TIME_OUT: operation->timed(); break;
-        case FREED: operation->unmake(); break;
+        case FREED:
+            if (operation->abandon) operation->abandon();
+            else operation->unmake();
+            break;
         case STOPPED:
             if (!there || k == trace->count) break;
             is_stopped_for_a_while();
@@ -322,7 +326,7 @@ static int applies(const struct operation *operation, enum script script) {
         case SECOND_KILL: return is_process && !operation->wake && !operation->single && !operation->accompanied;
         case TIME_OUT: return operation->timed != NULL;
         case STOPPED: return is_process;
-        case FREED: return is_process && operation->make != NULL && !operation->accompanied;
+        case FREED: return operation->abandon || (is_process && operation->make && !operation->accompanied);
         default: return 1;
     }
 }
@@ -366,7 +370,6 @@ static void points_of(const struct operation *operation, enum script script, int
     through = &shared->through;
     point.operation = operation;
     point.script = script;
-    int64_t until = now_ms() + budget_ms;
     CHECK_OK(carom_event_new(&never));
     bare = census();
     if (operation->make) operation->make();
@@ -376,6 +379,7 @@ static void points_of(const struct operation *operation, enum script script, int
     /* First unrecorded: what is done only once in the life of a family shall not be in the trace. */
     rehearse(script, run_through);
     if (trace->count == 0) rehearse(script, record);
+    int64_t until = now_ms() + budget_ms;
     int fds = fd_count();
     count->instructions = trace->count;
     CHECK(trace->count > 0);

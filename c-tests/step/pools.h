@@ -80,12 +80,23 @@ static pid_t the_worker(void) {
     asleep_on_futex(pid);
     return pid;
 }
-static pid_t the_template(void) {
-    the_worker();
-    pid_t pid = keeper();
+static pid_t parent_of(pid_t pid) {
+    char path[64], line[256];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "PPid: %d", &parent) == 1) break;
+    if (file) fclose(file);
+    return parent;
+}
+/* Asleep, as its worker is. */
+static pid_t template_of(pid_t worker) {
+    pid_t pid = parent_of(worker);
     asleep_in_(__FILE__, __LINE__, pid, pid, SYS_epoll_wait, SYS_epoll_pwait);
     return pid;
 }
+static pid_t the_template(void) { return template_of(the_worker()); }
 
 static void submits(void) {
     carom_argument argument = CAROM_INTEGER(1);
@@ -149,6 +160,36 @@ static void map_is_settled(void) {
     pool_goes_on();
 }
 
+/* ---- third parties: another task, a wait that ends, the pool freed ---- */
+
+static carom_result *another;
+static int submits_another(void) {
+    carom_argument argument = CAROM_INTEGER(1);
+    CHECK_OK(carom_pool_apply_async(pool, plus_one, &argument, 1, NULL, &another));
+    return 1;
+}
+static void another_is_settled(void) {
+    int64_t reply = 0;
+    carom_status status = carom_result_get(another, &reply, sizeof reply, NULL, PATIENCE_MS);
+    if (status == CAROM_OK) CHECK_EQ(reply, 2);
+    else CHECK_STATUS(status, CAROM_EWORKERLOST);
+    carom_result_free(another);
+}
+static void waits_briefly(void) {
+    carom_status status = carom_result_wait(result, 1);
+    if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+}
+/* Whatever it was about to be, it is settled now. */
+static void pool_is_freed(void) {
+    carom_pool_free(pool);
+    CHECK_OK(carom_result_wait(result, 0));
+    carom_result_free(result);
+}
+static void pool_of_map_is_freed(void) {
+    carom_pool_free(pool);
+    carom_iterator_free(iterator);
+}
+
 /* ---- the template, over a worker's death or a limit ---- */
 
 static void worker_dies(void) { kill((pid_t)shared->told, SIGKILL); }
@@ -158,11 +199,7 @@ static void something_runs(void) {
     pid_t pid = (pid_t)shared->told;
     asleep_in(pid, pid, SYS_pause);
 }
-static pid_t the_template_now(void) {
-    pid_t pid = keeper();
-    asleep_in_(__FILE__, __LINE__, pid, pid, SYS_epoll_wait, SYS_epoll_pwait);
-    return pid;
-}
+static pid_t the_template_now(void) { return template_of((pid_t)shared->told); }
 static void worker_was_lost(void) {
     CHECK_OK(carom_result_wait(result, PATIENCE_MS));
     CHECK_STATUS(carom_result_get(result, NULL, 0, NULL, 0), CAROM_EWORKERLOST);
@@ -220,15 +257,19 @@ static void not_always(void) {
 
 #define POOL_OPERATIONS                                                                                                    \
     {.name = "worker, task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits,             \
-     .after = task_is_settled},                                                                                            \
+     .after = task_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,            \
+     .abandon = pool_is_freed},                                                                                            \
     {.name = "worker, long task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits_long,   \
-     .after = long_is_settled},                                                                                            \
+     .after = long_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,            \
+     .abandon = pool_is_freed},                                                                                            \
     {.name = "worker, map", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = maps,                 \
-     .after = map_is_settled},                                                                                             \
+     .after = map_is_settled, .abandon = pool_of_map_is_freed},                                                                                             \
     {.name = "template, worker died", .make = pool_make, .unmake = pool_unmake, .before = something_runs,                  \
-     .target = the_template_now, .begin = worker_dies, .after = worker_was_lost},                                          \
+     .target = the_template_now, .begin = worker_dies, .after = worker_was_lost,                      \
+     .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly, .abandon = pool_is_freed},                                          \
     {.name = "template, time limit", .make = pool_make, .unmake = pool_unmake, .target = the_template,                     \
-     .begin = submits_limited, .after = time_was_up},                                                                      \
+     .begin = submits_limited, .after = time_was_up, .barge = submits_another, .unbarge = another_is_settled,              \
+     .timed = waits_briefly, .abandon = pool_is_freed},                                                                      \
     {.name = "pool, freed at once", .victim = host_makes_and_frees, .after = not_always},                                  \
     {.name = "pool, its host", .victim = host_works, .after = not_always},                                                 \
     {.name = "template, half born", .victim = host_makes_and_closes, .after = not_always, .descends = 1},                  \
