@@ -22,6 +22,9 @@ static inline unsigned char *arena_at(uint64_t *size) {
 
 static inline _Atomic uint64_t *arena_word(uint64_t at) { return (_Atomic uint64_t *)(void *)(arena_at(NULL) + at); }
 
+/* Lock words of the table of functions, and of the heap. */
+static inline uint64_t arena_function_lock(void) { return 264; }
+static inline uint64_t arena_heap_lock(void) { return 320; }
 static inline uint64_t arena_members(void) { return 4096; }
 static inline uint64_t arena_cells(void) { return arena_members() + 4096 * 64 + 1024 * 512; }
 

@@ -81,6 +81,28 @@ static void finds_damage(void) {
     carom_lock_free(lock);
 }
 
+/* No thread has this id, and so none will release it: the next one in line does. */
+static void an_owner_that_does_not_exist(void) {
+    const uint64_t nobody = 0x3ffffff0, words[] = {arena_heap_lock(), arena_function_lock()};
+    carom_array *array = NULL;
+    carom_arena_info before = census();
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(*arena_word(words[i]), 0);
+        *arena_word(words[i]) = nobody;
+    }
+    CHECK_OK(carom_array_new(CAROM_I64, 8, 1000, NULL, NULL, &array));
+    carom_array_free(array);
+    carom_pool_options options = {.size = sizeof options, .workers = 1};
+    carom_pool *pool = NULL;
+    CHECK_OK(carom_pool_new(&options, &pool));
+    CHECK_OK(carom_pool_apply(pool, nothing, NULL, 0, NULL, NULL, 0, NULL, PATIENCE_MS));
+    CHECK_OK(carom_pool_close(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+    for (int i = 0; i < 2; i++) CHECK_EQ(*arena_word(words[i]) & 0x3fffffff, 0);
+    for (int64_t until = now_ms() + PATIENCE_MS; census().blocks != before.blocks;) CHECK(now_ms() < until);
+}
+
 /* ----------------------------------------------------------------------------------------------- while others are at work */
 
 static flag *stop;
@@ -138,6 +160,7 @@ static void is_right_while_others_work(void) {
 int main(void) {
     CASE(counts_what_is_there);
     CASE(finds_damage);
+    CASE(an_owner_that_does_not_exist);
     CASE(is_right_while_others_work);
     return 0;
 }
