@@ -57,7 +57,9 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     int end = wait_for(pid), status;
     while (waitpid(-1, &status, 0) > 0)
         if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED) end = CHECK_FAILED;
-    if (end != 0) {
+    if (end == SKIPPED) {
+        fprintf(stderr, "%s, %s: skipped, ptrace may not attach here\n", operation->name, script_names[script]);
+    } else if (end != 0) {
         fprintf(stderr, "%s, %s, at instruction %ld: ended with %d\n", operation->name, script_names[script],
                 board->counts[pair / SCRIPTS][script].at, end);
         atomic_fetch_add(&board->failed, 1);

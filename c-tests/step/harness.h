@@ -7,6 +7,8 @@
 
 #include "tracee.h"
 
+enum { SKIPPED = 77 };
+
 enum script { ALONE, BARGER, WAITER, SECOND_KILL, TIME_OUT, STOPPED, FREED, SCRIPTS };
 static const char *const script_names[] = {"alone", "barger", "waiter", "second kill", "time-out", "stop/cont", "free"};
 
@@ -191,7 +193,10 @@ static void tracee_begins(int is_recorded) {
     if (operation->before) operation->before();
     if (operation->target) {
         tracee.pid = operation->target();
-        CHECK_EQ(ptrace(PTRACE_SEIZE, tracee.pid, 0, OPTIONS), 0);
+        if (ptrace(PTRACE_SEIZE, tracee.pid, 0, OPTIONS) != 0) {
+            CHECK_EQ(errno, EPERM);
+            _exit(SKIPPED); /* ptrace_scope: it is no child of ours */
+        }
         CHECK_EQ(ptrace(PTRACE_INTERRUPT, tracee.pid, 0, 0), 0);
         CHECK_EQ(next_stop(tracee.pid, &status), tracee.pid);
         CHECK(WIFSTOPPED(status));
