@@ -28,11 +28,17 @@ static inline void expect(bool truth, const char *what) {
 }
 
 /* A process that runs `function` with these arguments: start(work, CAROM_HANDLE(lock), CAROM_INTEGER(3)). */
-#define start(function, ...)                                                                                           \
-    start_with((function), (carom_argument[]){__VA_ARGS__}, sizeof(carom_argument[]){__VA_ARGS__} / sizeof(carom_argument))
-static inline carom_process *start_with(carom_function function, const carom_argument *arguments, size_t count) {
+#define start(function, ...) start_in(NULL, function, __VA_ARGS__)
+
+/* The same, by the start method of a context; NULL: by the default one. */
+#define start_in(context, function, ...)                                                                               \
+    start_with((context), (function), (carom_argument[]){__VA_ARGS__},                                                 \
+               sizeof(carom_argument[]){__VA_ARGS__} / sizeof(carom_argument))
+static inline carom_process *start_with(carom_context *context, carom_function function, const carom_argument *arguments,
+                                        size_t count) {
     carom_process *process;
-    MUST(carom_process_start(function, arguments, count, NULL, &process));
+    carom_process_options options = {.size = sizeof options, .context = context};
+    MUST(carom_process_start(function, arguments, count, &options, &process));
     return process;
 }
 

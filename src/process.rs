@@ -235,12 +235,9 @@ impl Candidate {
         }
         // As a fork child, it may use what existed when it began; one that was given nothing keeps nothing.
         let id = self.claim(if reader.has_handles() { Inherits::Everything } else { Inherits::Nothing }, bond)?;
-        let write = |()| letter::write(family.arena, id, &self.label, traits, &given, &[(function, arguments)]);
+        let write = |()| letter::write(family.arena, id, &self.label, traits, &given, &[(function, arguments)], &[]);
         let written = pin::give(family, id.slot, arguments).and_then(write);
-        let started = written.and_then(|()| match method {
-            Method::Forkserver => server::start(family, id, traits, &given),
-            _ => spawn::start(family, id, Part::Process, traits, &given).map(|begun| (begun.pid, begun.handle)),
-        });
+        let started = written.and_then(|()| start::begin(family, method, id, Part::Process, traits, &given));
         let (pid, pidfd) = started.inspect_err(|_| spawn::give_up(family, id))?;
         Ok((id, pid, pidfd))
     }

@@ -22,6 +22,10 @@ ROW(carom_pool_new) {
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
     options = (carom_pool_options){.size = sizeof options, .workers = 1, .capture_stderr = 2};
     REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EINVAL);
+    EACH_BAD(carom_context, CONTEXT, h, {
+        options = (carom_pool_options){.size = sizeof options, .workers = 1, .context = h};
+        if (h) REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EBADHANDLE);
+    });
     const carom_pool_options strange[] = {
         {.size = sizeof options, .workers = 1, .restartable = 2},
         {.size = sizeof options, .workers = 1, .max_restarts = -2},

@@ -2,6 +2,7 @@
 
 use super::boundary;
 use super::call::{self, carom_argument, carom_function};
+use super::context::{self, carom_context};
 use super::library::carom_status;
 use super::options::{self, Sized_};
 use super::pool_event::{self, EVENTS, carom_pool_callback};
@@ -83,6 +84,9 @@ pub struct carom_pool_options {
     pub on_event: carom_pool_callback,
     /// For `on_event`.
     pub ctx: *mut c_void,
+    /// Its start method; NULL: the default one. Workers are forked by a template. Under fork that is a copy of this program at the moment in which the pool is made;
+    /// under spawn the program begun anew, in `carom_init`; under forkserver a copy of the server.
+    pub context: *mut carom_context,
 }
 
 // SAFETY: integers, pointers and optional functions.
@@ -296,6 +300,7 @@ pub(super) fn with_pool_options<T>(
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),
         restartable: flag(options.restartable, "restartable is 0 or 1")?,
+        method: context::method_of(options.context)?,
     };
     body(engine, on_event(options.on_event, options.ctx))
 }

@@ -19,10 +19,15 @@ use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::shm::repair;
+use crate::start::forked::Label;
+use crate::start::handshake::Part;
+use crate::start::traits::Traits;
+use crate::start::{self, Method, letter};
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::seeded::bug;
 use crate::sys::{birth, fork, futex, limits, pidfd, robust};
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use watch::Watch;
 
@@ -133,6 +138,17 @@ pub fn spawn<D: Duty>(family: Family, inherits: Inherits, works_for: u64, duty: 
     Err(Error::Os { call: "fork", errno: libc_eagain() })
 }
 
+/// Starts a template that has nothing of this process's memory: what it is to know is `duty`, encoded, and `given` are
+/// descriptors of this process that it gets.
+pub fn spawn_anew(family: Family, method: Method, works_for: u64, duty: &[u8], given: &[RawFd]) -> Result<MemberId> {
+    let id = Member::claim(family.arena, family.me, Role::Keeper, Inherits::Nothing)?;
+    family.arena.member(id.slot).works_for.store(works_for, Release);
+    let (label, traits) = (Label { name: c"Template".into(), identity: c"".into() }, Traits::default());
+    let written = letter::write(family.arena, id, &label, &traits, given, &[], duty);
+    let begun = written.and_then(|()| start::begin(family, method, id, Part::Template, &traits, given));
+    begun.map(|_| id).inspect_err(|_| start::spawn::give_up(family, id))
+}
+
 /// How often somebody may kill the process between the two forks.
 const ATTEMPTS: u32 = 16;
 
@@ -140,7 +156,8 @@ fn libc_eagain() -> i32 {
     11
 }
 
-fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
+/// Is the keeper `id`, until its duty is over.
+pub fn run<D: Duty>(arena: Arena, id: MemberId, mut duty: D) -> ! {
     if !family::be(arena, id) {
         fork::leave_at_once(0);
     }

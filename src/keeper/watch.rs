@@ -90,7 +90,9 @@ impl Watch {
     /// Ends with its parent: whatever a process of the family started, once that process is gone.
     fn is_orphan(&self, id: MemberId) -> bool {
         let member = self.me.arena.member(id.slot);
-        let owed = [Role::Process, Role::Worker, Role::Server].into_iter().any(|role| member.has_role(role));
+        // A template finds out by itself, once it has begun: until then it has a letter.
+        let begins = member.has_role(Role::Keeper) && member.letter.load(Acquire) != 0;
+        let owed = begins || [Role::Process, Role::Worker, Role::Server].into_iter().any(|role| member.has_role(role));
         owed && !member.has_parent(self.me.arena)
     }
 

@@ -45,14 +45,18 @@ use crate::shm::member::{Inherits, MemberId};
 use crate::shm::memory::{Deadline, Wake};
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
 use crate::shm::stop;
+use crate::start::{self, Method};
 use crate::sys::clock::{self, now_ns};
 use crate::sys::descriptor::Poll;
 use crate::sys::{crash, descriptor, fork, limits};
+use crate::wire::{self, Argument};
 use desk::{Desk, Goal};
 use event::Event;
 use extras::{Extras, Hook};
 use job::{Job, JobId};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -89,6 +93,8 @@ pub struct Options<'a> {
     pub max_waiting: u64,
     /// The directory in which tasks are saved whose worker dies.
     pub capsules: Option<&'a Path>,
+    /// How the template is started, which forks the workers; the default if nothing is said.
+    pub method: Option<Method>,
 }
 
 /// A function and its encoded arguments; address 0: none.
@@ -140,6 +146,7 @@ pub struct Pool {
     cell: &'static Cell,
     plan: PlanRef,
     limits: Limits,
+    method: Method,
     capture_stderr: bool,
     restartable: bool,
     max_waiting: u64,
@@ -188,20 +195,52 @@ const HOLDER: u32 = 0x3fff_ffff;
 /// How long the host looks for news before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
 
+/// What a template that has no copy of the host's memory is to know.
+fn duty_of(index: u64, capture_stderr: bool, capsules: Option<&Path>) -> Result<Vec<u8>> {
+    let capsules = capsules.map_or(Argument::Nil, |path| Argument::String(path.as_os_str().as_bytes()));
+    wire::to_vec(&[Argument::Integer(index as i64), Argument::Bool(capture_stderr), capsules])
+}
+
+/// The template that a duty of [`duty_of`] is of, in its process.
+pub fn template_of(family: Family, duty: &[u8], bells: [RawFd; 2]) -> Result<Template> {
+    let gone = || Error::Broken("the pool of a template is gone".into());
+    let (Argument::Integer(index), Argument::Bool(capture_stderr)) =
+        (wire::argument(duty, 0)?, wire::argument(duty, 1)?)
+    else {
+        return Err(gone());
+    };
+    let cell = family.arena.cell(index as u64).filter(|cell| cell.kind() == Kind::Pool).ok_or_else(gone)?;
+    let plan = PlanRef::open(family.arena, cell.block.load(Acquire))?;
+    let capsules = match wire::argument(duty, 2)? {
+        Argument::String(path) => Some(Path::new(OsStr::from_bytes(path))),
+        _ => None,
+    };
+    crash::warm_up();
+    Ok(Template::new(plan, index as u64, bells, capture_stderr, writer_of(capsules)))
+}
+
+/// The directory may be gone by now, which is no reason to have no workers.
+fn writer_of(capsules: Option<&Path>) -> Option<Arc<Writer>> {
+    let writer = Writer::new(capsules?);
+    writer.inspect_err(|error| log::warning(format_args!("no capsules: {error}"))).ok().map(Arc::new)
+}
+
 impl Pool {
     fn spawn_template(&self) -> Result<MemberId> {
         let after = self.plan.plan().template_id.load(Acquire);
         let spawned = || self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
         *spawned() = Spawned { at_ns: now_ns(), after, id: None };
         let index = self.family.arena.cell_index(self.cell);
+        if self.method != Method::Fork {
+            let duty = duty_of(index, self.capture_stderr, self.capsules.as_deref())?;
+            let given = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
+            let id = keeper::spawn_anew(self.family, self.method, index, &duty, &given)?;
+            spawned().id = Some(id);
+            return Ok(id);
+        }
         crash::warm_up();
         let bells = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
-        // The directory may be gone by now, which is no reason to have no workers.
-        let writer = self.capsules.as_deref().and_then(|directory| {
-            Writer::new(directory).inspect_err(|error| log::warning(format_args!("no capsules: {error}"))).ok()
-        });
-        let capsules = writer.map(Arc::new);
-        let duty = Template::new(self.plan, index, bells, self.capture_stderr, capsules);
+        let duty = Template::new(self.plan, index, bells, self.capture_stderr, writer_of(self.capsules.as_deref()));
         let id = keeper::spawn(self.family, Inherits::Everything, index, duty)?;
         spawned().id = Some(id);
         Ok(id)
@@ -502,6 +541,7 @@ impl Hold {
             cell,
             plan,
             limits,
+            method: options.method.unwrap_or_else(start::default),
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
             max_waiting: options.max_waiting,

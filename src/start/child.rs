@@ -10,6 +10,8 @@ use super::server;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
+use crate::keeper;
+use crate::pool;
 use crate::shm::arena::Arena;
 use crate::sys::channel::{self, MESSAGE};
 use crate::sys::exec::FIRST;
@@ -39,10 +41,10 @@ pub fn begin() {
     let _ = super::set_default(super::Method::of_number(certificate.method), true);
     match enter(&certificate, file, doorbell) {
         Ok((family, letter)) if certificate.part == Part::Server => server::serve(family, letter, channel),
-        Ok((_, letter)) => {
+        Ok((family, letter)) => {
             let given = (0..letter.descriptors.len()).map(|index| OURS + index as RawFd);
             let given = given.map(|number| channel::raw(&ManuallyDrop::new(channel::adopt(number)))).collect();
-            run(letter, channel::raw(&channel), &[], given)
+            be(certificate.part, family, letter, channel::raw(&channel), &[], given)
         }
         Err(error) => handshake::refuse(channel::raw(&channel), &error),
     }
@@ -57,9 +59,26 @@ fn enter(certificate: &Certificate, file: OwnedFd, doorbell: OwnedFd) -> Result<
     Ok((family, letter::read(family.arena, me)?))
 }
 
+/// Does its part. Returns only if that cannot be, when it has said so.
+pub fn be(part: Part, family: Family, letter: Letter, channel: RawFd, along: &[RawFd], given: Vec<RawFd>) {
+    if part != Part::Template {
+        return run(letter, channel, along, given);
+    }
+    let bells = <[RawFd; 2]>::try_from(given).map_err(|_| Error::Broken("a template without its descriptors".into()));
+    match bells.and_then(|bells| pool::template_of(family, letter.duty, bells)) {
+        Err(error) => handshake::refuse(channel, &error),
+        Ok(template) => {
+            // From now on it finds out by itself that there is no host any more.
+            letter::forget(family.arena, family.me);
+            handshake::say(channel, Answer::Ready, &[], along);
+            keeper::run(family.arena, family.me, template)
+        }
+    }
+}
+
 /// Becomes what the letter says, and runs it; sends `along` with the news. `given`: the descriptors of the parent's that
 /// this process has. Returns only if that cannot be, when it has said so.
-pub fn run(letter: Letter, channel: RawFd, along: &[RawFd], given: Vec<RawFd>) {
+fn run(letter: Letter, channel: RawFd, along: &[RawFd], given: Vec<RawFd>) {
     if let Err(failure) = letter.traits.assume() {
         return handshake::say(channel, Answer::Failure, &failure.to_bytes(), &[]);
     }

@@ -24,6 +24,8 @@ pub enum Part {
     Process = 1,
     /// Forks others.
     Server = 2,
+    /// Is the template of a pool.
+    Template = 3,
 }
 
 /// Who a process is to be. Sent to it, as bytes.
@@ -56,7 +58,7 @@ impl Certificate {
     pub fn from_bytes(bytes: &[u8]) -> Option<Certificate> {
         let bytes: &[u8; CERTIFICATE] = bytes.try_into().ok()?;
         let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|index| bytes[at + index]));
-        let part = [Part::Process, Part::Server].into_iter().find(|part| *part as u32 == word(16))?;
+        let part = [Part::Process, Part::Server, Part::Template].into_iter().find(|part| *part as u32 == word(16))?;
         let member = MemberId { slot: word(8), generation: word(12) };
         (bytes[..8] == *MAGIC).then_some(Certificate { member, part, method: word(20) })
     }

@@ -24,6 +24,8 @@ pub struct Letter {
     pub traits: Traits,
     /// What its parent called the descriptors that it was given.
     pub descriptors: Vec<RawFd>,
+    /// What a template is to know, encoded; empty for others.
+    pub duty: &'static [u8],
     /// What it runs, and with which arguments, encoded; more than one for a server, which runs them before it serves.
     pub tasks: Vec<Task>,
 }
@@ -45,10 +47,17 @@ pub fn write(
     traits: &Traits,
     descriptors: &[RawFd],
     tasks: &[(u16, &[u8])],
+    duty: &[u8],
 ) -> Result<()> {
     let numbers = descriptors.iter().map(|number| Argument::Integer(*number as i64)).collect();
     let (name, identity) = (label.name.to_bytes(), label.identity.to_bytes());
-    let mut parts = vec![Argument::String(name), Argument::String(identity), traits.to_wire(), Argument::List(numbers)];
+    let mut parts = vec![
+        Argument::String(name),
+        Argument::String(identity),
+        traits.to_wire(),
+        Argument::List(numbers),
+        Argument::Bytes(duty),
+    ];
     for (function, arguments) in tasks {
         parts.extend([Argument::Integer(*function as i64), Argument::Bytes(arguments)]);
     }
@@ -78,14 +87,21 @@ pub fn read(arena: Arena, me: MemberId) -> Result<Letter> {
     let number = |number: &Argument<'_>| if let Argument::Integer(number) = number { *number as RawFd } else { -1 };
     let descriptors = numbers.iter().map(number).collect();
     let mut tasks = Vec::new();
-    for index in (4..wire::count(block)?).step_by(2) {
+    let Argument::Bytes(duty) = part(4)? else { return Err(damaged()) };
+    for index in (5..wire::count(block)?).step_by(2) {
         let (Argument::Integer(function), Argument::Bytes(arguments)) = (part(index)?, part(index + 1)?) else {
             return Err(damaged());
         };
         let identity = functions::get(arena, function as u32).ok_or_else(damaged)?;
         tasks.push(Task { function: Identity::from_bytes(&identity)?, arguments });
     }
-    Ok(Letter { label: Label { name: text(0)?, identity: text(1)? }, traits, descriptors, tasks })
+    Ok(Letter { label: Label { name: text(0)?, identity: text(1)? }, traits, descriptors, duty, tasks })
+}
+
+/// The calling process has read its letter, and needs it no more.
+pub fn forget(arena: Arena, me: MemberId) {
+    // What goes wrong there costs a block of memory.
+    let _ = Heap::of(arena).give(&arena.member(me.slot).letter);
 }
 
 fn damaged() -> Error {

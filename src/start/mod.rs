@@ -16,9 +16,30 @@ pub mod spawn;
 pub mod traits;
 
 use crate::error::{Error, Result};
+use crate::family::Family;
+use crate::shm::member::MemberId;
 use crate::sys::pidfd;
+use handshake::Part;
 use std::ffi::CStr;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use traits::Traits;
+
+/// Starts the member `id`, whose letter is written, by another method than fork, and waits until it does its `part`: its
+/// pid, and a descriptor of it.
+pub fn begin(
+    family: Family,
+    method: Method,
+    id: MemberId,
+    part: Part,
+    traits: &Traits,
+    given: &[RawFd],
+) -> Result<(u32, OwnedFd)> {
+    match method {
+        Method::Forkserver => server::start(family, id, part, traits, given),
+        _ => spawn::start(family, id, part, traits, given).map(|begun| (begun.pid, begun.handle)),
+    }
+}
 
 /// A way to start a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,7 @@ impl Desk {
         let tasks: Vec<(u16, &[u8])> = self.preload.iter().map(|(function, bytes)| (*function, &bytes[..])).collect();
         let label = Label { name: c"Forkserver".into(), identity: own::identity().unwrap_or_default().into() };
         let traits = Traits::default();
-        let written = letter::write(family.arena, id, &label, &traits, &[], &tasks);
+        let written = letter::write(family.arena, id, &label, &traits, &[], &tasks, &[]);
         let begun = written.and_then(|()| spawn::start(family, id, Part::Server, &traits, &[]));
         let Begun { pid, channel, .. } = begun.inspect_err(|_| spawn::give_up(family, id))?;
         log::debug(format_args!("started a forkserver with pid {pid}"));
@@ -85,12 +85,12 @@ impl Desk {
     }
 }
 
-/// Has the server fork the member `id`, whose letter is written, and waits until it runs. What `given` names reaches it
-/// too.
-pub fn start(family: Family, id: MemberId, traits: &Traits, given: &[RawFd]) -> Result<(u32, OwnedFd)> {
+/// Has the server fork the member `id`, whose letter is written, to do its `part`, and waits until it does. What `given`
+/// names reaches it too.
+pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &[RawFd]) -> Result<(u32, OwnedFd)> {
     let member = family.arena.member(id.slot);
     loop {
-        let ours = request(family, id, traits, given)?;
+        let ours = request(family, id, part, traits, given)?;
         return match handshake::listen(&ours, None) {
             Ok(News::Runs(along)) => {
                 let handle = along.into_iter().next().ok_or(Error::Panic("a process without a descriptor".into()))?;
@@ -116,10 +116,10 @@ pub fn start(family: Family, id: MemberId, traits: &Traits, given: &[RawFd]) -> 
 }
 
 /// Sends the request to a server that lives; this process's end of the channel on which the new process answers.
-fn request(family: Family, id: MemberId, traits: &Traits, given: &[RawFd]) -> Result<OwnedFd> {
+fn request(family: Family, id: MemberId, part: Part, traits: &Traits, given: &[RawFd]) -> Result<OwnedFd> {
     let (ours, theirs) = channel::pair()?;
     let method = super::default_if_set().map_or(0, |method| method as u32);
-    let mut message = Certificate { member: id, part: Part::Process, method }.to_bytes().to_vec();
+    let mut message = Certificate { member: id, part, method }.to_bytes().to_vec();
     let mut along = vec![channel::raw(&theirs)];
     for (stream, number) in (0..).zip(traits.stream_numbers()) {
         // What this process writes to now, not what it wrote to when the server was started.
@@ -251,7 +251,8 @@ impl Server {
                 if let Some(variables) = letter.traits.environment.take() {
                     Environment::new(variables).assume();
                 }
-                child::run(letter, reply, &[pidfd::raw(&handle)], given.into())
+                let family = Family { arena, me: certificate.member };
+                child::be(certificate.part, family, letter, reply, &[pidfd::raw(&handle)], given.into())
             }
             Err(error) => handshake::refuse(reply, &error),
         }

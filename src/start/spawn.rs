@@ -45,8 +45,8 @@ pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &
         environment: environment.as_ref().map_or_else(setup::environment, Environment::as_ptr),
         streams: traits.stream_numbers(),
         descriptors: &[&ours, given].concat(),
-        // A host that waits for its children neither finds nor awaits a server.
-        detached: part == Part::Server,
+        // A host that waits for its children neither finds nor awaits what is not its process.
+        detached: part != Part::Process,
         // So the keeper knows of it, and ends it if this process dies, before the program has begun.
         born: &|pid| member.set_alive(id.generation, pid),
     })?;
