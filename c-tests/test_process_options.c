@@ -342,14 +342,13 @@ static int32_t has_hooks(carom_call *call) {
 }
 
 static void exit_hooks(void) {
-    const char *const expected[] = {"cbda", "cbda", "", ""};
+    const char *const expected[] = {"cbad", "cbad", "", ""};
     for (int how = 0; how < 4; how++) {
         int pipes[2];
         char text[16] = "";
         CHECK_EQ(pipe2(pipes, O_CLOEXEC), 0);
         carom_argument arguments[] = {{.kind = CAROM_ARGUMENT_FD, .integer = pipes[1]}, CAROM_INTEGER(how)};
         carom_process_options options = some();
-        hook_fd = -1;
         CHECK_OK(carom_exit_register(hook, "of the host")); /* not the child's */
         CHECK_EQ(outcome(has_hooks, arguments, 2, &options), how == 3 ? -SIGKILL : 3);
         close(pipes[1]);
@@ -357,6 +356,9 @@ static void exit_hooks(void) {
         CHECK_STR_EQ(text, expected[how]);
         close(pipes[0]);
     }
+    hook_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    CHECK_OK(carom_shutdown(PATIENCE_MS));
+    close(hook_fd);
 }
 
 static void hooks_of_the_host(void) {

@@ -792,8 +792,9 @@ typedef void (*carom_exit_callback)(void *ctx);
 
 /**
  * The calling process calls `callback` before it ends: after its function has returned, or called `exit`, and before
- * what is in its streams goes out; the last that was registered first. In the program itself `carom_shutdown` does. A
- * process that dies of a signal, or calls `_exit`, calls nothing; a forked child inherits nothing.
+ * what is in its streams goes out; the last that was registered first; then what those have registered. In the program
+ * itself `carom_shutdown` does. A process that dies of a signal, or calls `_exit`, calls nothing; a forked child
+ * inherits nothing.
  *
  * Never blocks. `CAROM_EINVAL` for NULL.
  */

@@ -369,7 +369,7 @@ pub extern "C" fn carom_process_children(processes: *mut *mut carom_process, cap
 pub type carom_exit_callback = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 
 /// The calling process calls `callback` before it ends: after its function has returned, or called `exit`, and before what is in its streams goes out; the last that
-/// was registered first. In the program itself `carom_shutdown` does. A process that dies of a signal, or calls `_exit`, calls nothing; a forked child inherits nothing.
+/// was registered first; then what those have registered. In the program itself `carom_shutdown` does. A process that dies of a signal, or calls `_exit`, calls nothing; a forked child inherits nothing.
 ///
 /// Never blocks. `CAROM_EINVAL` for NULL.
 #[unsafe(no_mangle)]

@@ -15,6 +15,14 @@ pub struct Executable {
     pub path: CString,
     /// All arguments, the first too.
     pub arguments: Vec<CString>,
+    /// What was chosen before: never freed, for a thread may still look at it.
+    before: AtomicPtr<Executable>,
+}
+
+impl Executable {
+    fn new(path: CString, arguments: Vec<CString>) -> Executable {
+        Executable { path, arguments, before: AtomicPtr::default() }
+    }
 }
 
 /// What the host chose; what the program itself was called with. Never freed: a child may look at them.
@@ -26,7 +34,7 @@ static BEGINS: AtomicBool = AtomicBool::new(false);
 /// This program has called `carom_init`, with these arguments.
 pub fn begins(arguments: Vec<CString>) {
     if !arguments.is_empty() {
-        once::get_or_make(&ITSELF, |_| true, || Executable { path: c"/proc/self/exe".into(), arguments });
+        once::get_or_make(&ITSELF, |_| true, || Executable::new(c"/proc/self/exe".into(), arguments));
     }
     BEGINS.store(true, Ordering::Release);
 }
@@ -35,12 +43,13 @@ pub fn begins(arguments: Vec<CString>) {
 pub fn choose(path: Option<&CStr>, arguments: Vec<CString>) -> Result<()> {
     let mut chosen = match path {
         Some(path) if path.is_empty() => return Err(Error::invalid("the path of the executable is empty")),
-        Some(path) => Executable { path: path.into(), arguments: vec![path.into()] },
+        Some(path) => Executable::new(path.into(), vec![path.into()]),
         None => worker()?,
     };
     if !arguments.is_empty() {
         chosen.arguments = arguments;
     }
+    chosen.before = AtomicPtr::new(CHOSEN.load(Ordering::Acquire));
     once::replace(&CHOSEN, chosen);
     Ok(())
 }
@@ -51,7 +60,7 @@ pub fn current() -> Result<&'static Executable> {
         return Ok(chosen);
     }
     if BEGINS.load(Ordering::Acquire) {
-        let itself = || Executable { path: c"/proc/self/exe".into(), arguments: vec![own_name()] };
+        let itself = || Executable::new(c"/proc/self/exe".into(), vec![own_name()]);
         return Ok(once::get_or_make(&ITSELF, |_| true, itself));
     }
     choose(None, Vec::new())?;
@@ -79,5 +88,5 @@ fn worker() -> Result<Executable> {
          library; another start method than fork needs one of them, or carom_set_executable",
     ))?;
     let path = text(worker.as_os_str().as_bytes())?;
-    Ok(Executable { arguments: vec![path.clone(), text(&library)?], path })
+    Ok(Executable::new(path.clone(), vec![path, text(&library)?]))
 }

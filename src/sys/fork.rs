@@ -212,18 +212,22 @@ pub fn at_exit(function: Finish, context: *mut libc::c_void) {
     }
 }
 
-/// Calls what is to be called, also what that adds; each once.
+/// Calls what is to be called, and then what that has added; each once.
 #[cold]
 pub fn run_hooks() {
     loop {
-        let hook = own().hooks.load(Ordering::Acquire);
-        // SAFETY: NULL, or a box that is never freed.
-        let Some(known) = (unsafe { hook.as_ref() }) else { return };
-        if own().hooks.compare_exchange(hook, known.next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        let mut next = own().hooks.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if next.is_null() {
+            return;
+        }
+        while !next.is_null() {
+            // SAFETY: a box of `at_exit`'s, which the swap has made this thread's alone.
+            let hook = unsafe { Box::from_raw(next) };
+            next = hook.next;
             // SAFETY: only `at_exit` makes hooks, of a `Finish` and its context, whose owner promised that both live on.
             unsafe {
-                let function: Finish = std::mem::transmute(known.function);
-                function(known.context as *mut libc::c_void);
+                let function: Finish = std::mem::transmute(hook.function);
+                function(hook.context as *mut libc::c_void);
             }
         }
     }
