@@ -2129,6 +2129,7 @@ typedef struct carom_pool_options {
     carom_pool_callback on_event;
     /** For `on_event`. */
     void *ctx;
+    /**
      * Its start method; NULL: the default one. Workers are forked by a template. Under fork that is a copy of this
      * program at the moment in which the pool is made; under spawn the program begun anew, in `carom_init`; under
      * forkserver a copy of the server.
