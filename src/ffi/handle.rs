@@ -15,7 +15,9 @@
 use crate::error::{Error, Result};
 use crate::shm::arena::Arena;
 use crate::shm::cell::Cell;
+use crate::shm::entry::{self, FREED, USERS, next};
 use crate::shm::member::MemberId;
+use crate::shm::real::Real;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
@@ -80,46 +82,23 @@ impl Kind {
     }
 }
 
-#[repr(C, align(32))]
-struct Entry {
-    tag: AtomicU64,
-    /// Cell of an object in the arena. Never anything but a cell's address or NULL, whatever becomes of the
-    /// entry: so even a look that comes too late finds a cell, and there what tells one object from the next.
-    cell: AtomicPtr<Cell>,
-    /// Arena: generation of the object, and above it the index of the view that keeps it, 0 for none. Else:
-    /// address of the boxed object.
-    payload: AtomicU64,
-    /// Member that the handle belongs to: slot, generation. A copy in a forked child is not its own. 0: it
-    /// is borrowed, and keeps nothing; or of a kind that needs no family, and whose copy is as good as it. While free:
-    /// the next free entry.
-    owner: AtomicU64,
-}
+type Entry = entry::Entry<Real>;
 
-impl Entry {
-    /// An entry that was never used.
-    const fn unused() -> Entry {
-        Entry {
-            tag: AtomicU64::new(0),
-            cell: AtomicPtr::new(std::ptr::null_mut()),
-            payload: AtomicU64::new(0),
-            owner: AtomicU64::new(0),
-        }
-    }
+/// An entry that was never used.
+const fn unused() -> Entry {
+    Entry { tag: AtomicU64::new(0), cell: AtomicU64::new(0), payload: AtomicU64::new(0), owner: AtomicU64::new(0) }
 }
 
 const CHUNK: usize = 4096;
 const CHUNKS: usize = 4096;
 /// The first chunk lies in the library itself: one load less on the way to most objects.
-static FIRST: [Entry; CHUNK] = [const { Entry::unused() }; CHUNK];
+static FIRST: [Entry; CHUNK] = [const { unused() }; CHUNK];
 /// The others, each made when it is needed; place 0 stays NULL.
 static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS];
 /// Entries ever used; index 0 stays unused.
 static HIGH: AtomicU64 = AtomicU64::new(1);
 /// Head of the free list: index, and a counter against reuse between two looks, in the high half.
 static FREE: AtomicU64 = AtomicU64::new(0);
-
-const FREED: u64 = 1 << 31;
-const USERS: u64 = FREED - 1;
 
 /// The entry of an index; entry 0 is never in use.
 #[inline(always)]
@@ -170,7 +149,7 @@ fn pop() -> Result<u64> {
     let index = HIGH.fetch_add(1, Relaxed);
     let chunk = TABLE.get(index as usize / CHUNK).ok_or(Error::NoMemory("this process has too many handles"))?;
     if index as usize >= CHUNK && chunk.load(Acquire).is_null() {
-        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| Entry::unused()).collect::<Vec<_>>().try_into() {
+        let fresh: Box<[Entry; CHUNK]> = match (0..CHUNK).map(|_| unused()).collect::<Vec<_>>().try_into() {
             Ok(fresh) => fresh,
             Err(_) => return Err(Error::NoMemory("no memory for handles")),
         };
@@ -201,14 +180,7 @@ fn bits(me: MemberId) -> u64 {
 fn install<T>(kind: Kind, cell: *const Cell, payload: u64, owner: u64) -> Result<*mut T> {
     let index = pop()?;
     let entry = entry(index).ok_or(Error::Panic("a handle without an entry".into()))?;
-    // Release: whoever meets one of these words finds the entry's former tag gone, see `named`.
-    entry.cell.store(cell.cast_mut(), Release);
-    entry.payload.store(payload, Release);
-    entry.owner.store(owner, Release);
-    // The generation is 24 bits of the tag; a zero tag has never been used.
-    let age = (entry.tag.load(Relaxed) >> 40) & 0xff_ffff;
-    let high = age << 8 | kind as u64;
-    entry.tag.store(high << 32, Release);
+    let high = entry.install(kind as u8, cell.expose_provenance() as u64, payload, owner);
     Ok(std::ptr::without_provenance_mut((high << 32 | index) as usize))
 }
 
@@ -234,15 +206,11 @@ pub fn of_cell<T>(kind: Kind, named: Named, owner: Option<MemberId>) -> Result<*
 /// Cell and payload behind a handle of an object of the arena.
 #[inline(always)]
 fn seen(handle: u64, kind: Kind) -> Option<(&'static Cell, u64)> {
-    let entry = entry(handle & 0xffff_ffff)?;
-    let (cell, payload) = (entry.cell.load(Acquire), entry.payload.load(Acquire));
-    // After them: had the entry become another handle's before one of the two loads, its tag would be
-    // another by now (see `install`). Such an entry has no users and is never FREED: the low half is 0.
-    let same = entry.tag.load(Acquire) == handle & !0xffff_ffff && (handle >> 32) as u8 == kind as u8;
-    // SAFETY: `cell` only ever holds NULL or an address that `Arena::cell` gave (see `of_cell`): a cell of
-    // the arena, which is never unmapped and consists of atomics.
-    let cell = unsafe { cell.as_ref() }?;
-    same.then_some((cell, payload))
+    let (cell, payload) = entry(handle & 0xffff_ffff)?.seen(handle, kind as u8)?;
+    let cell: *const Cell = std::ptr::with_exposed_provenance(cell as usize);
+    // SAFETY: not NULL; `cell` only ever holds an address that `Arena::cell` gave (see `of_cell`): a cell of the arena,
+    // which is never unmapped and consists of atomics.
+    Some((unsafe { &*cell }, payload))
 }
 
 /// The cell that a handle names and the generation of its object: for the short way of calls that cannot
@@ -279,7 +247,9 @@ pub fn free_cell<T>(handle: *mut T, kind: Kind, me: Option<MemberId>) -> Option<
     let (entry, tag) = checked(handle as usize, kind).ok()?;
     let named = named(handle, kind).ok()?;
     let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
-    entry.tag.compare_exchange(tag, next(tag), AcqRel, Relaxed).ok()?;
+    if !entry.end(tag) {
+        return None;
+    }
     push(handle as u64 & 0xffff_ffff, entry);
     Some((named, own))
 }
@@ -292,11 +262,6 @@ pub fn adopt(handle: *mut std::ffi::c_void, view: u64, me: MemberId) -> Result<(
     entry.payload.store(view << 32 | generation, Release);
     entry.owner.store(bits(me), Release);
     Ok(())
-}
-
-/// The tag of a free entry: of the next generation and of no kind.
-fn next(tag: u64) -> u64 {
-    ((tag >> 40) + 1) << 40
 }
 
 /// An object of this process, in use by a call.

@@ -4,6 +4,7 @@
 pub mod arena;
 pub mod cell;
 pub mod check;
+pub mod entry;
 pub mod functions;
 pub mod heap;
 pub mod identity;

@@ -7,6 +7,7 @@
 //! loom takes SeqCst accesses for AcqRel ones, so whatever needs a single order has a fence. The futex is a mutex here: it
 //! orders a waker before the woken, as the kernel does.
 
+mod entry;
 mod lane;
 mod locks;
 mod memory;
