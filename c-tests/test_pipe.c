@@ -419,6 +419,106 @@ static void a_close_wakes_other_threads(void) {
     }
 }
 
+static int32_t polls(carom_call *call) {
+    carom_connection *end = NULL;
+    int64_t sum = 0;
+    CHECK_OK(carom_call_connection(call, 0, &end));
+    int fd = carom_connection_fd(end);
+    CHECK(fd > 2);
+    for (int got = 0; got < 1000;) {
+        int number;
+        carom_status status = carom_connection_recv(end, &number, sizeof number, NULL, 0);
+        if (status == CAROM_ETIMEDOUT) readable(fd);
+        else {
+            CHECK_OK(status);
+            CHECK_EQ(number, got++);
+            sum += number;
+        }
+    }
+    CHECK_OK(carom_connection_send(end, &sum, sizeof sum, 0));
+    return 0;
+}
+
+/* The descriptor is never silent: for messages, for room, for the end, also when whoever it comes from is killed. */
+static void descriptors(void) {
+    carom_connection *left, *right;
+    make_pipe(&left, &right);
+    int fd = carom_connection_fd(left);
+    CHECK(fd > 2 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+    CHECK_EQ(carom_connection_fd(left), fd);
+    CHECK(!is_readable(fd));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 3; i++) CHECK_OK(carom_connection_send(right, "x", 1, 0));
+        readable(fd);
+        for (int i = 0; i < 3; i++) CHECK_OK(carom_connection_recv(left, room, 1, NULL, 0));
+        CHECK_STATUS(carom_connection_recv(left, room, 1, NULL, 0), CAROM_ETIMEDOUT);
+        CHECK(!is_readable(fd));
+        CHECK_EQ(carom_connection_poll(left, 0), 0);
+    }
+    while (carom_connection_send(left, "x", 1, 0) == CAROM_OK) {}
+    CHECK(!is_readable(fd));
+    CHECK_OK(carom_connection_recv(right, room, 1, NULL, 0));
+    readable(fd);
+    carom_connection_free(right);
+    CHECK_STATUS(carom_connection_recv(left, room, 1, NULL, 0), CAROM_ECLOSED);
+    carom_connection_free(left);
+    CHECK_EQ(fcntl(fd, F_GETFD), -1);
+
+    make_pipe(&left, &right);
+    carom_process *process = start_with(polls, right);
+    carom_connection_free(right);
+    for (int i = 0; i < 1000; i++) CHECK_OK(carom_connection_send(left, &i, sizeof i, PATIENCE_MS));
+    int64_t sum = 0;
+    readable(carom_connection_fd(left));
+    CHECK_OK(carom_connection_recv(left, &sum, sizeof sum, NULL, PATIENCE_MS));
+    CHECK_EQ(sum, 999 * 500);
+    CHECK_EQ(ended(process), 0);
+    carom_connection_free(left);
+
+    for (int i = 0; i < 20; i++) { /* nobody in the family sleeps but in poll */
+        make_pipe(&left, &right);
+        fd = carom_connection_fd(left);
+        process = start_with(i % 2 ? sends_for_ever : never_opens, right);
+        carom_connection_free(right);
+        carom_status status = CAROM_OK;
+        for (int got = 0; status != CAROM_ECLOSED;) {
+            if ((status = carom_connection_recv(left, room, sizeof room, NULL, 0)) == CAROM_ETIMEDOUT) {
+                if (i % 2 == 0) CHECK_OK(carom_process_kill(process));
+                readable(fd);
+            } else if (status == CAROM_OK && ++got == 5 + i) {
+                CHECK_OK(carom_process_kill(process));
+            }
+        }
+        CHECK_EQ(ended(process), -SIGKILL);
+        carom_connection_free(left);
+    }
+}
+
+static void waiting_for_pipes(void) {
+    carom_connection *ends[3][2];
+    carom_waitable items[3];
+    for (int i = 0; i < 3; i++) {
+        make_pipe(&ends[i][0], &ends[i][1]);
+        items[i] = (carom_waitable){.handle = ends[i][0], .ready = 7};
+    }
+    CHECK_EQ(carom_wait(items, 3, 20), CAROM_ETIMEDOUT);
+    CHECK_EQ(items[0].ready, 7);
+    carom_process *process = start_with(sends_and_waits, ends[1][1]);
+    carom_connection_free(ends[1][1]);
+    CHECK_EQ(carom_wait(items, 3, PATIENCE_MS), 1);
+    CHECK(items[1].ready && !items[0].ready && !items[2].ready);
+    CHECK_OK(carom_connection_recv(ends[1][0], room, 5, NULL, 0));
+    CHECK_EQ(carom_wait(items, 3, 0), CAROM_ETIMEDOUT);
+    CHECK_OK(carom_process_kill(process));
+    CHECK_EQ(carom_wait(items, 3, PATIENCE_MS), 1);
+    CHECK_EQ(items[1].ready, 1);
+    CHECK_EQ(ended(process), -SIGKILL);
+    for (int i = 0; i < 3; i++) {
+        carom_connection_free(ends[i][0]);
+        if (i != 1) carom_connection_free(ends[i][1]);
+    }
+}
+
 static void many_pipes(void) {
     int fds = fd_count();
     long before = 0;
@@ -451,6 +551,8 @@ int main(int argc, char **argv) {
     CASE(processes_do_not_mix);
     CASE(killed_at_random);
     CASE(a_close_wakes_other_threads);
+    CASE(descriptors);
+    CASE(waiting_for_pipes);
     CASE(many_pipes);
     return 0;
 }

@@ -158,6 +158,36 @@ pub fn tell_of_birth(arena: Arena) {
     }
 }
 
+/// A thread of this process may sleep elsewhere, at a descriptor that others ring: as long as it is there, births are told
+/// to the keeper as if it slept here.
+pub struct Vigil {
+    family: Family,
+}
+
+impl Vigil {
+    /// Begins.
+    pub fn new(family: Family) -> Vigil {
+        family.arena.member(family.me.slot).asleep.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Vigil { family }
+    }
+
+    /// To be called before each such sleep: whoever was born unnoticed is watched from now on.
+    pub fn begin_sleep(&self) {
+        // An attempt that does not wait: it finds a keeper, or starts one.
+        let _ = Sentry::new(self.family, Some(0)).alarm();
+    }
+}
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        // In a forked child it is its parent's.
+        if identity::get() == Some(self.family.me) {
+            self.family.arena.member(self.family.me.slot).asleep.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Guards a sleep: the sleeper also hears of the keeper's death, starts the next one, and passes the
 /// news on, even if it is killed at it.
 ///

@@ -2,25 +2,29 @@
 //! who has an end in [`crate::shm::pipe_cell`].
 #![forbid(unsafe_code)]
 
+use super::stream::take;
 use super::{Backend, Connection};
 use crate::error::{Error, Result};
-use crate::family::{self, Family, Sentry};
+use crate::family::{self, Family, Sentry, Vigil};
 use crate::pin;
 use crate::shm::arena::Arena;
+use crate::shm::bells;
 use crate::shm::cell::Reference;
 use crate::shm::heap::Heap;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::pipe::{INLINE, LONG, Slot, Tried};
-use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged};
+use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, bells_of, damaged};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sync::wait_until;
 use crate::sys::clock::now_ns;
+use crate::sys::doorbell::{self, Doorbell};
+use crate::sys::turn::Turn;
 use std::os::fd::RawFd;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 /// How long a call that does not wait gives a short critical section of another, or the repair of its death.
 const PATIENCE_NS: u64 = 20_000_000;
@@ -41,6 +45,18 @@ struct PipeEnd {
     hold: AtomicU64,
     /// Threads that are inside, and [`CLOSED`]: the last of them lets go.
     users: AtomicUsize,
+    /// There is a bell. Written by whoever has its turn.
+    polled: AtomicBool,
+    bell: Turn<Option<Bell>>,
+}
+
+/// What this process polls.
+struct Bell {
+    /// Whose it is: a copy in a forked child is not the child's.
+    holder: u64,
+    doorbell: Doorbell,
+    word: &'static AtomicU64,
+    vigil: Vigil,
 }
 
 /// A hold as a word: 12 bits, 24 bits, 24 bits.
@@ -77,6 +93,8 @@ fn of(family: Family, reference: Reference, view: u64) -> Result<Connection> {
         flags: end.cell.flags.load(Acquire),
         hold: AtomicU64::new(hold_of(family.me, view)),
         users: AtomicUsize::new(0),
+        polled: AtomicBool::new(false),
+        bell: Turn::new(None),
     }))
 }
 
@@ -139,6 +157,7 @@ impl PipeEnd {
 
     /// This process has it no longer by this handle.
     fn let_go(&self) {
+        self.drop_bell();
         let hold = self.hold.swap(0, AcqRel);
         let Ok(family) = family::current() else { return };
         if hold == 0 || holder(hold) != holder(hold_of(family.me, 0)) {
@@ -237,6 +256,55 @@ impl PipeEnd {
         let _ = self.block(slot).and_then(|field| Heap::of(self.arena).give(field));
     }
 
+    fn is_readable(&self) -> bool {
+        self.flags & RECEIVES != 0 && self.end.into.is_readable(|| self.end.other_is_there())
+    }
+
+    /// A call has found nothing: from now on news rings the bell, if this process has one.
+    fn arm(&self, family: Family) -> Result<Option<RawFd>> {
+        let me = holder(hold_of(family.me, 0));
+        let bell = take(&self.bell, None)?;
+        let Some(bell) = bell.as_ref().filter(|bell| bell.holder == me) else { return Ok(None) };
+        bell.doorbell.hush();
+        let name = bell.doorbell.name();
+        bell.vigil.begin_sleep();
+        if !bells::arm::<Real>(bell.word, name) || self.is_readable() {
+            doorbell::ring(name);
+        }
+        Ok(Some(bell.doorbell.raw()))
+    }
+
+    fn make_bell(&self, family: Family) -> Result<()> {
+        let me = holder(hold_of(family.me, 0));
+        let mut bell = take(&self.bell, None)?;
+        if bell.as_ref().is_some_and(|bell| bell.holder == me) {
+            return Ok(());
+        }
+        let doorbell = Doorbell::new()?;
+        let word = bells::place::<Real>(&bells_of(self.end.cell), doorbell.name());
+        let word = word.ok_or(Error::NoMemory("three processes poll this end of the pipe already"))?;
+        *bell = Some(Bell { holder: me, doorbell, word, vigil: Vigil::new(family) });
+        self.polled.store(true, Release);
+        Ok(())
+    }
+
+    /// The end of a call that may have found nothing.
+    fn told<T>(&self, family: Family, result: Result<T>) -> Result<T> {
+        if self.polled.load(Acquire) && matches!(result, Err(Error::TimedOut)) {
+            self.arm(family)?;
+        }
+        result
+    }
+
+    fn drop_bell(&self) {
+        if let (Ok(mut bell), Ok(family)) = (take(&self.bell, Some(0)), family::current())
+            && let Some(bell) = bell.take()
+            && bell.holder == holder(hold_of(family.me, 0))
+        {
+            bells::remove::<Real>(bell.word, bell.doorbell.name());
+        }
+    }
+
     fn check(&self, flag: u32, why: &'static str) -> Result<()> {
         if self.flags & flag != 0 { Ok(()) } else { Err(Error::NotPermitted(why)) }
     }
@@ -244,11 +312,8 @@ impl PipeEnd {
     fn check_receives(&self) -> Result<()> {
         self.check(RECEIVES, "this end of the pipe only sends")
     }
-}
 
-impl Backend for PipeEnd {
-    fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
-        let inside = self.enter()?;
+    fn send_inside(&self, inside: &Inside, message: &[u8], deadline: Deadline) -> Result<()> {
         self.check(SENDS, "this end of the pipe only receives")?;
         let (end, long) = (&self.end, message.len() > LONG);
         loop {
@@ -268,8 +333,7 @@ impl Backend for PipeEnd {
         }
     }
 
-    fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let inside = self.enter()?;
+    fn receive_inside(&self, inside: &Inside, out: &mut [u8], deadline: Deadline) -> Result<usize> {
         self.check_receives()?;
         let end = &self.end;
         loop {
@@ -292,12 +356,24 @@ impl Backend for PipeEnd {
             self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()))?;
         }
     }
+}
 
+impl Backend for PipeEnd {
+    fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
+        let inside = self.enter()?;
+        self.told(inside.family, self.send_inside(&inside, message, deadline))
+    }
+
+    fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let inside = self.enter()?;
+        self.told(inside.family, self.receive_inside(&inside, out, deadline))
+    }
     fn is_ready(&self, deadline: Deadline) -> Result<bool> {
         let inside = self.enter()?;
         self.check_receives()?;
         let end = &self.end;
-        match self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there())) {
+        let waited = self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()));
+        match self.told(inside.family, waited) {
             Err(Error::TimedOut) => Ok(false),
             result => result.map(|()| true),
         }
@@ -318,7 +394,9 @@ impl Backend for PipeEnd {
     }
 
     fn fd(&self) -> Result<RawFd> {
-        Err(Error::Unsupported("a pipe has no descriptor yet"))
+        let inside = self.enter()?;
+        self.make_bell(inside.family)?;
+        self.arm(inside.family)?.ok_or(SHUT)
     }
 
     fn is_closed(&self) -> bool {

@@ -246,6 +246,9 @@ impl Cell {
         if self.has_waiters() {
             self.wait_word().broadcast(true);
         }
+        if self.kind() == Kind::End {
+            pipe_cell::tell_all(self);
+        }
     }
 
     fn guess_lock(&self) {
@@ -447,6 +450,7 @@ impl Cell {
         }
         if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
             pipe_cell::wake_other(arena, self);
+            self.inline[2].store(0, Relaxed);
         }
         // A damaged block is lost, and nothing else.
         if !(force && bug("cell: who ends it for the dead gives no block back")) {
@@ -484,6 +488,9 @@ impl Cell {
             self.guess_lock();
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);
+                if kind == Kind::End {
+                    pipe_cell::tell_all(self);
+                }
                 self.wait_word().broadcast(force);
             }
             self.let_go(arena, self.generation(), dead);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `lock` | of whoever sends or receives at it | |
 //! | `inline[1]` | those who wait at it | |
+//! | `inline[0]`, `inline[2]`, `extra[2]` | [bells](super::bells) of those who poll | |
 //! | `refers_to` | the pipe | |
 //! | `item_size` | reference of the other end | |
 //! | `type_code` | side, 0 or 1 | |
@@ -17,11 +18,13 @@
 //! long as one of its ends is.
 
 use super::arena::Arena;
+use super::bells;
 use super::cell::{Cell, Kind, Reference};
 use super::heap::Heap;
 use super::pipe::Ring;
 use super::real::Real;
 use crate::error::{Error, Result};
+use crate::sys::doorbell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -78,10 +81,12 @@ impl End {
         self.other.is_there(self.other_generation)
     }
 
-    /// Wakes whoever waits at the other end.
+    /// Wakes whoever waits at the other end, and tells who polls.
     #[inline(always)]
     pub fn wake_other(&self) {
         self.other.wait_word().notify(u32::MAX);
+        // Behind the fence of the line above.
+        bells::tell::<Real>(&bells_of(self.other), doorbell::ring);
     }
 }
 
@@ -146,7 +151,18 @@ pub(super) fn wake_other(arena: Arena, end: &Cell) {
     let other = Reference::from_bits(end.item_size.load(Acquire));
     if let Some(cell) = other.cell(arena).filter(|cell| cell.kind() == Kind::End) {
         cell.wait_word().broadcast(true);
+        bells::tell_all::<Real>(&bells_of(cell), doorbell::ring);
     }
+}
+
+/// Places for the bells of those who poll an end.
+pub fn bells_of(end: &Cell) -> [&AtomicU64; 3] {
+    [&end.inline[0], &end.inline[2], &end.extra[2]]
+}
+
+/// The repair of a death, which may have been that of somebody with news for an end.
+pub(super) fn tell_all(end: &Cell) {
+    bells::tell_all::<Real>(&bells_of(end), doorbell::ring);
 }
 
 /// What a message that was sent here needs to become bytes again, or the reverse.

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod clock;
 pub mod crash;
 pub mod descriptor;
+pub mod doorbell;
 pub mod elf;
 pub mod environment;
 pub mod exec;

@@ -6,6 +6,7 @@
 
 mod barrier;
 mod bell;
+mod bells;
 mod birth;
 mod calls;
 mod condition;
