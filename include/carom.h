@@ -1342,9 +1342,9 @@ typedef struct carom_pipe_options {
 
 /**
  * Makes a pipe, for processes of the family: two ends, each for any number of processes and threads, whose messages do
- * not mix. Options may be NULL. Costs no descriptor, and no system call while nobody sleeps. Pass an end as an argument
- * to a process or a task, and then free it here: an end is gone when all who have it have closed or freed it, or are
- * dead. To have inherited it by fork does not count, until it is used.
+ * not mix. Options may be NULL. Costs no descriptor until somebody asks for one to poll, and no system call while
+ * nobody sleeps. Pass an end as an argument to a process or a task, and then free it here: an end is gone when all who
+ * have it have closed or freed it, or are dead. To have inherited it by fork does not count, until it is used.
  *
  * 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors
  * cannot be sent.
@@ -1422,9 +1422,12 @@ int32_t carom_connection_poll(carom_connection *connection, int64_t timeout_ms);
 
 /**
  * A descriptor for poll and its like: readable when there may be something to receive, after a receive or poll has
- * found nothing; writable when there may be room. It belongs to the connection: never read, write or close it.
+ * found nothing. That of a socket is writable when there may be room; that of a pipe is readable then too, after a send
+ * has found none, and sometimes for nothing. It belongs to the connection: never read, write or close it. In a forked
+ * child ask again.
  *
- * Never blocks. `CAROM_ECLOSED` if this end is closed.
+ * Never blocks. `CAROM_ECLOSED` if this end is closed; `CAROM_ENOMEM` if three processes poll this end of a pipe
+ * already; -EMFILE.
  */
 int32_t carom_connection_fd(carom_connection *connection);
 
