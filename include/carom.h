@@ -2051,7 +2051,12 @@ int64_t carom_pool_next_deadline(carom_pool *pool);
  * How pools and their tasks are to be.
  */
 
-#define CAROM_INLINE -2                 /* Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`). */
+/**
+ * Workers that are the caller itself: a task runs in the call that submits it, or in one that waits. For debuggers,
+ * sanitizers and unit tests: no limit is enforced, `exit` and a crash are the program's, and up to 16 tasks may wait
+ * for each other.
+ */
+#define CAROM_INLINE -2
 #define CAROM_RETRY_CRASH 1             /* The worker crashed, left, or was killed by somebody else. */
 #define CAROM_RETRY_TIME 2              /* The task was out of time: its own, or processor time. */
 #define CAROM_RETRY_MEMORY 4            /* The task was out of memory. */
@@ -2217,8 +2222,8 @@ typedef struct carom_task_options {
  * this process dies, its workers do. No thread is made.
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other,
- * `CAROM_ENOTSUP` for `CAROM_INLINE`, and where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or
- * eventfd, or of a directory for capsules in which no file can be made.
+ * `CAROM_ENOTSUP` where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or eventfd, or of a
+ * directory for capsules in which no file can be made.
  */
 carom_status carom_pool_new(const carom_pool_options *options, carom_pool **pool);
 

@@ -34,7 +34,7 @@ pub(super) fn pool_of(pool: *mut carom_pool) -> Result<Use<Hold>> {
 /// Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the program, and no other descriptor of
 /// it. A worker that dies costs the task that it was running, and is replaced. If this process dies, its workers do. No thread is made.
 ///
-/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other, `CAROM_ENOTSUP` for `CAROM_INLINE`, and where the system has no
+/// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other, `CAROM_ENOTSUP` where the system has no
 /// pidfd_open, `CAROM_ENOMEM`, or the
 /// errno of fork or eventfd, or of a directory for capsules in which no file can be made.
 #[unsafe(no_mangle)]

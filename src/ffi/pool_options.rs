@@ -17,7 +17,8 @@ use crate::pool::{HookOf, OnEvent, Options, TaskOptions};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
-/// Workers that are the caller itself: not in this version (`CAROM_ENOTSUP`).
+/// Workers that are the caller itself: a task runs in the call that submits it, or in one that waits. For debuggers, sanitizers and unit tests: no limit is
+/// enforced, `exit` and a crash are the program's, and up to 16 tasks may wait for each other.
 pub const CAROM_INLINE: i32 = -2;
 
 /// The worker crashed, left, or was killed by somebody else.
@@ -267,7 +268,7 @@ pub(super) fn with_pool_options<T>(
     let workers = match options.workers {
         0 => None,
         -1 => Some(0),
-        CAROM_INLINE => return Err(Error::Unsupported("a pool has its own workers in this version")),
+        CAROM_INLINE => None,
         workers => Some(u32::try_from(workers).map_err(|_| Error::invalid("a pool cannot have so few workers"))?),
     };
     if options.events & !EVENTS != 0 {
@@ -299,6 +300,7 @@ pub(super) fn with_pool_options<T>(
         max_restarts,
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),
+        inline: options.workers == CAROM_INLINE,
         restartable: flag(options.restartable, "restartable is 0 or 1")?,
         method: context::method_of(options.context)?,
     };

@@ -33,7 +33,7 @@ pub fn write(
     options: &Options<'_>,
 ) -> Result<[Option<Box<Pins>>; 2]> {
     let words = plan.plan();
-    words.max_tasks.store(options.max_tasks, Relaxed);
+    words.max_tasks.store(if options.inline { 0 } else { options.max_tasks }, Relaxed);
     words.max_memory.store(options.max_memory, Relaxed);
     words.max_restarts.store(options.max_restarts.unwrap_or(DEFAULT), Relaxed);
     words.restart_window_s.store(options.restart_window_s, Relaxed);
@@ -130,6 +130,13 @@ impl Pool {
         descriptor::ring(self.doorbell.as_raw_fd());
     }
 
+    fn own_workers(&self) -> Result<std::sync::MutexGuard<'_, Desk>> {
+        match self.inline {
+            Some(_) => Err(Error::Unsupported("a pool in its caller has no workers of its own")),
+            None => self.open_desk(),
+        }
+    }
+
     fn open_desk(&self) -> Result<std::sync::MutexGuard<'_, super::desk::Desk>> {
         self.own()?;
         let desk = self.desk();
@@ -160,7 +167,7 @@ impl Pool {
 
     /// So many workers more.
     pub fn grow(&self, count: u32) -> Result<()> {
-        let settled = self.open_desk()?.grow(count)?;
+        let settled = self.own_workers()?.grow(count)?;
         self.ring_template();
         self.pass_on(settled);
         Ok(())
@@ -168,7 +175,7 @@ impl Pool {
 
     /// So many workers less; those that have nothing to do.
     pub fn shrink(&self, count: u32) -> Result<()> {
-        self.open_desk()?.shrink(count)?;
+        self.own_workers()?.shrink(count)?;
         Ok(())
     }
 

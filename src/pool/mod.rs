@@ -20,6 +20,7 @@ pub mod desk;
 pub mod event;
 mod evidence;
 pub mod extras;
+mod inline;
 pub mod iterator;
 pub mod job;
 pub mod map;
@@ -53,6 +54,7 @@ use crate::wire::{self, Argument};
 use desk::{Desk, Goal};
 use event::Event;
 use extras::{Extras, Hook};
+use inline::Inline;
 use job::{Job, JobId};
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -87,6 +89,8 @@ pub struct Options<'a> {
     pub max_restarts: Option<u32>,
     /// Within so many seconds; 0: the default.
     pub restart_window_s: u32,
+    /// Its workers are its callers.
+    pub inline: bool,
     /// [`Pool::restart`] is allowed.
     pub restartable: bool,
     /// Tasks that it takes before one is settled, 0 for any number.
@@ -160,6 +164,8 @@ pub struct Pool {
     jobs: AtomicU64,
     high: u64,
     desk: Mutex<Desk>,
+    /// Of a pool without processes.
+    inline: Option<Inline>,
     /// Called for each event, instead of waiting to be asked.
     on_event: Option<OnEvent>,
     spawned: Mutex<Spawned>,
@@ -296,6 +302,7 @@ impl Pool {
     fn submit(&self, work: Work, arguments: &[u8]) -> Result<()> {
         let settled = self.desk().submit(work, arguments)?;
         self.pass_on(settled);
+        self.run_inline();
         Ok(())
     }
 
@@ -353,6 +360,7 @@ impl Pool {
     }
 
     fn look<T>(&self, done: &mut impl FnMut(&mut Desk) -> Option<T>) -> Option<T> {
+        self.run_inline();
         let mut desk = self.desk();
         let settled = desk.pump();
         let answer = done(&mut desk);
@@ -405,7 +413,7 @@ impl Pool {
     fn mind_template(&self) -> Result<()> {
         let plan = self.plan.plan();
         let vacant = || !self.freed.load(Acquire) && plan.template.word.load(Acquire) & HOLDER == 0;
-        if !vacant() || self.plan.phase() == Phase::Ended {
+        if self.inline.is_some() || !vacant() || self.plan.phase() == Phase::Ended {
             return Ok(());
         }
         let due = self.spawned.try_lock().is_ok_and(|spawned| {
@@ -474,6 +482,7 @@ impl Pool {
                 break;
             }
         }
+        self.end_inline();
         self.plan.advance(Phase::Ending);
         for lane in self.plan.lanes() {
             lane.bell.ring_all();
@@ -515,7 +524,8 @@ impl Hold {
     /// Makes a pool and its template, which makes the workers.
     pub fn new(options: Options<'_>, on_event: Option<OnEvent>) -> Result<Hold> {
         let family = family::current()?;
-        let workers = options.workers.unwrap_or_else(|| limits::processors() as u32);
+        let workers = if options.inline { Some(inline::LANES) } else { options.workers };
+        let workers = workers.unwrap_or_else(|| limits::processors() as u32);
         if workers > MAX_LANES {
             return Err(Error::invalid("a pool has at most 1024 workers"));
         }
@@ -546,6 +556,7 @@ impl Hold {
             restartable: options.restartable,
             max_waiting: options.max_waiting,
             on_event,
+            inline: options.inline.then(|| Inline::new(plan)),
             _pins: pins,
             capsules,
             waiters: AtomicUsize::new(0),
@@ -560,7 +571,10 @@ impl Hold {
         };
         let hold = Hold { pool: Arc::new(pool) };
         // From here on dropping it cleans up.
-        hold.pool.spawn_template()?;
+        match hold.pool.inline {
+            Some(_) => hold.pool.begin_inline()?,
+            None => _ = hold.pool.spawn_template()?,
+        }
         Ok(hold)
     }
 }

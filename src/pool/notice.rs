@@ -46,7 +46,7 @@ impl Pool {
         self.own()?;
         let word = &self.plan.plan().template.word;
         // Before its template has begun there is nothing to watch.
-        if word.load(Acquire) == 0 {
+        if self.inline.is_none() && word.load(Acquire) == 0 {
             futex::wait(word, 0, None, Some(now_ns() + START_NS));
         }
         let raw = {

@@ -76,7 +76,7 @@ impl Worker {
             address.store(0, Relaxed);
         }
         let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
-        let started = self.run_hook(&self.plan.plan().initializer, &mut call);
+        let started = self.begin();
         if started != 0 {
             self.leave(started, event::REASON_INITIALIZER);
         }
@@ -85,8 +85,29 @@ impl Worker {
             // About to be killed, like those that are at work.
             fork::leave(0);
         }
-        let ended = self.run_hook(&self.plan.plan().finalizer, &mut call);
+        let ended = self.end();
         self.leave(ended, why)
+    }
+
+    /// What it does first; what that returned.
+    pub fn begin(&self) -> i32 {
+        self.run_hook(&self.plan.plan().initializer)
+    }
+
+    /// And last.
+    pub fn end(&self) -> i32 {
+        self.run_hook(&self.plan.plan().finalizer)
+    }
+
+    /// Runs the task at a place, for a pool whose workers are its callers.
+    pub fn run_one(&self, place: u64) {
+        let (slot, sequence) = at_place(place, SLOTS);
+        let slot = &self.lane.slots[slot as usize];
+        let seen = slot.word.load();
+        if seen.turn(sequence) == Turn::Run {
+            let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
+            self.execute(slot, place, seen, None, &mut call);
+        }
     }
 
     fn leave(&self, code: i32, why: u32) -> ! {
@@ -95,11 +116,11 @@ impl Worker {
     }
 
     /// The initializer or the finalizer; what it returned, 0 if there is none. What it was lent it keeps.
-    fn run_hook(&self, hook: &Hook, call: &mut Call) -> i32 {
+    fn run_hook(&self, hook: &Hook) -> i32 {
         let Some(index) = hook.function.load(Acquire).checked_sub(1) else { return 0 };
         let arguments = Region::of(self.plan.arena, hook.arguments.load(Relaxed), hook.len.load(Relaxed));
         let (Ok(address), Some(arguments)) = (self.resolve(index), arguments) else { return REFUSED };
-        call.renew(Input::Encoded(arguments.frozen()), Output::Nowhere);
+        let mut call = Call::new(Input::Encoded(arguments.frozen()), Output::Nowhere);
         let code = call.enter(|call| {
             let code = call.run(address);
             call.keep_all();
