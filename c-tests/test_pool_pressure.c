@@ -46,6 +46,8 @@ static void forms(void) {
     watched = full_at(4);
     int64_t in[100] = {0};
     carom_result *result = NULL;
+    carom_task_options at_once = {.size = sizeof at_once, .submit_ms = CAROM_NONE};
+    CHECK_STATUS(carom_pool_map_async(watched, plus_one, in, 8, 100, &at_once, &result), CAROM_EAGAIN);
     CHECK_OK(carom_pool_map_async(watched, plus_one, in, 8, 100, NULL, &result));
     CHECK(statistics_of(watched).waiting <= 4);
     CHECK_EQ(verdict_of(result).status, CAROM_OK);

@@ -45,7 +45,11 @@ impl Pool {
         let jobs: Vec<_> = (0..count).map(part).collect();
         whole.parts().into_iter().for_each(|parts| parts.set(jobs.clone()));
         let submitted = self.submit_parts(&jobs, function, order, options.patience_ns, arguments);
-        submitted.inspect_err(|_| self.with_desk(|desk| desk.forget(&whole)))?;
+        submitted.inspect_err(|_| {
+            self.with_desk(|desk| desk.forget(&whole));
+            // Those that were never submitted are never settled, and would keep the whole for ever, as it does them.
+            jobs.iter().for_each(|job| _ = job.extras().and_then(Extras::leave));
+        })?;
         Ok(whole)
     }
 
