@@ -26,6 +26,7 @@ enum { OPERATION_COUNT = sizeof operations / sizeof *operations, PAIRS = OPERATI
 static struct board {
     _Atomic uint32_t next, failed;
     struct count counts[OPERATION_COUNT][SCRIPTS];
+    _Atomic uint32_t failures[OPERATION_COUNT];
     struct trace traces[OPERATION_COUNT][2]; /* one for each runner */
 } *board;
 
@@ -63,6 +64,7 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
         fprintf(stderr, "%s, %s, at instruction %ld: ended with %d\n", operation->name, script_names[script],
                 board->counts[pair / SCRIPTS][script].at, end);
         atomic_fetch_add(&board->failed, 1);
+        atomic_fetch_add(&board->failures[pair / SCRIPTS], 1);
     }
 }
 
@@ -106,13 +108,14 @@ int main(int argc, char **argv) {
             sum.points += it->points;
             sum.missed += it->missed;
         }
-        if (!sum.points) continue;
-        printf("step: %-28s %7ld instructions %7ld points  0 hangs  0 losses  0 leaks  %6ld missed\n", operations[i].name,
-               sum.instructions, sum.points, sum.missed);
+        if (!sum.points && !atomic_load(&board->failures[i])) continue;
+        printf("step: %-28s %7ld instructions %7ld points  %s  %6ld missed\n", operations[i].name, sum.instructions, sum.points,
+               atomic_load(&board->failures[i]) ? "HANGS, LOSSES OR LEAKS: see above" : "0 hangs  0 losses  0 leaks", sum.missed);
         total.points += sum.points;
         total.missed += sum.missed;
     }
-    printf("step: killed at %ld points, 0 hangs, 0 losses, 0 leaks; %ld missed; %lld s\n", total.points, total.missed,
+    printf("step: killed at %ld points, %s; %ld missed; %lld s\n", total.points,
+           atomic_load(&board->failed) ? "FAILED: hangs, losses or leaks, see above" : "0 hangs, 0 losses, 0 leaks", total.missed,
            (long long)(now_ms() - begin + 500) / 1000);
     return atomic_load(&board->failed) || total.points == 0;
 }

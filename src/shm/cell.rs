@@ -377,6 +377,10 @@ impl Cell {
             Kind::Bulk if self.flags.load(Acquire) & SETTLED == 0 => self.type_code.load(Acquire) as u64,
             _ => return false,
         };
+        // Its maker died before it said whose it is: no worker has heard of it.
+        if pool == 0 {
+            return false;
+        }
         arena.slots().map(|slot| arena.member(slot)).any(|member| {
             matches!(member.state(), State::Claimed | State::Alive) && member.works_for.load(Acquire) == pool
         })
