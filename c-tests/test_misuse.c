@@ -13,6 +13,7 @@
 #include "misuse/sync.h"
 #include "misuse/values.h"
 #include "misuse/arrays.h"
+#include "misuse/queues.h"
 #include "misuse/pools.h"
 #include "misuse/named_memory.h"
 #include "misuse/connection.h"
@@ -40,6 +41,7 @@ static void make_handles(void) {
         CHECK_OK(carom_condition_new(NULL, &condition));
         CHECK_OK(carom_event_new(&event));
         CHECK_OK(carom_barrier_new(2, NULL, &barrier));
+        CHECK_OK(carom_queue_new(NULL, &queue));
         CHECK_OK(carom_process_start(waits, NULL, 0, NULL, &process));
         CHECK_OK(carom_pool_new(&options, &pool));
         CHECK_OK(carom_pool_apply_async(pool, replies, NULL, 0, NULL, &result));
@@ -54,6 +56,7 @@ static void make_handles(void) {
         add(condition, CONDITION, round);
         add(event, EVENT, round);
         add(barrier, BARRIER, round);
+        add(queue, QUEUE, round);
         add(process, PROCESS, round);
         add(pool, POOL, round);
         add(result, RESULT, round);
@@ -78,6 +81,7 @@ static void make_handles(void) {
             CHECK_OK(carom_process_kill(process));
             CHECK_OK(carom_process_join(process, PATIENCE_MS));
             carom_process_free(process);
+            carom_queue_free(queue);
             carom_barrier_free(barrier);
             carom_event_free(event);
             carom_condition_free(condition);
@@ -134,6 +138,9 @@ static void everything_still_works(void) {
     CHECK_EQ(carom_barrier_parties(barrier), 2);
     CHECK_EQ(carom_barrier_waiting(barrier), 0);
     CHECK_EQ(carom_barrier_broken(barrier), 0);
+    CHECK_OK(carom_queue_put(queue, "8", 1, 0));
+    CHECK_OK(carom_queue_get(queue, &data, 1, NULL, 0));
+    CHECK_EQ(carom_queue_size(queue), 0);
     CHECK_EQ(carom_process_is_alive(process), 1);
     CHECK_EQ(outcome_of(works, NULL, 0), 0);
     CHECK_OK(carom_pool_apply(pool, replies, NULL, 0, NULL, &data, 8, NULL, PATIENCE_MS));
@@ -180,6 +187,7 @@ static void misuse(void) {
     carom_pool_free(pool);
     flag_add(go, 1);
     CHECK_EQ(ended(process), 17);
+    carom_queue_free(queue);
     carom_barrier_free(barrier);
     carom_event_free(event);
     carom_condition_free(condition);

@@ -11,12 +11,14 @@
 #include "step/locks.h"
 #include "step/pools.h"
 #include "step/processes.h"
+#include "step/queues.h"
 #include "step/sync.h"
 #include "step/values.h"
 
 static const struct operation operations[] = {
     POOL_OPERATIONS,
     PROCESS_OPERATIONS,
+    QUEUE_OPERATIONS,
     SYNC_OPERATIONS,
     VALUE_OPERATIONS,
     LOCK_OPERATIONS,

@@ -17,6 +17,7 @@ pub mod log;
 pub mod pin;
 pub mod pool;
 pub mod process;
+pub mod queue;
 pub mod shareable_list;
 pub mod shared_memory;
 pub mod shm;

@@ -53,14 +53,14 @@ impl Drop for Pins {
 /// Flag of a view: its process was started with it, and has not opened it yet.
 pub const GIVEN: u32 = 2;
 
-/// Makes the process that is about to be born in `slot` one of those who have the ends of pipes that its arguments name:
+/// Makes the process that is about to be born in `slot` one of those who have the queues and ends of pipes that its arguments name:
 /// whoever waits for the last one to let go waits for it too, and only as long as it lives. If there will be no such
 /// process, its repair takes them back.
 pub fn give(family: Family, slot: u32, encoded: &[u8]) -> Result<()> {
     let reader = wire::Reader::new(encoded)?;
     for bits in reader.handles() {
         let target = Reference::from_bits(bits?);
-        if target.kind == Kind::End as u8 {
+        if target.kind == Kind::End as u8 || target.kind == Kind::Queue as u8 {
             let view = Cell::claim(family.arena, Kind::View, slot)?;
             view.flags.store(GIVEN, Release);
             view.refer(family.arena, target)?;

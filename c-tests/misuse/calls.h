@@ -26,6 +26,7 @@ CALL_ROW(condition)
 CALL_ROW(event)
 CALL_ROW(barrier)
 CALL_ROW(connection)
+CALL_ROW(queue)
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));
@@ -45,20 +46,21 @@ ROW(carom_call_fail) {
 
 /* ----------------------------------------------------------------------------------------------- calls, from inside */
 
-/* 0: eight bytes, 1: lock, 2: value, 3: nil, 4: a list, 5: array, 6: semaphore, 7: condition, 8: event, 9: barrier. */
+/* 0: eight bytes, 1: lock, 2: value, 3: nil, 4: a list, 5: array, 6: semaphore, 7: condition, 8: event, 9: barrier,
+ * 10: queue. */
 static void misuse_call(carom_call *call) {
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 7), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 9), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, 0), CAROM_EMSGSIZE);
     UNTOUCHED(int64_t, out, carom_call_read(call, 0, out, SIZE_MAX), CAROM_EINVAL);
     REFUSED(carom_call_read(call, 0, NULL, 8), CAROM_EINVAL);
-    for (size_t index = 1; index < 10; index++) UNTOUCHED(int64_t, out, carom_call_read(call, index, out, 8), CAROM_EINVAL);
-    UNTOUCHED(int64_t, out, carom_call_read(call, 10, out, 8), CAROM_EINVAL);
+    for (size_t index = 1; index < 11; index++) UNTOUCHED(int64_t, out, carom_call_read(call, index, out, 8), CAROM_EINVAL);
+    UNTOUCHED(int64_t, out, carom_call_read(call, 11, out, 8), CAROM_EINVAL);
     UNTOUCHED(int64_t, out, carom_call_read(call, SIZE_MAX, out, 8), CAROM_EINVAL);
 
-    UNTOUCHED(carom_argument, out, carom_call_argument(call, 10, out), CAROM_EINVAL);
+    UNTOUCHED(carom_argument, out, carom_call_argument(call, 11, out), CAROM_EINVAL);
     UNTOUCHED(carom_argument, out, carom_call_argument(call, SIZE_MAX, out), CAROM_EINVAL);
-    for (size_t index = 0; index < 10; index++) REFUSED(carom_call_argument(call, index, NULL), CAROM_EINVAL);
+    for (size_t index = 0; index < 11; index++) REFUSED(carom_call_argument(call, index, NULL), CAROM_EINVAL);
     carom_argument crooked[2];
     REFUSED(carom_call_argument(call, 0, (carom_argument *)(void *)((char *)crooked + 1)), CAROM_EINVAL);
 
@@ -67,18 +69,18 @@ static void misuse_call(carom_call *call) {
     REFUSED_HANDLE(carom_connection, out, carom_call_connection(call, 1, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 2, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 3, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 10, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_lock, out, carom_call_lock(call, 11, out), CAROM_EINVAL);
     REFUSED(carom_call_lock(call, 1, NULL), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 0, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 1, out), CAROM_EBADHANDLE);
     REFUSED_HANDLE(carom_value, out, carom_call_value(call, 4, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 10, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_value, out, carom_call_value(call, 11, out), CAROM_EINVAL);
     REFUSED(carom_call_value(call, 2, NULL), CAROM_EINVAL);
 #define MISUSE_CALL(noun, place)                                                                                       \
-    for (size_t index = 0; index < 12; index++)                                                                        \
+    for (size_t index = 0; index < 13; index++)                                                                        \
         if (index != place)                                                                                            \
             REFUSED_HANDLE(carom_##noun, out, carom_call_##noun(call, index, out),                                     \
-                           index == 1 || index == 2 || (index > 4 && index < 10) ? CAROM_EBADHANDLE : CAROM_EINVAL);   \
+                           index == 1 || index == 2 || (index > 4 && index < 11) ? CAROM_EBADHANDLE : CAROM_EINVAL);   \
     REFUSED_HANDLE(carom_##noun, out, carom_call_##noun(call, SIZE_MAX, out), CAROM_EINVAL);                           \
     REFUSED(carom_call_##noun(call, place, NULL), CAROM_EINVAL);                                                       \
     REFUSED(carom_call_##noun(call, place, (carom_##noun **)(uintptr_t)1), CAROM_EINVAL)
@@ -87,6 +89,7 @@ static void misuse_call(carom_call *call) {
     MISUSE_CALL(condition, 7);
     MISUSE_CALL(event, 8);
     MISUSE_CALL(barrier, 9);
+    MISUSE_CALL(queue, 10);
 #undef MISUSE_CALL
 
     /* Kept is what was lent, once; what is the function's own is not. */
@@ -150,11 +153,12 @@ static void calls_from_inside(void) {
         CAROM_BYTES(&eight, 8), CAROM_HANDLE(lock), CAROM_HANDLE(value), CAROM_NIL,
         CAROM_ARGUMENT_(CAROM_ARGUMENT_LIST, &element, 1, 0, 0, NULL),
         CAROM_HANDLE(array), CAROM_HANDLE(semaphore), CAROM_HANDLE(condition), CAROM_HANDLE(event), CAROM_HANDLE(barrier),
+        CAROM_HANDLE(queue),
     };
-    CHECK_EQ(outcome_of(misuses_call, arguments, 10), 18);
+    CHECK_EQ(outcome_of(misuses_call, arguments, 11), 18);
     char reply[64];
     size_t len = 0;
-    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 10, NULL, reply, sizeof reply, &len, PATIENCE_MS));
+    CHECK_OK(carom_pool_apply(pool, misuses_reply, arguments, 11, NULL, reply, sizeof reply, &len, PATIENCE_MS));
     CHECK_EQ(len, 15);
     CHECK(memcmp(reply, "the last counts", 15) == 0);
 }

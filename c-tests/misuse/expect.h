@@ -1,7 +1,7 @@
 /* test_misuse.c: how a refusal is checked; whatever somebody may take for a handle, a function or an argument; the rows. */
 #include "../support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT, CAPSULE };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, QUEUE, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT, CAPSULE };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;
@@ -10,6 +10,7 @@ static carom_semaphore *semaphore, *owned;
 static carom_condition *condition;
 static carom_event *event;
 static carom_barrier *barrier;
+static carom_queue *queue;
 static carom_process *process;
 static carom_pool *pool;
 static carom_result *result;

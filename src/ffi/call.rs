@@ -9,6 +9,7 @@ use super::event::carom_event;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::carom_lock;
+use super::queue::carom_queue;
 use super::semaphore::carom_semaphore;
 use super::value::carom_value;
 use crate::call::{self, Call};
@@ -361,7 +362,7 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
 
 /// What a cell of a kind is to its user; `None` for what has no handle.
 fn shared_kind(kind: u8) -> Option<Kind> {
-    const KINDS: [(cell::Kind, Kind); 7] = [
+    const KINDS: [(cell::Kind, Kind); 8] = [
         (cell::Kind::Lock, Kind::Lock),
         (cell::Kind::Value, Kind::Value),
         (cell::Kind::Array, Kind::Array),
@@ -369,6 +370,7 @@ fn shared_kind(kind: u8) -> Option<Kind> {
         (cell::Kind::Condition, Kind::Condition),
         (cell::Kind::Event, Kind::Event),
         (cell::Kind::Barrier, Kind::Barrier),
+        (cell::Kind::Queue, Kind::Queue),
     ];
     KINDS.iter().find(|(cell, _)| *cell as u8 == kind).map(|(_, kind)| *kind)
 }
@@ -460,6 +462,14 @@ pub extern "C" fn carom_call_connection(
     connection: *mut *mut carom_connection,
 ) -> carom_status {
     boundary::create(connection, || handle_argument(call, index, Kind::Connection))
+}
+
+/// The queue that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the queue is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_queue(call: *mut carom_call, index: usize, queue: *mut *mut carom_queue) -> carom_status {
+    boundary::create(queue, || handle_argument(call, index, Kind::Queue))
 }
 
 /// Keeps a handle that `call` lent: it lives until its own `_free`.

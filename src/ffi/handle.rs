@@ -43,6 +43,7 @@ pub enum Kind {
     Connection = 16,
     Listener = 17,
     Capsule = 15,
+    Queue = 18,
 }
 
 impl Kind {
@@ -65,6 +66,7 @@ impl Kind {
             Kind::Connection => "a connection",
             Kind::Listener => "a listener",
             Kind::Capsule => "a capsule",
+            Kind::Queue => "a queue",
         }
     }
 
@@ -99,6 +101,10 @@ static TABLE: [AtomicPtr<[Entry; CHUNK]>; CHUNKS] = [const { AtomicPtr::new(std:
 static HIGH: AtomicU64 = AtomicU64::new(1);
 /// Head of the free list: index, and a counter against reuse between two looks, in the high half.
 static FREE: AtomicU64 = AtomicU64::new(0);
+
+/// Bit of a queue's payload: nothing more is put through this handle. The generation has the 20 bits below.
+const CLOSED: u64 = 1 << 24;
+const GENERATION: u64 = 0xf_ffff;
 
 /// The entry of an index; entry 0 is never in use.
 #[inline(always)]
@@ -225,16 +231,69 @@ pub fn look<T>(handle: *mut T, kind: Kind) -> Option<(&'static Cell, u32)> {
 pub fn named<T>(handle: *mut T, kind: Kind) -> Result<Named> {
     match (seen(handle as u64, kind), Arena::get()) {
         (Some((cell, payload)), Some(arena)) => {
-            Ok(Named { index: arena.cell_index(cell), generation: payload as u32, view: payload >> 32 })
+            let generation = (payload & GENERATION) as u32;
+            Ok(Named { index: arena.cell_index(cell), generation, view: payload >> 32 })
         }
         _ => Err(bad(handle as usize, kind)),
     }
 }
 
+/// How a process has what a handle names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It keeps it: by this view, or 0 for what it made.
+    Own(u64),
+    /// Lent by a call.
+    Lent,
+    /// By a fork.
+    Inherited,
+}
+
+/// The cell and generation that a handle names, how `me` has it, and whether the handle is closed.
+#[inline(always)]
+pub fn held<T>(handle: *mut T, kind: Kind, me: MemberId) -> Result<(&'static Cell, u32, Hold, bool)> {
+    let owner = entry(handle as u64 & 0xffff_ffff).map_or(0, |entry| entry.owner.load(Acquire));
+    // After it: as in `seen`.
+    let Some((cell, payload)) = seen(handle as u64, kind) else { return Err(bad(handle as usize, kind)) };
+    let hold = match owner {
+        0 => Hold::Lent,
+        owner if owner == bits(me) => Hold::Own(payload >> 32),
+        _ => Hold::Inherited,
+    };
+    Ok((cell, (payload & GENERATION) as u32, hold, payload & CLOSED != 0))
+}
+
+/// Nothing more is put through this handle.
+pub fn close<T>(handle: *mut T, kind: Kind) -> Result<()> {
+    let (entry, _) = checked(handle as usize, kind)?;
+    entry.payload.fetch_or(CLOSED, AcqRel);
+    Ok(())
+}
+
+/// Makes an inherited handle `me`'s own, kept by a view; false if another thread was quicker.
+pub fn adopt_inherited<T>(handle: *mut T, kind: Kind, view: u64, me: MemberId) -> Result<bool> {
+    let (entry, _) = checked(handle as usize, kind)?;
+    let owner = entry.owner.load(Acquire);
+    if owner == bits(me) || entry.owner.compare_exchange(owner, bits(me), AcqRel, Relaxed).is_err() {
+        return Ok(false);
+    }
+    let kept = entry.payload.load(Acquire) & 0xffff_ffff;
+    entry.payload.store(view << 32 | kept, Release);
+    Ok(true)
+}
+
 /// What a handle of whatever kind of object of the arena names.
 pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
-    const SHARED: [Kind; 7] =
-        [Kind::Lock, Kind::Value, Kind::Semaphore, Kind::Condition, Kind::Event, Kind::Barrier, Kind::Array];
+    const SHARED: [Kind; 8] = [
+        Kind::Lock,
+        Kind::Value,
+        Kind::Semaphore,
+        Kind::Condition,
+        Kind::Event,
+        Kind::Barrier,
+        Kind::Array,
+        Kind::Queue,
+    ];
     let kind = SHARED.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8);
     // What is none of them is refused in the name of the first.
     let kind = kind.unwrap_or(Kind::Lock);

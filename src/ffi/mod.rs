@@ -31,6 +31,8 @@ pub mod value;
 
 pub mod array;
 
+pub mod queue;
+
 pub mod connection;
 
 pub mod listener;

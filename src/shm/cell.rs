@@ -25,6 +25,7 @@ use super::lock_word::LockWord;
 use super::member::State;
 use super::pipe_cell;
 use super::plan::PlanRef;
+use super::queue_cell;
 use super::real::Real;
 use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
@@ -75,6 +76,10 @@ pub enum Kind {
     End = 13,
     /// What the two ends of a pipe share.
     Pipe = 14,
+    /// A queue: where messages are put.
+    Queue = 11,
+    /// Where a queue's messages are taken; `item_size` says whose.
+    Outlet = 12,
     /// Being taken apart.
     Ending = 128,
 }
@@ -95,6 +100,8 @@ impl Kind {
             9 => Kind::Barrier,
             13 => Kind::End,
             14 => Kind::Pipe,
+            11 => Kind::Queue,
+            12 => Kind::Outlet,
             _ => Kind::Array,
         }
     }
@@ -241,8 +248,16 @@ impl Cell {
         WaitWord::of(&self.inline[1])
     }
 
+    /// Whether it is one of the two cells of a queue.
+    fn is_of_queue(&self) -> bool {
+        matches!(Kind::of(self.life.load(Acquire) & !ENDING), Kind::Queue | Kind::Outlet)
+    }
+
     /// Wakes whoever may wait at the cell, whatever its words say.
     pub(super) fn wake_waiters(&self) {
+        if self.is_of_queue() {
+            queue_cell::wake_all(self, true);
+        }
         if self.has_waiters() {
             self.wait_word().broadcast(true);
         }
@@ -287,6 +302,11 @@ impl Cell {
         life & ENDING == 0 && generation_of(life) == generation
     }
 
+    /// Whether another process may know it: one was born since it was made, or something refers to it.
+    pub fn was_passed_on(&self, arena: Arena) -> bool {
+        arena.header().births.load(Acquire) > self.born.load(Relaxed) || self.life.load(Acquire) & KEPT != 0
+    }
+
     /// Slot of the process that holds it, 0 for none.
     pub fn creator(&self) -> u32 {
         ((self.life.load(Acquire) & CREATOR) >> CREATOR_SHIFT) as u32
@@ -319,7 +339,7 @@ impl Cell {
     }
 
     /// The process in `slot` holds the object no longer; it goes if nobody else needs it.
-    pub fn let_go(&self, arena: Arena, generation: u32, slot: u32) {
+    pub fn let_go(&'static self, arena: Arena, generation: u32, slot: u32) {
         let mut life = self.life.load(Acquire);
         loop {
             let creator = (life & CREATOR) >> CREATOR_SHIFT;
@@ -333,19 +353,27 @@ impl Cell {
             }
         }
         self.collect(arena, slot);
+        if Kind::of(life) == Kind::Queue {
+            queue_cell::openness_changed(arena, self, generation);
+        }
     }
 
     /// Takes the object apart if nobody needs it any more. `slot` is the calling process.
-    pub fn collect(&self, arena: Arena, slot: u32) {
+    pub fn collect(&'static self, arena: Arena, slot: u32) {
         let life = self.life.load(Acquire);
         let kind = Kind::of(life);
         if kind == Kind::Free || kind == Kind::Ending || life & CREATOR != 0 || self.is_needed(arena, life) {
+            return;
+        }
+        if kind == Kind::Queue && !queue_cell::close_doors(arena, self, slot) {
             return;
         }
         let ending = (life & (GENERATION | KIND)) | (slot as u64) << CREATOR_SHIFT | ENDING;
         // A failure means that somebody began to refer to it, or collects it already.
         if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
             self.end(arena, slot, false);
+        } else if kind == Kind::Queue {
+            queue_cell::open_doors(arena, self);
         }
     }
 
@@ -355,10 +383,13 @@ impl Cell {
             return self.is_worked_on(arena, Kind::of(life));
         }
         let referred_to = || life & KEPT != 0 && self.is_referred_to(arena);
-        // Whoever waits for an end to go must not wait for all who inherited it, or somebody's view of it.
+        // Whoever waits for an end to go, or for the last one who may put, must not wait for all who inherited it, or
+        // somebody's view of it.
+        let counted = [Kind::End as u8, Kind::Queue as u8];
         match Kind::of(life) {
             Kind::End | Kind::Pipe => return referred_to(),
-            Kind::View if Reference::from_bits(self.refers_to.load(Acquire)).kind == Kind::End as u8 => return false,
+            Kind::Outlet => return queue_cell::is_named(arena, self),
+            Kind::View if counted.contains(&Reference::from_bits(self.refers_to.load(Acquire)).kind) => return false,
             _ => {}
         }
         let born = self.born.load(Relaxed);
@@ -396,7 +427,7 @@ impl Cell {
 
     /// Every field through which the object owns a block of the heap, those in its own blocks first. What `end` gives
     /// back, and what [`super::check`] knows to be owned.
-    pub(super) fn each_block(&self, arena: Arena, visit: &mut dyn FnMut(&'static AtomicU64)) {
+    pub(super) fn each_block(&'static self, arena: Arena, visit: &mut dyn FnMut(&'static AtomicU64)) {
         let kind = self.life.load(Acquire) & KIND & !ENDING;
         // Before the plan is complete it holds whatever its block held before.
         if kind == Kind::Pool as u64
@@ -407,6 +438,9 @@ impl Cell {
         }
         if kind == Kind::Pipe as u64 {
             pipe_cell::each_block(arena, self, visit);
+        }
+        if kind == Kind::Queue as u64 && self.len.load(Acquire) != 0 {
+            queue_cell::each_segment(arena, self, visit);
         }
         let fields = std::iter::once(&self.block).chain(&self.extra[..2]);
         fields.filter_map(|field| arena.word(arena.offset_of(field))).for_each(visit);
@@ -445,7 +479,7 @@ impl Cell {
     }
 
     /// Takes apart a cell that is ENDING. May be repeated by the repairer of whoever began, with `force`.
-    fn end(&self, arena: Arena, slot: u32, force: bool) {
+    fn end(&'static self, arena: Arena, slot: u32, force: bool) {
         let next = (self.generation() + 1) & 0xf_ffff;
         self.lock.retire(next as u16, force);
         let has_waiters = self.has_waiters();
@@ -456,6 +490,16 @@ impl Cell {
             pipe_cell::wake_other(arena, self);
             self.inline[2].store(0, Relaxed);
         }
+        let of_queue = self.is_of_queue();
+        if self.life.load(Relaxed) & KIND == Kind::Queue as u64 | ENDING
+            && let Some(outlet) = queue_cell::take_apart(arena, self, force)
+        {
+            self.type_code.store(0, Release);
+            outlet.collect(arena, slot);
+        }
+        if of_queue {
+            queue_cell::wake_all(self, true);
+        }
         // A damaged block is lost, and nothing else.
         if !(force && bug("cell: who ends it for the dead gives no block back")) {
             self.each_block(arena, &mut |field| _ = Heap::of(arena).give(field));
@@ -463,7 +507,8 @@ impl Cell {
         let target = self.refers_to.swap(0, AcqRel);
         // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
         let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };
-        for word in inline.iter().chain(&self.extra).chain([&self.len, &self.block]) {
+        let extra = if of_queue { &self.extra[..2] } else { &self.extra[..] };
+        for word in inline.iter().chain(extra).chain([&self.len, &self.block, &self.item_size]) {
             word.store(0, Relaxed);
         }
         for word in [&self.owner_thread, &self.depth, &self.flags, &self.type_code] {
@@ -476,20 +521,29 @@ impl Cell {
             && let Some(cell) = Reference::from_bits(target).cell(arena)
         {
             cell.collect(arena, slot);
+            if target >> 56 == Kind::Queue as u64 {
+                queue_cell::openness_changed(arena, cell, Reference::from_bits(target).generation);
+            }
         }
     }
 
     /// The repair of one cell after the death of the process in `dead`, by the process in `slot`.
     /// See [`super::repair`].
-    pub(super) fn repair(&self, arena: Arena, dead: u32, force: bool, slot: u32) {
+    pub(super) fn repair(&'static self, arena: Arena, dead: u32, force: bool, slot: u32) {
         let kind = self.kind();
         if kind == Kind::Ending && self.creator() == dead {
             self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
-            if !bug("repair: the dead keep their locks") {
-                self.lock.repair(dead, force);
+            // Nobody may come in where a dead one was taking the queue apart: see `queue_cell`.
+            if kind != Kind::Outlet || queue_cell::is_in_use(arena, self) {
+                if !bug("repair: the dead keep their locks") {
+                    self.lock.repair(dead, force);
+                }
+                self.guess_lock();
             }
-            self.guess_lock();
+            if self.is_of_queue() {
+                queue_cell::wake_all(self, force);
+            }
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);
                 if kind == Kind::End {
@@ -500,6 +554,9 @@ impl Cell {
             self.let_go(arena, self.generation(), dead);
             if self.creator() == 0 {
                 self.collect(arena, slot);
+            }
+            if kind == Kind::Outlet {
+                queue_cell::collect_inlet(arena, self, slot);
             }
         }
     }

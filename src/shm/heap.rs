@@ -33,6 +33,10 @@ const IDLE: u32 = 0;
 const TAKE: u32 = 1;
 const EXTEND: u32 = 2;
 const GIVE: u32 = 3;
+const REARRANGE: u32 = 4;
+
+/// Fields that change together at most.
+const MOVES: usize = 3;
 
 const USED: u32 = 0xca50_0001;
 const FREE: u32 = 0xca50_0002;
@@ -56,6 +60,8 @@ struct Redo {
     next: AtomicU64,
     /// Offset of the field that gets or loses the block.
     field: AtomicU64,
+    /// REARRANGE: offsets of fields (0 for none) and what they get.
+    moves: [[AtomicU64; 2]; MOVES],
 }
 
 /// The heap's words in the arena's header; all but `idle` are written under `lock` only.
@@ -253,10 +259,33 @@ impl Heap {
         redo.what.store(what, Release);
     }
 
+    /// Blocks change their owners: each of these fields gets its value, all of them or none.
+    pub fn rearrange(self, moves: &[(&'static AtomicU64, u64)]) {
+        let _guard = self.lock();
+        let redo = &self.root.redo;
+        for (index, place) in redo.moves.iter().enumerate() {
+            let (offset, value) =
+                moves.get(index).map_or((0, 0), |(field, value)| (self.arena.offset_of(*field), *value));
+            place[0].store(offset, Relaxed);
+            place[1].store(value, Relaxed);
+        }
+        redo.what.store(REARRANGE, Release);
+        self.repeat();
+    }
+
     /// Does what the redo record says, from the first store to the last; the lock is held.
     fn repeat(self) {
         let redo = &self.root.redo;
         let what = redo.what.load(Relaxed);
+        if what == REARRANGE {
+            for [offset, value] in &redo.moves {
+                if let Some(field) = self.arena.word(offset.load(Relaxed)) {
+                    field.store(value.load(Relaxed), Release);
+                }
+            }
+            redo.what.store(IDLE, Release);
+            return;
+        }
         let (class, block) = (redo.class.load(Relaxed), redo.block.load(Relaxed));
         let next = redo.next.load(Relaxed);
         let (Ok(header), Some(field)) = (self.block(block), self.arena.word(redo.field.load(Relaxed))) else {

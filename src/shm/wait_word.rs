@@ -159,11 +159,11 @@ impl<M: Memory> WaitWord<M> {
     }
 
     /// Wakes up to `count` of those who sleep here, and all who are on their way to, after the condition was changed. No
-    /// store while nobody waits, and no system call while nobody sleeps.
+    /// store while nobody waits, and no system call while nobody sleeps. How many were asleep and are woken.
     #[inline]
-    pub fn notify(&self, count: u32) {
+    pub fn notify(&self, count: u32) -> u32 {
         M::fence();
-        self.notify_fenced(count);
+        self.notify_fenced(count)
     }
 
     /// The same right behind a change of a word that is the condition.
@@ -174,15 +174,13 @@ impl<M: Memory> WaitWord<M> {
     }
 
     #[inline(always)]
-    fn notify_fenced(&self, count: u32) {
-        if self.word.load(Relaxed) & COUNT != 0 {
-            self.notify_waiters(count);
-        }
+    fn notify_fenced(&self, count: u32) -> u32 {
+        if self.word.load(Relaxed) & COUNT != 0 { self.notify_waiters(count) } else { 0 }
     }
 
     #[cold]
-    fn notify_waiters(&self, count: u32) {
-        self.wake(self.tell(count));
+    fn notify_waiters(&self, count: u32) -> u32 {
+        self.wake(self.tell(count))
     }
 
     /// The same for a caller who holds what the waiters need next, and wakes them when he has let go of it: how many. If
@@ -192,11 +190,9 @@ impl<M: Memory> WaitWord<M> {
         self.tell(count)
     }
 
-    /// Wakes up to `count` of those who sleep here, of whom [`WaitWord::notify_later`] spoke.
-    pub fn wake(&self, count: u32) {
-        if count > 0 {
-            M::wake64(&self.word, count);
-        }
+    /// Wakes up to `count` of those who sleep here, of whom [`WaitWord::notify_later`] spoke; how many it woke.
+    pub fn wake(&self, count: u32) -> u32 {
+        if count > 0 { M::wake64(&self.word, count) } else { 0 }
     }
 
     /// Raises the sequence if somebody waits; how many are to be woken.

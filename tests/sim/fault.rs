@@ -134,4 +134,7 @@ impl<F: Fault> Simulated for Faulty<F> {
     fn hold32(word: &FaultyWord32<F>) {
         Sim::hold32(&word.0);
     }
+    fn poke64(word: &FaultyWord64<F>, value: u64) {
+        Sim::poke64(&word.0, value);
+    }
 }

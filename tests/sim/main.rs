@@ -20,6 +20,7 @@ mod memory;
 mod pipe;
 mod pool;
 mod pool_tests;
+mod queue;
 mod report;
 mod runner;
 mod semaphore;

@@ -21,6 +21,8 @@ pub trait Simulated: Memory {
     fn pending32(word: &Self::W32);
     /// Puts a word that the caller owns on its robust list, until it dies.
     fn hold32(word: &Self::W32);
+    /// A word changes in the same step as the access before: what is done under a lock that is not modelled.
+    fn poke64(word: &Self::W64, value: u64);
 }
 
 impl Simulated for Sim {
@@ -36,6 +38,10 @@ impl Simulated for Sim {
     }
     fn hold32(word: &SimWord32) {
         calls::hold_for_life(word.place());
+    }
+    fn poke64(word: &SimWord64, value: u64) {
+        calls::fence();
+        with(|machine| machine.write(word.place(), value));
     }
 }
 

@@ -1,0 +1,98 @@
+/* Operations of queues. Messages are so long that two fill a segment: so each third one needs another. */
+#ifndef STEP_QUEUES_H
+#define STEP_QUEUES_H
+
+#include "harness.h"
+
+enum { MESSAGE = 1500 };
+static carom_queue *queue;
+static char message[MESSAGE];
+
+static void queue_put(void) {
+    memset(message, 'm', sizeof message);
+    CHECK_OK(carom_queue_put(queue, message, sizeof message, PATIENCE_MS));
+}
+static void queue_get(void) {
+    size_t len = 0;
+    CHECK_OK(carom_queue_get(queue, message, sizeof message, &len, PATIENCE_MS));
+    CHECK_EQ(len, sizeof message);
+    for (size_t i = 0; i < len; i++) CHECK_EQ(message[i], 'm');
+}
+/* With one segment in use and one kept, as it is whenever somebody looks what is left. (They may have grown.) */
+static void queue_settle(void) {
+    while (carom_queue_size(queue) > 0) queue_get();
+    for (int i = 0; i < 60; i++) {
+        queue_put();
+        queue_get();
+    }
+}
+static void queue_make(void) {
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    queue_settle();
+}
+static void queue_unmake(void) { carom_queue_free(queue); }
+
+static void queue_begin(int puts, int gets) {
+    for (int i = 0; i < puts; i++) queue_put();
+    for (int i = 0; i < gets; i++) queue_get();
+}
+static void put_before(void) { queue_begin(2, 0); }      /* the next put takes a new segment */
+static void put_kept_before(void) { queue_begin(4, 4); } /* ... or the one that is kept */
+static void get_before(void) { queue_begin(3, 2); }      /* the next get leaves a segment */
+static void wait_before(void) { queue_begin(0, 0); }
+
+static void put_victim(void) {
+    stage(ACQUIRING);
+    queue_put();
+    stage(DONE);
+}
+static void get_victim(void) {
+    stage(ACQUIRING);
+    queue_get();
+    stage(DONE);
+}
+/* All of it or nothing: `before` messages, and one more or less. */
+static void queue_holds(int64_t before, int64_t by) {
+    int64_t size = carom_queue_size(queue);
+    if (point.script == ALONE && (reached() == DONE || reached() == BEFORE)) CHECK_EQ(size, reached() == DONE ? before + by : before);
+    if (point.script == ALONE && reached() == ACQUIRING) CHECK(size == before || size == before + by);
+    if (needs_partner(point.operation, point.script)) {
+        while (!partner_is_through()) {
+            queue_put();
+            sched_yield();
+        }
+    }
+    queue_settle();
+}
+static void put_after(void) { queue_holds(2, 1); }
+static void put_kept_after(void) { queue_holds(0, 1); }
+static void get_after(void) { queue_holds(1, -1); }
+static void wait_after(void) { queue_settle(); }
+static int queue_barge(void) {
+    carom_status status = carom_queue_get(queue, message, sizeof message, NULL, 0);
+    if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+    return status == CAROM_OK;
+}
+static void queue_timed(void) {
+    carom_status status = carom_queue_get(queue, message, sizeof message, NULL, 1);
+    if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+}
+
+/* It was the victim's, who waits for it. */
+static void queue_timed_back(void) {
+    carom_status status = carom_queue_get(queue, message, sizeof message, NULL, 1);
+    if (status == CAROM_OK) queue_put();
+    else CHECK_STATUS(status, CAROM_ETIMEDOUT);
+}
+
+#define QUEUE_OPERATIONS                                                                                                    \
+    {.name = "queue, put", .make = queue_make, .unmake = queue_unmake, .before = put_before, .victim = put_victim,         \
+     .after = put_after, .barge = queue_barge, .unbarge = queue_put, .wait = queue_get, .timed = queue_timed},             \
+    {.name = "queue, put, kept", .make = queue_make, .unmake = queue_unmake, .before = put_kept_before,                    \
+     .victim = put_victim, .after = put_kept_after, .barge = queue_barge, .unbarge = queue_put, .wait = queue_get,         \
+     .timed = queue_timed},                                                                                                \
+    {.name = "queue, get", .make = queue_make, .unmake = queue_unmake, .before = get_before, .victim = get_victim,         \
+     .after = get_after, .wait = queue_get, .timed = queue_timed_back},                                      \
+    {.name = "queue, wait", .make = queue_make, .unmake = queue_unmake, .before = wait_before, .victim = get_victim,       \
+     .wake = queue_put, .after = wait_after, .timed = queue_timed_back}
+#endif

@@ -1,0 +1,395 @@
+//! Queues: messages from any process of the family to any other. What survives whom is in [`crate::shm::queue`].
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use crate::family::{Family, Sentry};
+use crate::pin::{self, GIVEN};
+use crate::shm::cell::{Cell, Kind, Reference};
+use crate::shm::gate::Gate;
+use crate::shm::lock_word::Acquired;
+use crate::shm::member::{Role, State};
+use crate::shm::memory::Deadline;
+use crate::shm::queue::count;
+use crate::shm::queue_cell::{Block, CLOSED, CREATOR_CLOSED, DOOMED, Ends, SHUT, views};
+use crate::shm::real::Real;
+use crate::shm::region::Region;
+use crate::shm::stop;
+use crate::sys::clock::{now_ns, spin_or_yield};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::fence;
+
+/// Flag of an inlet, beside those of `queue_cell`: there is a limit, so somebody may wait for room.
+const BOUNDED: u32 = 16;
+/// How long a waiting thread spins, then yields, before it sleeps: about what a sleep and a wake cost.
+const SPIN_NS: u64 = 20_000;
+/// How long a call that does not wait gives a short critical section of another, or the repair of its death.
+const PATIENCE_NS: u64 = 20_000_000;
+
+/// What a queue is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Messages that it may hold; 0 for any number.
+    pub max_items: u64,
+    /// Bytes of messages that it may hold; 0 for any number.
+    pub max_bytes: u64,
+}
+
+/// A queue that was there when somebody looked.
+#[derive(Clone, Copy)]
+pub struct Queue {
+    family: Family,
+    ends: Ends,
+}
+
+/// One of the two locks, held. Whoever wanted to take the queue apart meanwhile left that to us.
+struct Inside {
+    queue: Queue,
+    cell: &'static Cell,
+    generation: u16,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let slot = self.queue.family.me.slot;
+        if !self.cell.lock.try_release_to(self.cell.free_lock(), self.generation, slot) {
+            self.cell.lock.release(self.generation);
+        }
+        if self.queue.ends.flags() & DOOMED != 0 {
+            self.queue.collect();
+        }
+    }
+}
+
+#[cold]
+fn gone() -> Error {
+    Error::BadHandle("the queue was freed".into())
+}
+
+#[cold]
+fn closed(why: &'static str) -> Error {
+    Error::Closed(why)
+}
+
+fn region(family: Family, at: u64, len: u64) -> Result<Region> {
+    Region::of(family.arena, at, len).ok_or_else(|| Error::Broken("the queue's memory was damaged".into()))
+}
+
+impl Queue {
+    /// A new queue, kept by this process.
+    pub fn make(family: Family, options: Options) -> Result<(&'static Cell, u32)> {
+        let ends = Ends::make(family.arena, family.me.slot)?;
+        let block = ends.block(family.arena)?;
+        block.max_items.store(options.max_items, Relaxed);
+        block.max_bytes.store(options.max_bytes, Relaxed);
+        if options.max_items != 0 || options.max_bytes != 0 {
+            ends.inlet.flags.fetch_or(BOUNDED, Release);
+        }
+        Ok((ends.inlet, ends.generation))
+    }
+
+    /// The queue of a cell.
+    #[inline(always)]
+    pub fn of(family: Family, cell: &'static Cell, generation: u32) -> Result<Queue> {
+        let ends = Ends::of(family.arena, cell, generation).ok_or_else(gone)?;
+        Ok(Queue { family, ends })
+    }
+
+    fn reference(self) -> Reference {
+        let index = self.family.arena.cell_index(self.ends.inlet);
+        Reference { index, generation: self.ends.generation, kind: Kind::Queue as u8 }
+    }
+
+    #[cold]
+    fn collect(self) {
+        self.ends.inlet.flags.fetch_and(!DOOMED, AcqRel);
+        self.ends.inlet.collect(self.family.arena, self.family.me.slot);
+    }
+
+    // ---- the locks ----
+
+    #[inline(always)]
+    fn lock(self, cell: &'static Cell, generation: u32, deadline: Deadline) -> Result<Inside> {
+        let generation = generation as u16;
+        if !cell.lock.try_acquire_from(cell.free_lock(), generation, self.family.me.slot) {
+            self.lock_slowly(cell, generation, deadline)?;
+        }
+        Ok(Inside { queue: self, cell, generation })
+    }
+
+    #[inline(always)]
+    fn lock_tail(self, deadline: Deadline) -> Result<Inside> {
+        self.lock(self.ends.inlet, self.ends.generation, deadline)
+    }
+
+    #[inline(always)]
+    fn lock_head(self, deadline: Deadline) -> Result<Inside> {
+        self.lock(self.ends.outlet, self.ends.outlet_generation, deadline)
+    }
+
+    /// A dead holder's lock is as good as any: there is nothing to repair.
+    #[cold]
+    fn lock_slowly(self, cell: &'static Cell, generation: u16, deadline: Deadline) -> Result<()> {
+        let slot = self.family.me.slot;
+        if cell.lock.try_acquire(generation, slot) {
+            return Ok(());
+        }
+        let deadline = deadline.map(|deadline| deadline.max(now_ns() + PATIENCE_NS));
+        let mut sentry = Sentry::new(self.family, deadline);
+        loop {
+            match cell.lock.acquire(generation, slot, true, deadline, || sentry.alarm()) {
+                Acquired::Held => return Ok(()),
+                Acquired::TimedOut => return Err(Error::TimedOut),
+                Acquired::Gone => return Err(gone()),
+                Acquired::OwnerDied | Acquired::Interrupted => {}
+            }
+        }
+    }
+
+    // ---- putting ----
+
+    /// Puts `items`, cut into messages of `size` bytes, as one.
+    pub fn put(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<()> {
+        if self.try_put(items, size, count, deadline)? {
+            return Ok(());
+        }
+        let attempt = || Ok(self.try_put(items, size, count, deadline)?.then_some(()));
+        self.wait(self.ends.room(), deadline, attempt, || self.is_abandoned())
+    }
+
+    /// False if there is no room.
+    #[inline(always)]
+    fn try_put(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<bool> {
+        let flags = self.ends.flags();
+        if flags & SHUT != 0 {
+            return Err(closed("the queue was shut down"));
+        }
+        let inside = self.lock_tail(deadline)?;
+        let queue = self.ends.queue(self.family.arena)?;
+        if flags & BOUNDED != 0 && !self.has_room(self.ends.block(self.family.arena)?, items.len(), count)? {
+            return Ok(false);
+        }
+        let mut batch = queue.begin();
+        for index in 0..count {
+            let item = &items[index * size..(index + 1) * size];
+            let at = queue.push(&mut batch, size as u64, 0)?;
+            region(self.family, at, size as u64)?.write(item);
+        }
+        queue.commit(batch);
+        drop(inside);
+        self.ends.news().rouse(|| self.size_now());
+        Ok(true)
+    }
+
+    /// Whether so much more may be put; the tail's lock is held.
+    fn has_room(self, block: &Block, bytes: usize, items: usize) -> Result<bool> {
+        let (max_items, max_bytes) = (block.max_items.load(Relaxed), block.max_bytes.load(Relaxed));
+        if max_items != 0 {
+            if items as u64 > max_items {
+                return Err(Error::MessageSize { needed: items, capacity: max_items as usize });
+            }
+            // The head as it was when this was last asked for, as long as that will do.
+            let (seen_head, tail) = (&self.ends.inlet.inline[1], count(self.ends.inlet.inline[0].load(Relaxed)));
+            if tail + items as u64 - seen_head.load(Relaxed) > max_items {
+                seen_head.store(count(self.ends.outlet.inline[0].load(Acquire)), Relaxed);
+                if tail + items as u64 - seen_head.load(Relaxed) > max_items {
+                    return Ok(false);
+                }
+            }
+        }
+        if max_bytes != 0 {
+            if bytes as u64 > max_bytes {
+                return Err(Error::MessageSize { needed: bytes, capacity: max_bytes as usize });
+            }
+            return Ok(self.ends.queue(self.family.arena)?.bytes() + bytes as u64 <= max_bytes);
+        }
+        Ok(true)
+    }
+
+    /// Whether nobody is left who could make room: there were others, they have ended, and this process never got
+    /// anything (else another thread of it may).
+    fn is_abandoned(self) -> bool {
+        let arena = self.family.arena;
+        let lives = |slot: &u32| {
+            let member = arena.member(*slot);
+            matches!(member.state(), State::Claimed | State::Alive) && !member.has_role(Role::Keeper)
+        };
+        let me = self.family.me.slot;
+        let alone = !arena.slots().filter(|slot| *slot != me).any(|slot| lives(&slot));
+        alone && self.ends.inlet.was_passed_on(arena) && self.ends.outlet.type_code.load(Relaxed) != me
+    }
+
+    // ---- getting ----
+
+    /// Gets up to `max` messages, at least one; message `n` to `out` at `n * stride`, its length to `note`. How many.
+    pub fn get(
+        self,
+        out: &mut [u8],
+        stride: usize,
+        max: usize,
+        note: &mut dyn FnMut(usize, usize),
+        deadline: Deadline,
+    ) -> Result<usize> {
+        if let Some(got) = self.try_get(out, stride, max, note, deadline)? {
+            return Ok(got);
+        }
+        let attempt = || self.try_get(out, stride, max, note, deadline);
+        self.wait(self.ends.news(), deadline, attempt, || !self.ends.is_open(self.family.arena))
+    }
+
+    /// `None` if there is no message.
+    #[inline(always)]
+    fn try_get(
+        self,
+        out: &mut [u8],
+        stride: usize,
+        max: usize,
+        note: &mut dyn FnMut(usize, usize),
+        deadline: Deadline,
+    ) -> Result<Option<usize>> {
+        if self.size_now() == 0 {
+            return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
+        }
+        let inside = self.lock_head(deadline)?;
+        let queue = self.ends.queue(self.family.arena)?;
+        let Some(mut front) = queue.front(&self.ends.outlet.len)? else { return Ok(None) };
+        if front.len > stride as u64 {
+            return Err(Error::MessageSize { needed: front.len as usize, capacity: stride });
+        }
+        let mut got = 0;
+        loop {
+            let len = front.len as usize;
+            region(self.family, front.at, front.len)?.read(&mut out[got * stride..got * stride + len]);
+            note(got, len);
+            got += 1;
+            match queue.behind(&front)? {
+                Some(next) if got < max && next.len <= stride as u64 => front = next,
+                _ => break,
+            }
+        }
+        queue.take(front, 0)?;
+        if self.ends.outlet.type_code.load(Relaxed) != self.family.me.slot {
+            self.ends.outlet.type_code.store(self.family.me.slot, Relaxed);
+        }
+        let room =
+            if self.ends.flags() & BOUNDED != 0 { self.room_now(self.ends.block(self.family.arena)?) } else { 0 };
+        drop(inside);
+        if room != 0 {
+            self.ends.room().rouse(|| room);
+        }
+        self.ends.news().rouse(|| self.size_now());
+        Ok(Some(got))
+    }
+
+    /// How much room there is, for whoever decides about a wake; never 0.
+    fn room_now(self, block: &Block) -> u64 {
+        let max = block.max_items.load(Relaxed);
+        if max != 0 { max.saturating_sub(self.size_now()).max(1) } else { 1 }
+    }
+
+    // ---- both ----
+
+    /// Waits at `gate` until `attempt` has an answer. `is_over`: there will be none, if there is none now.
+    fn wait<T>(
+        self,
+        gate: Gate<'static, Real>,
+        deadline: Deadline,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+        is_over: impl Fn() -> bool,
+    ) -> Result<T> {
+        if deadline != Some(0)
+            && let Some(answer) = self.spin(deadline, &mut attempt)?
+        {
+            return Ok(answer);
+        }
+        let mut look = || match attempt() {
+            Ok(None) if is_over() => {
+                // What came before the end may have come since.
+                fence(std::sync::atomic::Ordering::SeqCst);
+                attempt().and_then(|answer| answer.ok_or(closed("the queue is closed"))).map(Some).transpose()
+            }
+            Ok(None) if stop::notice() => Some(Err(Error::SoftLimit)),
+            answer => answer.transpose(),
+        };
+        let mut sentry = Sentry::new(self.family, deadline);
+        if deadline == Some(0) {
+            // Whoever only ever tries must hear of a death as well: this tells the keeper to look.
+            sentry.alarm();
+            return look().unwrap_or(Err(Error::TimedOut));
+        }
+        gate.wait_until(deadline, || sentry.alarm(), look).unwrap_or(Err(Error::TimedOut))
+    }
+
+    fn spin<T>(self, deadline: Deadline, attempt: &mut impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+        let until = now_ns() + SPIN_NS;
+        loop {
+            let now = now_ns();
+            if now >= until || deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(None);
+            }
+            spin_or_yield(until - now, SPIN_NS);
+            if let Some(answer) = attempt()? {
+                return Ok(Some(answer));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn size_now(self) -> u64 {
+        // The head first: it never passes the tail.
+        let head = count(self.ends.outlet.inline[0].load(Acquire));
+        count(self.ends.inlet.inline[0].load(Acquire)).saturating_sub(head)
+    }
+
+    /// Messages in it, at this moment.
+    pub fn size(self) -> Result<u64> {
+        let size = self.size_now();
+        if self.ends.is_there() { Ok(size) } else { Err(gone()) }
+    }
+
+    /// Whether a put would find no room, at this moment.
+    pub fn is_full(self) -> Result<bool> {
+        let inside = self.lock_tail(None)?;
+        let block = self.ends.block(self.family.arena)?;
+        let full = self.ends.flags() & BOUNDED != 0 && !self.has_room(block, 1, 1)?;
+        drop(inside);
+        Ok(full)
+    }
+
+    /// Nobody puts any more; who waits goes on, and what is there can still be got.
+    pub fn shut(self) -> Result<()> {
+        // Under the lock: a put that has begun is there before, or finds it.
+        let inside = self.lock_tail(None)?;
+        self.ends.inlet.flags.fetch_or(SHUT, AcqRel);
+        drop(inside);
+        self.wake_all();
+        Ok(())
+    }
+
+    /// What keeps the queue for this process puts no more: a view, or 0 for the creator's own hold.
+    pub fn close_hold(self, view: u64) {
+        match self.family.arena.cell(view) {
+            Some(view) => view.flags.fetch_or(CLOSED, AcqRel),
+            None => self.ends.inlet.flags.fetch_or(CREATOR_CLOSED, AcqRel),
+        };
+        self.wake_all();
+    }
+
+    /// The same for what this process was started with.
+    pub fn close_given(self) {
+        let given = views(self.family.arena, self.reference().to_bits(), self.family.me.slot);
+        for view in given.filter(|view| view.flags.load(Acquire) & GIVEN != 0) {
+            view.flags.fetch_or(CLOSED, AcqRel);
+        }
+        self.wake_all();
+    }
+
+    /// A view of this process, for a handle that keeps nothing yet.
+    pub fn keep(self) -> Result<&'static Cell> {
+        pin::view_of(self.family, self.reference())
+    }
+
+    fn wake_all(self) {
+        self.ends.news().rouse_all();
+        self.ends.room().rouse_all();
+    }
+}

@@ -1,0 +1,398 @@
+//! A queue's messages: a chain of segments, filled at one end and emptied at the other.
+//!
+//! Whoever puts holds the lock of the tail, whoever gets that of the head; the two sides never wait for each
+//! other. Each side is one *commit word* and two copies of its place:
+//!
+//! ```text
+//! bit 63                          1   0
+//!    | messages put (taken) so far | C |
+//! ```
+//! `C` says which of the two copies counts. The holder of the lock writes the other one, then stores the word: that
+//! store is the commit, of one message or of a batch, and there is nothing else to be repaired: whoever is killed
+//! before it has done nothing, and whoever is killed behind it has done all. The number of messages is the
+//! difference of the two words, and so never wrong.
+//!
+//! A segment is a block of the heap: a header of 32 bytes (the next segment, its length, the number of its first
+//! message), then records at multiples of 16: length, reference of the message if it lies elsewhere, bytes. A
+//! record that does not fit is in the next segment, and `END` stands in its place. What lies behind the tail's place is
+//! nobody's, whatever a dead producer wrote or linked there.
+//!
+//! A segment belongs to a field, as every block of the heap: the first one to `first`, each other one to the header of the
+//! one before it. Who changes that does so under the heap's lock ([`Store::rearrange`]), which finishes what a dead one
+//! had begun.
+
+use super::memory::{Memory, Word64};
+use crate::error::{Error, Result};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Where segments come from.
+pub trait Store<M: Memory>: Copy {
+    /// Bytes of a first segment.
+    const LEAST: u64;
+    /// Bytes of the largest segment of many messages.
+    const MOST: u64;
+    /// Bytes of the largest segment that is kept to be filled again.
+    const SPARE: u64;
+    /// The word at an offset that is a multiple of 8.
+    fn word(self, offset: u64) -> Option<&'static M::W64>;
+    /// A block of `len` bytes for `field`, which is 0.
+    fn take(self, len: u64, field: &'static M::W64) -> Result<()>;
+    /// The block of `field`, if it has one, goes back, and `field` is 0.
+    fn give(self, field: &'static M::W64) -> Result<()>;
+    /// All of these fields get these values, or none: blocks change their owners.
+    fn rearrange(self, moves: &[(&'static M::W64, u64)]);
+}
+
+/// Bytes before the first record of a segment.
+const HEADER: u64 = 32;
+/// Bytes before those of a message.
+const RECORD: u64 = 16;
+/// Stands for the length of a record that is in the next segment.
+const END: u64 = u64::MAX;
+
+/// Segments between two messages: only those that the dead left, so a chain of more is damaged.
+const MOST_HOPS: u32 = 1 << 16;
+
+/// One copy of a side's place. Written by the holder of the side's lock while the commit word names the other copy.
+#[repr(C)]
+pub struct Place<M: Memory> {
+    /// The segment; 0 before the first message.
+    segment: M::W64,
+    /// Where in it the next record is.
+    at: M::W64,
+    /// Bytes of all messages so far, wrapping around.
+    bytes: M::W64,
+    /// What the last commit put or took, if it lies elsewhere: 0, or as the caller of the commit says.
+    message: M::W64,
+}
+
+/// What the two sides have in shared memory besides their commit words. All zero is an empty queue.
+#[repr(C)]
+pub struct Control<M: Memory> {
+    tail: [Place<M>; 2],
+    head: [Place<M>; 2],
+    /// Owns the oldest segment. Written by the first put ever (0 before), then under the head's lock.
+    first: M::W64,
+    /// A segment on its way to the heap. Under the head's lock.
+    retired: M::W64,
+    /// A segment to be filled again. While it is 0 it is the head's to write, else the tail's.
+    spare: M::W64,
+    /// A segment on its way from the heap. Under the tail's lock.
+    fresh: M::W64,
+}
+
+#[derive(Clone, Copy)]
+struct Spot {
+    segment: u64,
+    at: u64,
+    bytes: u64,
+    message: u64,
+}
+
+impl<M: Memory> Place<M> {
+    /// From words that are zero.
+    pub fn from_words(words: [M::W64; 4]) -> Place<M> {
+        let [segment, at, bytes, message] = words;
+        Place { segment, at, bytes, message }
+    }
+
+    fn load(&self) -> Spot {
+        Spot {
+            segment: self.segment.load(Relaxed),
+            at: self.at.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            message: self.message.load(Relaxed),
+        }
+    }
+
+    fn store(&self, spot: Spot) {
+        self.segment.store(spot.segment, Relaxed);
+        self.at.store(spot.at, Relaxed);
+        self.bytes.store(spot.bytes, Relaxed);
+        self.message.store(spot.message, Relaxed);
+    }
+}
+
+impl<M: Memory> Control<M> {
+    /// From parts that are zero.
+    pub fn from_parts(tail: [Place<M>; 2], head: [Place<M>; 2], fields: [M::W64; 4]) -> Control<M> {
+        let [first, retired, spare, fresh] = fields;
+        Control { tail, head, first, retired, spare, fresh }
+    }
+}
+
+/// A queue. Which lock its caller holds, each function says.
+pub struct Queue<M: Memory, S: Store<M>> {
+    /// Commit word of those who put.
+    pub tail: &'static M::W64,
+    /// Commit word of those who get.
+    pub head: &'static M::W64,
+    /// The rest.
+    pub control: &'static Control<M>,
+    /// Where segments come from.
+    pub store: S,
+}
+
+/// Messages that are being put, and will be there all at once.
+pub struct Batch {
+    seen: u64,
+    spot: Spot,
+    added: u64,
+}
+
+/// The oldest message, not yet taken.
+#[derive(Clone, Copy)]
+pub struct Front {
+    seen: u64,
+    spot: Spot,
+    moved: bool,
+    /// Its number.
+    pub number: u64,
+    /// Its length.
+    pub len: u64,
+    /// Where its bytes are, if it has no reference.
+    pub at: u64,
+    /// The reference that it was put with, 0 for none.
+    pub message: u64,
+}
+
+fn broken() -> Error {
+    Error::Broken("the queue's memory was damaged".into())
+}
+
+/// Number of messages that a commit word says.
+pub fn count(word: u64) -> u64 {
+    word >> 1
+}
+
+fn copy_of(word: u64) -> usize {
+    (word & 1) as usize
+}
+
+/// Bytes that a message needs in a segment; `None` beyond all memory.
+fn record_len(len: u64) -> Option<u64> {
+    len.checked_next_multiple_of(RECORD)?.checked_add(RECORD)
+}
+
+impl<M: Memory, S: Store<M>> Queue<M, S> {
+    fn word(&self, offset: u64) -> Result<&'static M::W64> {
+        self.store.word(offset).ok_or_else(broken)
+    }
+
+    // ---- the tail; its lock is held ----
+
+    /// Begins to put.
+    pub fn begin(&self) -> Batch {
+        let seen = self.tail.load(Relaxed);
+        let spot = self.control.tail[copy_of(seen)].load();
+        Batch { seen, spot: Spot { message: 0, ..spot }, added: 0 }
+    }
+
+    /// What the last commit of the tail put, if it lies elsewhere.
+    pub fn last_put(&self) -> u64 {
+        self.control.tail[copy_of(self.tail.load(Acquire))].message.load(Acquire)
+    }
+
+    /// Room for one message more; where its bytes go, unless it has a reference and so none here.
+    pub fn push(&self, batch: &mut Batch, len: u64, message: u64) -> Result<u64> {
+        let too_long = || Error::NoMemory("the message is longer than the arena");
+        let need = record_len(if message == 0 { len } else { 0 }).ok_or_else(too_long)?;
+        let spot = &mut batch.spot;
+        // The last 16 bytes of a segment are kept for `END`.
+        let end = spot.at.checked_add(need + RECORD).ok_or_else(too_long)?;
+        if spot.segment == 0 || end > self.word(spot.segment + 8)?.load(Relaxed) {
+            *spot = self.next_segment(*spot, need, count(batch.seen) + batch.added)?;
+        }
+        let at = spot.segment + spot.at;
+        self.word(at)?.store(len, Relaxed);
+        self.word(at + 8)?.store(message, Relaxed);
+        spot.at += need;
+        spot.bytes = spot.bytes.wrapping_add(len);
+        spot.message = message;
+        batch.added += 1;
+        Ok(at + RECORD)
+    }
+
+    /// All of the batch is there from now on.
+    pub fn commit(&self, batch: Batch) {
+        let next = (count(batch.seen) + batch.added) << 1 | (batch.seen & 1 ^ 1);
+        self.control.tail[copy_of(next)].store(batch.spot);
+        self.tail.store(next, Release);
+    }
+
+    /// Goes on to a segment with room for a record of `need` bytes, the first of which will be message `number`. It may be
+    /// there already: left by a dead one, or by whoever's message did not come to be.
+    fn next_segment(&self, mut spot: Spot, need: u64, number: u64) -> Result<Spot> {
+        let least = need.checked_add(HEADER + RECORD).ok_or_else(broken)?;
+        loop {
+            let field = if spot.segment == 0 { &self.control.first } else { self.word(spot.segment)? };
+            let segment = self.link(field, self.new_length(spot.segment)?.max(least))?;
+            self.word(segment + 16)?.store(number, Relaxed);
+            if spot.segment != 0 {
+                self.word(spot.segment + spot.at)?.store(END, Relaxed);
+            }
+            spot = Spot { segment, at: HEADER, ..spot };
+            if self.word(segment + 8)?.load(Relaxed) >= least {
+                return Ok(spot);
+            }
+        }
+    }
+
+    /// The segment of `field`: the one that it has, or the spare one, or a new one of `len` bytes. A segment that is
+    /// linked has a valid header, so that what a dead producer linked behind it is not lost.
+    fn link(&self, field: &'static M::W64, len: u64) -> Result<u64> {
+        let (fresh, spare) = (&self.control.fresh, &self.control.spare);
+        let linked = field.load(Relaxed);
+        if linked != 0 {
+            return Ok(linked);
+        }
+        // One that a dead producer took may have no valid header.
+        self.store.give(fresh)?;
+        let mut from = spare;
+        let kept = spare.load(Acquire);
+        if kept == 0 || self.word(kept + 8)?.load(Relaxed) < len {
+            from = fresh;
+            self.store.give(spare)?;
+            self.store.take(len, fresh)?;
+            self.word(fresh.load(Relaxed))?.store(0, Relaxed);
+            self.word(fresh.load(Relaxed) + 8)?.store(len, Relaxed);
+        }
+        let segment = from.load(Relaxed);
+        self.store.rearrange(&[(field, segment), (from, 0)]);
+        Ok(segment)
+    }
+
+    /// How long the segment behind `segment` should be: twice as long as it where the head is further back.
+    fn new_length(&self, segment: u64) -> Result<u64> {
+        if segment == 0 {
+            return Ok(S::LEAST);
+        }
+        let len = self.word(segment + 8)?.load(Relaxed).clamp(S::LEAST, S::MOST);
+        let begins = self.word(segment + 16)?.load(Relaxed);
+        let behind = count(self.head.load(Relaxed)) < begins;
+        // A block of the heap is as long as a power of two, but for its own header.
+        Ok(if behind { (2 * (len + 16) - 16).min(S::MOST) } else { len })
+    }
+
+    // ---- the head; its lock is held ----
+
+    /// What the last commit of the head took, as its caller said.
+    pub fn last_taken(&self) -> u64 {
+        self.control.head[copy_of(self.head.load(Acquire))].message.load(Acquire)
+    }
+
+    /// The oldest message; `None` if there is none. `seen_tail`: a word of the holder's, which saves looks at the tail.
+    pub fn front(&self, seen_tail: &M::W64) -> Result<Option<Front>> {
+        let seen = self.head.load(Relaxed);
+        if count(seen_tail.load(Relaxed)) == count(seen) {
+            let tail = self.tail.load(Acquire);
+            if count(tail) == count(seen) {
+                return Ok(None);
+            }
+            seen_tail.store(tail, Relaxed);
+        }
+        let spot = self.control.head[copy_of(seen)].load();
+        self.front_at(seen, spot, false).map(Some)
+    }
+
+    /// The message behind `front`, if there is one.
+    pub fn behind(&self, front: &Front) -> Result<Option<Front>> {
+        if front.number + 1 == count(self.tail.load(Acquire)) {
+            return Ok(None);
+        }
+        let seen = (count(front.seen) + 1) << 1 | front.seen & 1;
+        self.front_at(seen, front.spot, front.moved).map(Some)
+    }
+
+    fn front_at(&self, seen: u64, mut spot: Spot, mut moved: bool) -> Result<Front> {
+        if spot.segment == 0 {
+            spot = Spot { segment: self.control.first.load(Acquire), at: HEADER, ..spot };
+        }
+        let mut len = self.word(spot.segment + spot.at)?.load(Relaxed);
+        let mut hops = 0;
+        while len == END {
+            spot = Spot { segment: self.word(spot.segment)?.load(Relaxed), at: HEADER, ..spot };
+            len = self.word(spot.segment + spot.at)?.load(Relaxed);
+            (moved, hops) = (true, hops + 1);
+            if hops > MOST_HOPS {
+                return Err(broken());
+            }
+        }
+        let at = spot.segment + spot.at;
+        let message = self.word(at + 8)?.load(Relaxed);
+        spot.at += record_len(if message == 0 { len } else { 0 }).ok_or_else(broken)?;
+        spot.bytes = spot.bytes.wrapping_add(len);
+        Ok(Front { seen, spot, moved, number: count(seen), len, at: at + RECORD, message })
+    }
+
+    /// The message, and all before it, are taken. `message`: what [`Queue::last_taken`] shall say.
+    pub fn take(&self, front: Front, message: u64) -> Result<()> {
+        let now = self.head.load(Relaxed);
+        let next = (front.number + 1) << 1 | (now & 1 ^ 1);
+        self.control.head[copy_of(next)].store(Spot { message, ..front.spot });
+        self.head.store(next, Release);
+        if front.moved { self.tidy(front.spot.segment) } else { Ok(()) }
+    }
+
+    /// Takes every segment before `current` out of the chain.
+    fn tidy(&self, current: u64) -> Result<()> {
+        while self.control.first.load(Relaxed) != current {
+            self.retire_first()?;
+        }
+        Ok(())
+    }
+
+    fn retire_first(&self) -> Result<()> {
+        let control = self.control;
+        // What a dead one retired.
+        self.store.give(&control.retired)?;
+        let first = control.first.load(Relaxed);
+        let (next, len) = (self.word(first)?, self.word(first + 8)?.load(Relaxed));
+        let kept = len <= S::SPARE && control.spare.load(Acquire) == 0;
+        let to = if kept { &control.spare } else { &control.retired };
+        self.store.rearrange(&[(&control.first, next.load(Relaxed)), (next, 0), (to, first)]);
+        self.store.give(&control.retired)
+    }
+
+    // ---- anybody ----
+
+    /// Messages in the queue. Exact where both locks are held.
+    pub fn size(&self) -> u64 {
+        // The head first: it never passes the tail.
+        let head = count(self.head.load(Acquire));
+        count(self.tail.load(Acquire)).saturating_sub(head)
+    }
+
+    /// Bytes of the messages in the queue, for the holder of the tail's lock; those that are taken meanwhile may count.
+    pub fn bytes(&self) -> u64 {
+        let put = self.control.tail[copy_of(self.tail.load(Relaxed))].bytes.load(Relaxed);
+        loop {
+            let head = self.head.load(Acquire);
+            let taken = self.control.head[copy_of(head)].bytes.load(Acquire);
+            if self.head.load(Relaxed) == head {
+                return put.wrapping_sub(taken);
+            }
+        }
+    }
+
+    /// Every field that owns a segment. The heap's lock is held, or nobody uses the queue.
+    pub fn each_segment(&self, visit: &mut dyn FnMut(&'static M::W64)) {
+        let control = self.control;
+        [&control.retired, &control.spare, &control.fresh].into_iter().for_each(&mut *visit);
+        let mut field = &control.first;
+        while let (true, Ok(next)) = (field.load(Relaxed) != 0, self.word(field.load(Relaxed))) {
+            visit(field);
+            field = next;
+        }
+    }
+
+    /// All memory of the queue goes back; nobody uses it any more. May be repeated.
+    pub fn give_all(&self) -> Result<()> {
+        while self.control.first.load(Relaxed) != 0 {
+            self.retire_first()?;
+        }
+        self.store.give(&self.control.retired)?;
+        self.store.give(&self.control.spare)?;
+        self.store.give(&self.control.fresh)
+    }
+}

@@ -1,0 +1,304 @@
+//! A queue in the cell table: two cells, so that those who put and those who get have lines and locks of their own.
+//!
+//! | word | inlet ([`Kind::Queue`], what handles name) | outlet ([`Kind::Outlet`]) |
+//! |---|---|---|
+//! | `lock` | of the tail | of the head |
+//! | `inline[0]` | commit word of the tail | commit word of the head |
+//! | `len` | not 0: the block is as it should be | tail as the head's holder saw it last |
+//! | `item_size` | | reference of the inlet |
+//! | `extra[2]`, `owner_thread` | gate of those who wait for room | gate of those who wait for messages |
+//! | `flags` | see below | |
+//! | `type_code` | index of the outlet | slot of the process that got last |
+//! | `depth` | | index of a view that was open when somebody looked last: a hint |
+//! | `block` | [`Block`] | |
+//!
+//! Cells are type-stable, so their words may be touched by whoever is late. All else is touched under one of the two
+//! locks only, and whoever takes the queue apart holds both: so nobody is inside then. If one of them is held, he
+//! leaves [`DOOMED`] behind, and whoever releases looks again. A dead holder's lock is released by the repair of his
+//! death, which then looks too.
+//!
+//! *Open* is the queue for whoever may still put: its creator, and every view of it (what a process keeps, was started
+//! with, or has put through; what a task or a message names), until it is closed, let go, or its process dies. That is
+//! derived too: the end of a view wakes those who wait for messages.
+
+use super::arena::Arena;
+use super::cell::{Cell, Kind, Reference};
+use super::gate::Gate;
+use super::heap::Heap;
+use super::lock_word::Acquired;
+use super::memory::Deadline;
+use super::queue::{Control, Queue, Store};
+use super::real::Real;
+use super::wait_word::WaitWord;
+use crate::error::{Error, Result};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Flag of an inlet, set once: its creator puts no more.
+pub const CREATOR_CLOSED: u32 = 1;
+/// Flag of an inlet, set once: nobody puts any more.
+pub const SHUT: u32 = 2;
+/// Flag of an inlet: somebody wanted to take the queue apart and found a lock held.
+pub const DOOMED: u32 = 4;
+/// Flag of a view of a queue: who has it puts no more.
+pub const CLOSED: u32 = 1;
+
+/// Segments in the heap of the arena. A block of `2^n - 16` bytes wastes nothing there.
+#[derive(Clone, Copy)]
+pub struct Segments(pub Arena);
+
+impl Store<Real> for Segments {
+    const LEAST: u64 = 4096 - 16;
+    const MOST: u64 = (1 << 20) - 16;
+    const SPARE: u64 = (256 << 10) - 16;
+    #[inline(always)]
+    fn word(self, offset: u64) -> Option<&'static AtomicU64> {
+        self.0.word(offset)
+    }
+    fn take(self, len: u64, field: &'static AtomicU64) -> Result<()> {
+        Heap::of(self.0).take(len, field).map(|_| ())
+    }
+    fn give(self, field: &'static AtomicU64) -> Result<()> {
+        Heap::of(self.0).give(field)
+    }
+    fn rearrange(self, moves: &[(&'static AtomicU64, u64)]) {
+        Heap::of(self.0).rearrange(moves);
+    }
+}
+
+/// What is neither hot nor needed without a lock. Zero when the queue is made, and the limits then written once.
+#[repr(C)]
+pub struct Block {
+    control: Control<Real>,
+    /// Messages that it may hold; 0 for any number.
+    pub max_items: AtomicU64,
+    /// Bytes of messages that it may hold; 0 for any number.
+    pub max_bytes: AtomicU64,
+}
+
+/// The two cells of a queue that was there when somebody looked.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    /// What handles name.
+    pub inlet: &'static Cell,
+    /// Its generation.
+    pub generation: u32,
+    /// Where messages are taken.
+    pub outlet: &'static Cell,
+    /// Its generation.
+    pub outlet_generation: u32,
+}
+
+impl Ends {
+    /// Makes the cells and the block of a queue, for the process in `slot`.
+    pub fn make(arena: Arena, slot: u32) -> Result<Ends> {
+        let inlet = Cell::claim(arena, Kind::Queue, slot)?;
+        let generation = inlet.generation();
+        let made = Ends::make_outlet(arena, inlet, slot);
+        made.inspect_err(|_| inlet.let_go(arena, generation, slot))
+    }
+
+    fn make_outlet(arena: Arena, inlet: &'static Cell, slot: u32) -> Result<Ends> {
+        Heap::of(arena).take_zero(size_of::<Block>() as u64, &inlet.block)?;
+        inlet.len.store(1, Release);
+        let outlet = Cell::claim(arena, Kind::Outlet, slot)?;
+        let outlet_generation = outlet.generation();
+        outlet.item_size.store(inlet.reference(arena).to_bits(), Relaxed);
+        inlet.type_code.store(arena.cell_index(outlet) as u32, Release);
+        // It stays as long as the inlet names it.
+        outlet.let_go(arena, outlet_generation, slot);
+        Ok(Ends { inlet, generation: inlet.generation(), outlet, outlet_generation })
+    }
+
+    /// The cells of the queue of an inlet; `None` if it is gone.
+    #[inline(always)]
+    pub fn of(arena: Arena, inlet: &'static Cell, generation: u32) -> Option<Ends> {
+        let outlet = arena.cell(inlet.type_code.load(Acquire) as u64)?;
+        // In this order: the generation of an outlet that belonged to this inlet after it was read.
+        let outlet_generation = outlet.generation();
+        let owner = Reference::from_bits(outlet.item_size.load(Acquire));
+        let belongs = owner.index == arena.cell_index(inlet)
+            && owner.generation == generation
+            && owner.kind == Kind::Queue as u8
+            && outlet.kind() == Kind::Outlet;
+        belongs.then_some(Ends { inlet, generation, outlet, outlet_generation })
+    }
+
+    /// The queue of an outlet that was there.
+    fn of_outlet(arena: Arena, outlet: &Cell) -> Option<Ends> {
+        let owner = Reference::from_bits(outlet.item_size.load(Acquire));
+        let inlet = owner.cell(arena).filter(|cell| cell.kind() == Kind::Queue)?;
+        Ends::of(arena, inlet, owner.generation).filter(|ends| std::ptr::eq(ends.outlet, outlet))
+    }
+
+    /// Whether nobody takes it apart.
+    pub fn is_there(self) -> bool {
+        self.inlet.is_there(self.generation)
+    }
+
+    /// The flags of the inlet.
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.inlet.flags.load(Acquire)
+    }
+
+    /// The block, for who holds one of the locks.
+    #[inline(always)]
+    pub fn block(self, arena: Arena) -> Result<&'static Block> {
+        let offset = self.inlet.block.load(Acquire);
+        let address =
+            arena.address(offset, size_of::<Block>() as u64).filter(|_| offset != 0 && offset.is_multiple_of(16));
+        let address = address.ok_or(Error::Panic("a queue without its block".into()))?;
+        // SAFETY: inside the mapping, which is never unmapped, aligned to 16, made of atomics. The block is the
+        // queue's as long as the caller holds a lock of it (see the head of this module).
+        Ok(unsafe { &*address.cast::<Block>() })
+    }
+
+    /// The messages, for who holds one of the locks.
+    #[inline(always)]
+    pub fn queue(self, arena: Arena) -> Result<Queue<Real, Segments>> {
+        let control = &self.block(arena)?.control;
+        Ok(Queue { tail: &self.inlet.inline[0], head: &self.outlet.inline[0], control, store: Segments(arena) })
+    }
+
+    /// Those who wait for room.
+    #[inline(always)]
+    pub fn room(self) -> Gate<'static, Real> {
+        gate(self.inlet)
+    }
+
+    /// Those who wait for messages.
+    #[inline(always)]
+    pub fn news(self) -> Gate<'static, Real> {
+        gate(self.outlet)
+    }
+
+    /// Whether anybody may still put.
+    pub fn is_open(self, arena: Arena) -> bool {
+        let flags = self.flags();
+        if flags & SHUT != 0 {
+            return false;
+        }
+        if self.inlet.creator() != 0 && flags & CREATOR_CLOSED == 0 {
+            return true;
+        }
+        let me =
+            Reference { index: arena.cell_index(self.inlet), generation: self.generation, kind: Kind::Queue as u8 };
+        let opens = |index: &u64| arena.cell(*index).is_some_and(|cell| holds_open(cell, me.to_bits()));
+        if opens(&(self.outlet.depth.load(Relaxed) as u64)) {
+            return true;
+        }
+        let found = (1..arena.header().cell_high.load(Acquire)).find(opens);
+        found.inspect(|index| self.outlet.depth.store(*index as u32, Relaxed)).is_some()
+    }
+}
+
+fn gate(cell: &'static Cell) -> Gate<'static, Real> {
+    Gate { wait: WaitWord::of(&cell.extra[2]), woken: &cell.owner_thread }
+}
+
+fn holds_open(cell: &Cell, inlet: u64) -> bool {
+    cell.kind() == Kind::View && cell.refers_to.load(Acquire) == inlet && cell.flags.load(Acquire) & CLOSED == 0
+}
+
+/// The views of a queue that the process in `slot` has.
+pub fn views(arena: Arena, inlet: u64, slot: u32) -> impl Iterator<Item = &'static Cell> {
+    let high = arena.header().cell_high.load(Acquire);
+    (1..high).filter_map(move |index| arena.cell(index)).filter(move |cell| {
+        cell.kind() == Kind::View && cell.creator() == slot && cell.refers_to.load(Acquire) == inlet
+    })
+}
+
+/// Whether an outlet is still named by its inlet.
+pub(super) fn is_named(arena: Arena, outlet: &Cell) -> bool {
+    let owner = Reference::from_bits(outlet.item_size.load(Acquire));
+    // Also by one that is being taken apart: then the outlet goes with it.
+    let inlet = arena.cell(owner.index).filter(|cell| cell.generation() == owner.generation);
+    inlet.is_some_and(|inlet| inlet.type_code.load(Acquire) as u64 == arena.cell_index(outlet))
+}
+
+/// Whether the outlet's queue is there, and nobody takes it apart.
+pub(super) fn is_in_use(arena: Arena, outlet: &Cell) -> bool {
+    Ends::of_outlet(arena, outlet).is_some_and(Ends::is_there)
+}
+
+/// The repair of a death has released the outlet's lock: its queue may have waited for that to be taken apart.
+pub(super) fn collect_inlet(arena: Arena, outlet: &Cell, slot: u32) {
+    if let Some(ends) = Ends::of_outlet(arena, outlet)
+        && ends.flags() & DOOMED != 0
+    {
+        ends.inlet.collect(arena, slot);
+    }
+}
+
+/// Something may have changed for those who wait at the queue: whether it is open.
+pub(super) fn openness_changed(arena: Arena, inlet: &'static Cell, generation: u32) {
+    if let Some(ends) = Ends::of(arena, inlet, generation) {
+        ends.news().rouse_all();
+        ends.room().rouse_all();
+    }
+}
+
+/// Wakes everybody at a cell of a queue.
+pub(super) fn wake_all(cell: &Cell, force: bool) {
+    WaitWord::<Real>::of(&cell.extra[2]).broadcast(force);
+}
+
+/// Every field that owns a segment of an inlet's queue, for who holds the heap's lock.
+pub(super) fn each_segment(arena: Arena, inlet: &'static Cell, visit: &mut dyn FnMut(&'static AtomicU64)) {
+    // The outlet is not needed for it.
+    let ends = Ends { inlet, generation: 0, outlet: inlet, outlet_generation: 0 };
+    if let Ok(queue) = ends.queue(arena) {
+        queue.each_segment(visit);
+    }
+}
+
+/// Takes both locks for whoever wants to take the queue apart; false if somebody is inside, who will look again.
+pub(super) fn close_doors(arena: Arena, inlet: &'static Cell, slot: u32) -> bool {
+    let Some(ends) = Ends::of(arena, inlet, inlet.generation()) else {
+        // Half made: nobody knows it.
+        return true;
+    };
+    let now: Deadline = Some(0);
+    let lock =
+        |cell: &Cell, generation: u32| cell.lock.acquire(generation as u16, slot, true, now, || None) == Acquired::Held;
+    // Before the locks are looked at: whoever releases one later sees it.
+    inlet.flags.fetch_or(DOOMED, AcqRel);
+    if lock(inlet, ends.generation) {
+        if lock(ends.outlet, ends.outlet_generation) {
+            return true;
+        }
+        inlet.lock.release(ends.generation as u16);
+    }
+    false
+}
+
+/// Lets go of both locks: it is needed after all.
+pub(super) fn open_doors(arena: Arena, inlet: &'static Cell) {
+    inlet.flags.fetch_and(!DOOMED, AcqRel);
+    if let Some(ends) = Ends::of(arena, inlet, inlet.generation()) {
+        ends.outlet.lock.release(ends.outlet_generation as u16);
+        inlet.lock.release(ends.generation as u16);
+    }
+}
+
+/// A queue whose doors are closed, and whose cell is ending, gives its memory back. May be repeated. Its outlet, if it has
+/// one still.
+pub(super) fn take_apart(arena: Arena, inlet: &'static Cell, force: bool) -> Option<&'static Cell> {
+    let index = inlet.type_code.load(Acquire) as u64;
+    let owner = Reference { index: arena.cell_index(inlet), generation: inlet.generation(), kind: Kind::Queue as u8 };
+    let outlet = arena.cell(index).filter(|outlet| {
+        outlet.kind() == Kind::Outlet && Reference::from_bits(outlet.item_size.load(Acquire)) == owner
+    });
+    // Nobody comes in any more, whatever becomes of the lock of a dead one.
+    let ends = outlet.map(|outlet| {
+        let next = (outlet.generation() + 1) & 0xf_ffff;
+        outlet.lock.retire(next as u16, force);
+        Ends { inlet, generation: owner.generation, outlet, outlet_generation: outlet.generation() }
+    });
+    if let Some(Ok(queue)) = ends.filter(|_| inlet.len.load(Acquire) != 0).map(|ends| ends.queue(arena)) {
+        // Damaged memory is lost, and nothing else.
+        let _ = queue.give_all();
+    }
+    outlet
+}
