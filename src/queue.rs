@@ -20,6 +20,8 @@ use std::sync::atomic::fence;
 
 /// Flag of an inlet, beside those of `queue_cell`: there is a limit, so somebody may wait for room.
 const BOUNDED: u32 = 16;
+/// Flag of an inlet: what is got is a task, and is said to be done.
+const JOINABLE: u32 = 32;
 /// How long a waiting thread spins, then yields, before it sleeps: about what a sleep and a wake cost.
 const SPIN_NS: u64 = 20_000;
 /// How long a call that does not wait gives a short critical section of another, or the repair of its death.
@@ -32,6 +34,8 @@ pub struct Options {
     pub max_items: u64,
     /// Bytes of messages that it may hold; 0 for any number.
     pub max_bytes: u64,
+    /// What is got is a task, and is said to be done: [`Queue::join`].
+    pub joinable: bool,
 }
 
 /// A queue that was there when somebody looked.
@@ -83,6 +87,11 @@ impl Queue {
         block.max_bytes.store(options.max_bytes, Relaxed);
         if options.max_items != 0 || options.max_bytes != 0 {
             ends.inlet.flags.fetch_or(BOUNDED, Release);
+        }
+        if options.joinable {
+            let ledger = ends.make_ledger(family.arena);
+            ledger.inspect_err(|_| ends.inlet.let_go(family.arena, ends.generation, family.me.slot))?;
+            ends.inlet.flags.fetch_or(JOINABLE, Release);
         }
         Ok((ends.inlet, ends.generation))
     }
@@ -261,10 +270,16 @@ impl Queue {
             region(self.family, front.at, front.len)?.read(&mut out[got * stride..got * stride + len]);
             note(got, len);
             got += 1;
+            if got == max {
+                break;
+            }
             match queue.behind(&front)? {
-                Some(next) if got < max && next.len <= stride as u64 => front = next,
+                Some(next) if next.len <= stride as u64 => front = next,
                 _ => break,
             }
+        }
+        if self.ends.flags() & JOINABLE != 0 {
+            self.ends.ledger(self.family.arena)?.add(self.family.me, got as i64);
         }
         queue.take(front, 0)?;
         if self.ends.outlet.type_code.load(Relaxed) != self.family.me.slot {
@@ -330,6 +345,71 @@ impl Queue {
             if let Some(answer) = attempt()? {
                 return Ok(Some(answer));
             }
+        }
+    }
+
+    // ---- tasks ----
+
+    /// One of the tasks that were got is done.
+    pub fn task_done(self) -> Result<()> {
+        if self.ends.flags() & JOINABLE == 0 {
+            return Err(Error::NotPermitted("the queue was not made to be joined"));
+        }
+        let inside = self.lock_head(None)?;
+        let done = self.ends.done();
+        // In this order: who dies in between has not said it.
+        if done.load(Relaxed) >= count(self.ends.outlet.inline[0].load(Relaxed)) {
+            return Err(Error::NotPermitted("every task that was got is done already"));
+        }
+        done.store(done.load(Relaxed) + 1, Release);
+        self.ends.ledger(self.family.arena)?.add(self.family.me, -1);
+        let over = self.is_done();
+        drop(inside);
+        if over {
+            self.ends.joiners().notify(u32::MAX);
+        }
+        Ok(())
+    }
+
+    /// Whether everything that was put is done, at this moment.
+    fn is_done(self) -> bool {
+        self.ends.done().load(Acquire) == count(self.ends.inlet.inline[0].load(Acquire))
+    }
+
+    /// Waits until everything that was put is done. [`Error::WorkerLost`] if that cannot be, because those who got the rest
+    /// are dead.
+    pub fn join(self, deadline: Deadline) -> Result<()> {
+        if self.ends.flags() & JOINABLE == 0 {
+            return Err(Error::NotPermitted("the queue was not made to be joined"));
+        }
+        let look = || self.joined(deadline).transpose();
+        if let Some(answer) = look() {
+            return answer;
+        }
+        let mut sentry = Sentry::new(self.family, deadline);
+        if deadline == Some(0) {
+            sentry.alarm();
+            return look().unwrap_or(Err(Error::TimedOut));
+        }
+        let answer = self.ends.joiners().wait_until(deadline, || sentry.alarm(), look);
+        answer.unwrap_or(Err(Error::TimedOut))
+    }
+
+    fn joined(self, deadline: Deadline) -> Result<Option<()>> {
+        if self.is_done() {
+            return Ok(Some(()));
+        }
+        if stop::notice() {
+            return Err(Error::SoftLimit);
+        }
+        let inside = self.lock_head(deadline)?;
+        let got = count(self.ends.outlet.inline[0].load(Relaxed));
+        let undone = self.ends.done().load(Relaxed) < got;
+        let lost = undone && self.size_now() == 0 && !self.ends.ledger(self.family.arena)?.is_held();
+        drop(inside);
+        match lost {
+            true => Err(Error::WorkerLost("processes died with tasks of the queue that they had not done".into())),
+            false => Ok(None),
         }
     }
 

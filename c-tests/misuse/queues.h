@@ -1,10 +1,25 @@
 /* test_misuse.c: queues. */
 
-ROW(carom_queue_new) {
+typedef carom_status (*new_queue)(const carom_queue_options *, carom_queue **);
+static void bad_queue_options(new_queue new) {
     carom_queue_options options = {.size = sizeof options};
-    EACH_BAD_SIZE(carom_queue_options, bad, status, 0, REFUSED_HANDLE(carom_queue, out, carom_queue_new(bad, out), status));
-    REFUSED(carom_queue_new(&options, NULL), CAROM_EINVAL);
-    REFUSED(carom_queue_new(NULL, (carom_queue **)(uintptr_t)3), CAROM_EINVAL);
+    EACH_BAD_SIZE(carom_queue_options, bad, status, 0, REFUSED_HANDLE(carom_queue, out, new(bad, out), status));
+    REFUSED(new(&options, NULL), CAROM_EINVAL);
+    REFUSED(new(NULL, (carom_queue **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_queue_new) { bad_queue_options(carom_queue_new); }
+ROW(carom_joinable_queue_new) { bad_queue_options(carom_joinable_queue_new); }
+ROW(carom_simple_queue_new) {
+    REFUSED(carom_simple_queue_new(NULL), CAROM_EINVAL);
+    REFUSED(carom_simple_queue_new((carom_queue **)(uintptr_t)3), CAROM_EINVAL);
+}
+ROW(carom_queue_task_done) {
+    EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_task_done(h), CAROM_EBADHANDLE));
+    REFUSED(carom_queue_task_done(queue), CAROM_EPERM);
+}
+ROW(carom_queue_join) {
+    EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_join(h, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_queue_join(queue, CAROM_FOREVER), CAROM_EPERM);
 }
 ROW(carom_queue_put) {
     EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_put(h, "x", 1, t), CAROM_EBADHANDLE)));

@@ -55,6 +55,15 @@ fn held(queue: *mut carom_queue) -> Result<(Queue, Hold, bool)> {
     Ok((Queue::of(family, cell, generation)?, hold, closed))
 }
 
+fn new(options: *const carom_queue_options, joinable: bool, queue: *mut *mut carom_queue) -> carom_status {
+    boundary::create(queue, || {
+        let options = options::read(options)?;
+        let family = family::current()?;
+        let options = Options { max_items: options.max_items, max_bytes: options.max_bytes, joinable };
+        object::keep(family, Kind::Queue, Queue::make(family, options)?)
+    })
+}
+
 fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
     Ok(held(queue)?.0)
 }
@@ -88,12 +97,26 @@ fn adopt(handle: *mut carom_queue, queue: Queue) -> Result<()> {
 /// Never blocks. `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_new(options: *const carom_queue_options, queue: *mut *mut carom_queue) -> carom_status {
-    boundary::create(queue, || {
-        let options = options::read(options)?;
-        let family = family::current()?;
-        let options = Options { max_items: options.max_items, max_bytes: options.max_bytes };
-        object::keep(family, Kind::Queue, Queue::make(family, options)?)
-    })
+    new(options, false, queue)
+}
+
+/// Makes a queue of tasks: for each that is got, `carom_queue_task_done` is called once it is done, and `carom_queue_join` waits for all. Options may be NULL.
+///
+/// As `carom_queue_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_joinable_queue_new(
+    options: *const carom_queue_options,
+    queue: *mut *mut carom_queue,
+) -> carom_status {
+    new(options, true, queue)
+}
+
+/// Makes a queue without limits: `carom_queue_new` without options, under billiard's name.
+///
+/// As `carom_queue_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_simple_queue_new(queue: *mut *mut carom_queue) -> carom_status {
+    new(std::ptr::null(), false, queue)
 }
 
 /// Puts a message of `len` bytes, 0 or more, waiting up to `timeout_ms` for room; 0 tries once.
@@ -228,6 +251,23 @@ pub extern "C" fn carom_queue_close(queue: *mut carom_queue) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_shutdown(queue: *mut carom_queue) -> carom_status {
     boundary::status(|| queue_of(queue)?.shut())
+}
+
+/// A task that was got from a joinable queue is done. By the process that got it, or any other.
+///
+/// Never blocks. `CAROM_EPERM` if every task that was got is done already, or the queue is not joinable.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_queue_task_done(queue: *mut carom_queue) -> carom_status {
+    boundary::status(|| queue_of(queue)?.task_done())
+}
+
+/// Waits up to `timeout_ms` until every task that was put is done.
+///
+/// `CAROM_ETIMEDOUT`; `CAROM_EWORKERLOST` if the queue is empty, and what is not done was got by processes that are dead: every join says so
+/// until somebody has called `carom_queue_task_done` in their place. `CAROM_EPERM` if the queue is not joinable.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_queue_join(queue: *mut carom_queue, timeout_ms: i64) -> carom_status {
+    boundary::status(|| queue_of(queue)?.join(lock_deadline(timeout_ms)))
 }
 
 /// Ends this handle, and closes it first. The queue, with what is in it, goes when no process needs it any more. NULL is nothing.

@@ -250,13 +250,18 @@ impl Cell {
 
     /// Whether it is one of the two cells of a queue.
     fn is_of_queue(&self) -> bool {
-        matches!(Kind::of(self.life.load(Acquire) & !ENDING), Kind::Queue | Kind::Outlet)
+        matches!(self.former_kind(), Kind::Queue | Kind::Outlet)
+    }
+
+    /// What it is, or was before somebody began to take it apart.
+    fn former_kind(&self) -> Kind {
+        Kind::of(self.life.load(Acquire) & !ENDING)
     }
 
     /// Wakes whoever may wait at the cell, whatever its words say.
     pub(super) fn wake_waiters(&self) {
         if self.is_of_queue() {
-            queue_cell::wake_all(self, true);
+            queue_cell::wake_all(self, self.former_kind() == Kind::Outlet, true);
         }
         if self.has_waiters() {
             self.wait_word().broadcast(true);
@@ -498,7 +503,7 @@ impl Cell {
             outlet.collect(arena, slot);
         }
         if of_queue {
-            queue_cell::wake_all(self, true);
+            queue_cell::wake_all(self, self.former_kind() == Kind::Outlet, true);
         }
         // A damaged block is lost, and nothing else.
         if !(force && bug("cell: who ends it for the dead gives no block back")) {
@@ -506,6 +511,7 @@ impl Cell {
         }
         let target = self.refers_to.swap(0, AcqRel);
         // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
+        let has_waiters = has_waiters || self.former_kind() == Kind::Outlet;
         let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };
         let extra = if of_queue { &self.extra[..2] } else { &self.extra[..] };
         for word in inline.iter().chain(extra).chain([&self.len, &self.block, &self.item_size]) {
@@ -542,7 +548,7 @@ impl Cell {
                 self.guess_lock();
             }
             if self.is_of_queue() {
-                queue_cell::wake_all(self, force);
+                queue_cell::wake_all(self, kind == Kind::Outlet, force);
             }
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);

@@ -10,7 +10,9 @@
 //! | `flags` | see below | |
 //! | `type_code` | index of the outlet | slot of the process that got last |
 //! | `depth` | | index of a view that was open when somebody looked last: a hint |
-//! | `block` | [`Block`] | |
+//! | `inline[1]` | the head's count as the tail's holder saw it last | those who wait for all tasks to be done |
+//! | `inline[2]` | | tasks that are done, under the lock |
+//! | `block` | [`Block`] | [`Ledger`] of a queue that can be joined |
 //!
 //! Cells are type-stable, so their words may be touched by whoever is late. All else is touched under one of the two
 //! locks only, and whoever takes the queue apart holds both: so nobody is inside then. If one of them is held, he
@@ -21,11 +23,12 @@
 //! with, or has put through; what a task or a message names), until it is closed, let go, or its process dies. That is
 //! derived too: the end of a view wakes those who wait for messages.
 
-use super::arena::Arena;
+use super::arena::{Arena, MEMBERS};
 use super::cell::{Cell, Kind, Reference};
 use super::gate::Gate;
 use super::heap::Heap;
 use super::lock_word::Acquired;
+use super::member::{MemberId, State};
 use super::memory::Deadline;
 use super::queue::{Control, Queue, Store};
 use super::real::Real;
@@ -63,6 +66,41 @@ impl Store<Real> for Segments {
     }
     fn rearrange(self, moves: &[(&'static AtomicU64, u64)]) {
         Heap::of(self.0).rearrange(moves);
+    }
+}
+
+/// How many tasks each process has got and not done: a word for each member slot, generation of the member above a count. It is
+/// written under the lock of the head, by the process itself; who reads it counts the living only, so a death is no
+/// reason to write here.
+#[derive(Clone, Copy)]
+pub struct Ledger {
+    arena: Arena,
+    at: u64,
+}
+
+const TASKS: u64 = 0xffff_ffff;
+
+impl Ledger {
+    fn entry(self, slot: u32) -> Option<&'static AtomicU64> {
+        self.arena.word(self.at + slot as u64 * 8)
+    }
+
+    /// The process got so many more, or has done so many. (One may say it for another.)
+    pub fn add(self, me: MemberId, tasks: i64) {
+        if let Some(entry) = self.entry(me.slot) {
+            let seen = entry.load(Relaxed);
+            let mine = if seen >> 32 == me.generation as u64 { seen & TASKS } else { 0 };
+            let now = mine.saturating_add_signed(tasks).min(TASKS);
+            entry.store((me.generation as u64) << 32 | now, Relaxed);
+        }
+    }
+
+    /// Whether a living process has any.
+    pub fn is_held(self) -> bool {
+        self.arena.slots().any(|slot| {
+            let entry = self.entry(slot).map_or(0, |entry| entry.load(Relaxed));
+            entry & TASKS != 0 && self.arena.member(slot).identity() == (State::Alive, (entry >> 32) as u32)
+        })
     }
 }
 
@@ -173,6 +211,29 @@ impl Ends {
         gate(self.outlet)
     }
 
+    /// Makes it a queue whose messages are tasks.
+    pub fn make_ledger(self, arena: Arena) -> Result<()> {
+        Heap::of(arena).take_zero(MEMBERS as u64 * 8, &self.outlet.block).map(|_| ())
+    }
+
+    /// Who has tasks, for who holds the head's lock.
+    pub fn ledger(self, arena: Arena) -> Result<Ledger> {
+        match self.outlet.block.load(Acquire) {
+            0 => Err(Error::Panic("a queue without its ledger".into())),
+            at => Ok(Ledger { arena, at }),
+        }
+    }
+
+    /// How many tasks are done. Written under the head's lock.
+    pub fn done(self) -> &'static AtomicU64 {
+        &self.outlet.inline[2]
+    }
+
+    /// Those who wait until all tasks are done.
+    pub fn joiners(self) -> &'static WaitWord<Real> {
+        WaitWord::of(&self.outlet.inline[1])
+    }
+
     /// Whether anybody may still put.
     pub fn is_open(self, arena: Arena) -> bool {
         let flags = self.flags();
@@ -240,8 +301,11 @@ pub(super) fn openness_changed(arena: Arena, inlet: &'static Cell, generation: u
 }
 
 /// Wakes everybody at a cell of a queue.
-pub(super) fn wake_all(cell: &Cell, force: bool) {
+pub(super) fn wake_all(cell: &Cell, is_outlet: bool, force: bool) {
     WaitWord::<Real>::of(&cell.extra[2]).broadcast(force);
+    if is_outlet {
+        WaitWord::<Real>::of(&cell.inline[1]).broadcast(force);
+    }
 }
 
 /// Every field that owns a segment of an inlet's queue, for who holds the heap's lock.
