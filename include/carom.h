@@ -1352,6 +1352,21 @@ typedef struct carom_queue_options {
 carom_status carom_queue_new(const carom_queue_options *options, carom_queue **queue);
 
 /**
+ * Makes a queue of tasks: for each that is got, `carom_queue_task_done` is called once it is done, and
+ * `carom_queue_join` waits for all. Options may be NULL.
+ *
+ * As `carom_queue_new`.
+ */
+carom_status carom_joinable_queue_new(const carom_queue_options *options, carom_queue **queue);
+
+/**
+ * Makes a queue without limits: `carom_queue_new` without options, under billiard's name.
+ *
+ * As `carom_queue_new`.
+ */
+carom_status carom_simple_queue_new(carom_queue **queue);
+
+/**
  * Puts a message of `len` bytes, 0 or more, waiting up to `timeout_ms` for room; 0 tries once.
  *
  * `CAROM_ETIMEDOUT` if it is full. `CAROM_ECLOSED` if it was shut down, or closed by this process through this handle;
@@ -1412,6 +1427,22 @@ carom_status carom_queue_close(carom_queue *queue);
  * Never blocks.
  */
 carom_status carom_queue_shutdown(carom_queue *queue);
+
+/**
+ * A task that was got from a joinable queue is done. By the process that got it, or any other.
+ *
+ * Never blocks. `CAROM_EPERM` if every task that was got is done already, or the queue is not joinable.
+ */
+carom_status carom_queue_task_done(carom_queue *queue);
+
+/**
+ * Waits up to `timeout_ms` until every task that was put is done.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_EWORKERLOST` if the queue is empty, and what is not done was got by processes that are
+ * dead: every join says so until somebody has called `carom_queue_task_done` in their place. `CAROM_EPERM` if the queue
+ * is not joinable.
+ */
+carom_status carom_queue_join(carom_queue *queue, int64_t timeout_ms);
 
 /**
  * Ends this handle, and closes it first. The queue, with what is in it, goes when no process needs it any more. NULL is
