@@ -144,6 +144,27 @@ def section_F(peer, ctx):
     emit(f"{peer}.Value", "F.make_and_free_value", (now() - t) / n * 1e9, "ns")
 
 
+# ---- D: messages through a queue -----------------------------------------------------------------------------------------------
+def drain(queue, count, ready):
+    ready.set()
+    for _ in range(count):
+        queue.get()
+
+
+def section_D(peer, ctx):
+    for size, count in ((64, 50_000), (1 << 16, 2_000), (1 << 20, 100)):
+        queue, ready, message = ctx.Queue(), ctx.Event(), b"x" * size
+        consumer = ctx.Process(target=drain, args=(queue, count, ready))
+        consumer.start()
+        ready.wait()
+        t = now()
+        for _ in range(count):
+            queue.put(message)
+        consumer.join()
+        name = {64: "64B", 1 << 16: "64KiB", 1 << 20: "1MiB"}[size]
+        emit(f"{peer}.Queue", f"D.queue_1p1c_{name}", count / (now() - t), "msg/s")
+
+
 # ---- H: the memory of an idle worker ------------------------------------------------------------------------------------------
 def rollup(pid):
     with open(f"/proc/{pid}/smaps_rollup") as lines:

@@ -1,0 +1,176 @@
+/* D. Messages through a queue: so many are put by one process and got by another (or by two and two). The ring of Vyukov is
+ * the limit written by hand: bounded, many to many, asleep on a futex after some yields; it handles no death, no handle,
+ * no length but 64 bytes, and no end. */
+#include "bench.h"
+
+enum { CELLS = 2048, MESSAGES = 1000000, FEWER = 200000, BATCH = 32, YIELDS = 32 };
+
+/* ---- the ring ---- */
+
+typedef struct {
+    _Alignas(64) _Atomic uint64_t sequence;
+    char data[64];
+} cell;
+typedef struct {
+    _Alignas(128) _Atomic uint64_t tail;
+    _Alignas(128) _Atomic uint64_t head;
+    _Alignas(128) _Atomic uint32_t getters, news;
+    _Alignas(128) _Atomic uint32_t putters, room;
+    cell cells[CELLS];
+} ring;
+
+static struct {
+    _Alignas(128) _Atomic uint32_t ready, go;
+    _Alignas(128) _Atomic uint64_t got;
+} *gate;
+static ring *vyukov;
+static carom_queue *queue;
+
+static int is_at(_Atomic uint64_t *place, uint64_t ahead) {
+    uint64_t at = atomic_load_explicit(place, memory_order_relaxed);
+    return (int64_t)(atomic_load(&vyukov->cells[at % CELLS].sequence) - (at + ahead)) >= 0;
+}
+static void ring_wait(_Atomic uint64_t *place, uint64_t ahead, _Atomic uint32_t *count, _Atomic uint32_t *word) {
+    for (int i = 0; i < YIELDS; i++, sched_yield())
+        if (is_at(place, ahead)) return;
+    uint32_t seen = atomic_load(word);
+    atomic_fetch_add(count, 1);
+    if (!is_at(place, ahead)) futex_wait(word, seen);
+    atomic_fetch_sub(count, 1);
+}
+static void ring_tell(_Atomic uint32_t *count, _Atomic uint32_t *word) {
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(count, memory_order_relaxed) == 0) return;
+    atomic_fetch_add(word, 1);
+    futex_wake(word);
+}
+static cell *ring_claim(_Atomic uint64_t *place, uint64_t ahead, _Atomic uint32_t *count, _Atomic uint32_t *word, uint64_t *at) {
+    for (;;) {
+        *at = atomic_load_explicit(place, memory_order_relaxed);
+        cell *it = &vyukov->cells[*at % CELLS];
+        int64_t by = (int64_t)(atomic_load_explicit(&it->sequence, memory_order_acquire) - (*at + ahead));
+        if (by == 0 && atomic_compare_exchange_weak_explicit(place, at, *at + 1, memory_order_relaxed, memory_order_relaxed)) return it;
+        if (by < 0) ring_wait(place, ahead, count, word);
+    }
+}
+static void ring_put(const char *data) {
+    uint64_t at;
+    cell *it = ring_claim(&vyukov->tail, 0, &vyukov->putters, &vyukov->room, &at);
+    memcpy(it->data, data, 64);
+    atomic_store_explicit(&it->sequence, at + 1, memory_order_release);
+    ring_tell(&vyukov->getters, &vyukov->news);
+}
+static void ring_get(char *data) {
+    uint64_t at;
+    cell *it = ring_claim(&vyukov->head, 1, &vyukov->getters, &vyukov->news, &at);
+    memcpy(data, it->data, 64);
+    atomic_store_explicit(&it->sequence, at + CELLS, memory_order_release);
+    ring_tell(&vyukov->putters, &vyukov->room);
+}
+
+/* ---- a turn ---- */
+
+static struct {
+    int pairs, batch, is_ring;
+    size_t size;
+    uint64_t messages; /* of each producer */
+} turn;
+
+static void enter(int cpu) {
+    if (turn.pairs == 1) pin(cpu);
+    atomic_fetch_add(&gate->ready, 1);
+    while (!atomic_load(&gate->go)) sched_yield();
+}
+
+static void produce(void) {
+    char *data = calloc(turn.size, (size_t)turn.batch);
+    enter(0);
+    for (uint64_t i = 0; i < turn.messages; i += (uint64_t)turn.batch) {
+        if (turn.is_ring) ring_put(data);
+        else if (turn.batch > 1) OK(carom_queue_put_many(queue, data, turn.size, (size_t)turn.batch, CAROM_FOREVER));
+        else OK(carom_queue_put(queue, data, turn.size, CAROM_FOREVER));
+    }
+}
+
+static void consume(void) {
+    char *data = calloc(turn.size, (size_t)turn.batch);
+    uint64_t mine = 0;
+    size_t len = turn.size;
+    enter(1);
+    while (mine < turn.messages) {
+        if (turn.is_ring) ring_get(data), mine++;
+        else if (turn.batch > 1) {
+            int64_t some = carom_queue_get_many(queue, data, turn.size, (size_t)turn.batch, NULL, CAROM_FOREVER);
+            CHECK(some > 0);
+            mine += (uint64_t)some;
+        } else {
+            OK(carom_queue_get(queue, data, turn.size, &len, CAROM_FOREVER));
+            CHECK(len == turn.size);
+            mine++;
+        }
+    }
+    atomic_fetch_add(&gate->got, mine);
+}
+
+static int32_t producer(carom_call *call) { return (void)call, produce(), 0; }
+static int32_t consumer(carom_call *call) { return (void)call, consume(), 0; }
+
+static double rate(int is_ring, int pairs, size_t size, int batch, uint64_t messages) {
+    carom_process *processes[4];
+    turn.is_ring = is_ring, turn.pairs = pairs, turn.size = size, turn.batch = batch, turn.messages = messages;
+    memset(gate, 0, sizeof *gate);
+    memset(vyukov, 0, sizeof *vyukov);
+    for (uint64_t i = 0; i < CELLS; i++) vyukov->cells[i].sequence = i;
+    /* As much room as the ring has, and no more than 8 MiB. */
+    carom_queue_options options = {.size = sizeof options, .max_items = size > 4096 ? 8 << 20 >> __builtin_ctzll(size) : CELLS};
+    OK(carom_queue_new(&options, &queue));
+    for (int i = 0; i < 2 * pairs; i++) OK(carom_process_start(i % 2 ? consumer : producer, NULL, 0, NULL, &processes[i]));
+    while (atomic_load(&gate->ready) < (uint32_t)(2 * pairs)) sched_yield();
+    int64_t begin = now_ns();
+    atomic_store(&gate->go, 1);
+    for (int i = 0; i < 2 * pairs; i++) {
+        int32_t code = -1;
+        OK(carom_process_join(processes[i], CAROM_FOREVER));
+        OK(carom_process_exitcode(processes[i], &code));
+        if (code != 0) DIE("a process ended with %d", code);
+        carom_process_free(processes[i]);
+    }
+    int64_t end = now_ns();
+    CHECK(atomic_load(&gate->got) == messages * (uint64_t)pairs);
+    CHECK(carom_queue_size(queue) == 0);
+    carom_queue_free(queue);
+    return (double)messages * pairs / ((double)(end - begin) / 1e9);
+}
+
+static double ring_1p1c(void) { return rate(1, 1, 64, 1, MESSAGES); }
+static double carom_1p1c(void) { return rate(0, 1, 64, 1, MESSAGES); }
+static double carom_batch(void) { return rate(0, 1, 64, BATCH, MESSAGES - MESSAGES % BATCH); }
+static double ring_2p2c(void) { return rate(1, 2, 64, 1, MESSAGES / 2); }
+static double carom_2p2c(void) { return rate(0, 2, 64, 1, MESSAGES / 2); }
+static double carom_1KiB(void) { return rate(0, 1, 1024, 1, FEWER); }
+static double carom_64KiB(void) { return rate(0, 1, 65536, 1, FEWER / 10); }
+static double carom_1MiB(void) { return rate(0, 1, 1 << 20, 1, FEWER / 100); }
+
+static double creation(void) {
+    enum { QUEUES = 1000 };
+    static carom_queue *queues[QUEUES];
+    int64_t begin = now_ns();
+    for (int i = 0; i < QUEUES; i++) OK(carom_queue_new(NULL, &queues[i]));
+    double each = (double)(now_ns() - begin) / QUEUES / 1e3;
+    for (int i = 0; i < QUEUES; i++) carom_queue_free(queues[i]);
+    return each;
+}
+
+int main(void) {
+    gate = shared_memory(sizeof *gate);
+    vyukov = shared_memory(sizeof *vyukov);
+    remember_cpus();
+    RACE("D.queue_1p1c_64B", "msg/s", 7, {"vyukov+yield+futex", ring_1p1c}, {"carom", carom_1p1c});
+    RACE("D.queue_2p2c_64B", "msg/s", 7, {"vyukov+yield+futex", ring_2p2c}, {"carom", carom_2p2c});
+    RACE("D.queue_1p1c_64B_batch32", "msg/s", 7, {"carom", carom_batch});
+    RACE("D.queue_1p1c_1KiB", "msg/s", 5, {"carom", carom_1KiB});
+    RACE("D.queue_1p1c_64KiB", "msg/s", 5, {"carom", carom_64KiB});
+    RACE("D.queue_1p1c_1MiB", "msg/s", 5, {"carom", carom_1MiB});
+    RACE("D.queue_new", "us", 7, {"carom", creation});
+    return 0;
+}
