@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds carom's benchmarks and their peers, runs them in interleaved rounds and prints one table and the goals.
 #
-# usage: benches/run.sh [SECTIONS]     letters: A process, B lock, C wait, D queue, E pool, F value, G connection, H memory, I death, T the thumbs example; default: all
+# usage: benches/run.sh [SECTIONS]     letters: A process, B lock, C wait, D queue, E pool, F value, G connection and manager, H memory, I death, T the thumbs example; default: all
 #
 # environment: ROUNDS (3), CAROM_LIB_DIR (build/lib), CAROM_INCLUDE_DIR (include), CAROM_EXAMPLES_DIR (build/examples)
 # Results also go to build/bench/results.json. Exit status 1: carom's programs are missing, failed or gave a wrong answer.

@@ -17,6 +17,7 @@
 #include "misuse/pools.h"
 #include "misuse/named_memory.h"
 #include "misuse/connection.h"
+#include "misuse/managers.h"
 #include "misuse/capsules.h"
 
 /* ---------------------------------------------------------------------------------------------------------- the test */
@@ -68,8 +69,14 @@ static void make_handles(void) {
         add(connection, CONNECTION, round);
         add(left_end, CONNECTION, round);
         add(listener, LISTENER, round);
+        make_managers();
+        add(manager, MANAGER, round);
+        add(dict, DICT, round);
+        add(shared_list, SERVED_LIST, round);
+        add(proxy, PROXY, round);
         if (round == 0) {
             carom_context_free(context);
+            free_managers();
             free_connections();
             carom_shareable_list_free(list);
             carom_shared_memory_free(memory);
@@ -148,6 +155,7 @@ static void everything_still_works(void) {
     CHECK_EQ(carom_result_ready(result), 1);
     named_still_works();
     connections_still_work();
+    managers_still_work();
 }
 
 static void misuse_all(void) {
@@ -177,6 +185,7 @@ static void misuse(void) {
     everything_still_works();
 
     carom_context_free(context);
+    free_managers();
     free_connections();
     carom_shareable_list_free(list);
     carom_shared_memory_free(memory);

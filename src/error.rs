@@ -76,6 +76,14 @@ pub enum Error {
     /// A callback of the host ended its input with this status of ours.
     #[error("the source of the items ended with status {0}")]
     Source(Status),
+    /// What a manager's server said to a request.
+    #[error("{message}")]
+    Server {
+        /// The status there.
+        status: Status,
+        /// Its message there.
+        message: String,
+    },
     /// A function that no process could find again.
     #[error("{0}")]
     Function(Cow<'static, str>),
@@ -178,7 +186,7 @@ impl Error {
             Error::TaskFailed(_) => -5003,
             Error::Broken(_) => -5004,
             Error::Closed(_) => -5005,
-            Error::Source(status) => *status,
+            Error::Source(status) | Error::Server { status, .. } => *status,
             Error::End => -5007,
             Error::Function(_) => -5008,
             Error::BadHandle(_) => -5009,
@@ -208,6 +216,16 @@ impl Error {
             errno @ -4095..0 => Some(Error::Os { call: "the source of the items", errno: -errno }),
             own if own < -5000 && STATUSES.iter().any(|named| named.1 == own) => Some(Error::Source(own)),
             _ => None,
+        }
+    }
+
+    /// What a server says: a status, which is believed only if it is one, its message, and the bytes that a message needs.
+    pub fn of_server(status: Status, message: String, needed: usize) -> Error {
+        match status {
+            _ if status == -libc::EMSGSIZE && needed > 0 => Error::MessageSize { needed, capacity: 0 },
+            -4095..0 => Error::Server { status, message },
+            own if STATUSES.iter().any(|named| named.1 == own) => Error::Server { status, message },
+            _ => Error::Broken("a status that is none".into()),
         }
     }
 
@@ -245,6 +263,7 @@ mod tests {
             Error::Broken("x".into()),
             Error::End,
             Error::Source(-5005),
+            Error::Server { status: -2, message: "x".into() },
             Error::Function("x".into()),
             Error::WorkerLost("x".into()),
             Error::TimeLimit,

@@ -14,6 +14,7 @@ pub mod function;
 pub mod keeper;
 pub mod lock;
 pub mod log;
+pub mod manager;
 pub mod pin;
 pub mod pool;
 pub mod process;

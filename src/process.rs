@@ -243,6 +243,16 @@ impl Candidate {
     }
 }
 
+/// Whoever started it looks after it: it is not among the children that are listed and finished.
+pub fn set_aside(family: Family, process: &Process) {
+    Children::of(family.me).list().retain(|child| child.id != process.id);
+}
+
+/// Nobody looks after it any more: it is one of the children again, and leaves no zombie.
+pub fn give_back(family: Family, process: Arc<Process>) {
+    Children::of(family.me).list().push(process);
+}
+
 /// The living children of this process.
 pub fn active() -> Result<Vec<Arc<Process>>> {
     let children = Children::of(family::current()?.me);

@@ -165,6 +165,32 @@ def section_D(peer, ctx):
         emit(f"{peer}.Queue", f"D.queue_1p1c_{name}", count / (now() - t), "msg/s")
 
 
+# ---- G: managers -------------------------------------------------------------------------------------------------------------
+def section_G(peer, ctx):
+    name, n = f"{peer}.Manager", 2000
+    t = now()
+    manager = ctx.Manager()
+    emit(name, "G.start", (now() - t) * 1e6, "us")
+    shared, queue = manager.dict(), manager.Queue()
+    shared["key"] = 7
+    for metric, call in ("get_rtt", lambda: shared["key"]), ("set_rtt", lambda: shared.__setitem__("key", 7)):
+        t = now()
+        for _ in range(n):
+            call()
+        emit(name, "G." + metric, n / (now() - t), "ops/s")
+    # Key by key, as it has to be where several are read and written; a dict as a whole would be one pickle.
+    t = now()
+    for key in range(n):
+        shared[key] = key
+    emit(name, "G.update_100", n / (now() - t), "keys/s")
+    t = now()
+    for _ in range(n):
+        queue.put(7)
+        queue.get()
+    emit(name, "G.queue_put_get", n / (now() - t), "pairs/s")
+    manager.shutdown()
+
+
 # ---- H: the memory of an idle worker ------------------------------------------------------------------------------------------
 def rollup(pid):
     with open(f"/proc/{pid}/smaps_rollup") as lines:

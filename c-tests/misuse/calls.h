@@ -27,6 +27,10 @@ CALL_ROW(event)
 CALL_ROW(barrier)
 CALL_ROW(connection)
 CALL_ROW(queue)
+CALL_ROW(dict)
+CALL_ROW(list)
+CALL_ROW(proxy)
+CALL_ROW(manager)
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));
@@ -90,6 +94,10 @@ static void misuse_call(carom_call *call) {
     MISUSE_CALL(event, 8);
     MISUSE_CALL(barrier, 9);
     MISUSE_CALL(queue, 10);
+    MISUSE_CALL(dict, 99);
+    MISUSE_CALL(list, 99);
+    MISUSE_CALL(proxy, 99);
+    MISUSE_CALL(manager, 99);
 #undef MISUSE_CALL
 
     /* Kept is what was lent, once; what is the function's own is not. */

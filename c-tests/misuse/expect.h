@@ -1,7 +1,7 @@
 /* test_misuse.c: how a refusal is checked; whatever somebody may take for a handle, a function or an argument; the rows. */
 #include "../support.h"
 
-enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, QUEUE, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT, CAPSULE };
+enum kind { NONE, LOCK, VALUE, PROCESS, POOL, RESULT, ITERATOR, SEMAPHORE, CONDITION, EVENT, BARRIER, ARRAY, QUEUE, MEMORY, LIST, CONNECTION, LISTENER, CONTEXT, CAPSULE, MANAGER, DICT, SERVED_LIST, PROXY };
 
 static carom_lock *lock, *held;
 static carom_value *value, *bare;
@@ -194,7 +194,7 @@ static const struct {
 static struct row {
     const char *name;
     void (*body)(void);
-} rows[256];
+} rows[512];
 static size_t row_count;
 
 #define ROW(function)                                                                                                  \

@@ -208,6 +208,11 @@ impl Listener {
         Ok(!desk.ready.is_empty())
     }
 
+    /// Whether somebody is about to prove that he has the key.
+    pub fn has_guests(&self) -> bool {
+        take(&self.desk, Some(0)).map_or(true, |desk| !desk.guests.is_empty())
+    }
+
     /// Readable when there may be somebody to accept.
     pub fn fd(&self) -> Result<RawFd> {
         match take(&self.desk, Some(0)) {

@@ -9,7 +9,7 @@ use super::call::{self, carom_function};
 use super::handle::Kind;
 use super::library::{CAROM_NONE, carom_status};
 use super::lock::free;
-use super::object;
+use super::object::{self, managed};
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
@@ -77,6 +77,9 @@ pub extern "C" fn carom_barrier_new(
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_wait(barrier: *mut carom_barrier, timeout_ms: i64) -> i64 {
     boundary::answer(|| {
+        if let Some(barrier) = managed(barrier, Kind::Barrier)? {
+            return barrier.ask("wait", Vec::new(), timeout_ms)?.integer();
+        }
         let (family, barrier) = barrier_of(barrier)?;
         let own = timeout_ms == CAROM_DEFAULT as i64;
         let deadline = if own { barrier.default_deadline() } else { deadline_after_ms(timeout_ms) };
@@ -89,7 +92,10 @@ pub extern "C" fn carom_barrier_wait(barrier: *mut carom_barrier, timeout_ms: i6
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_reset(barrier: *mut carom_barrier) -> carom_status {
-    boundary::status(|| barrier_of(barrier)?.1.reset())
+    boundary::status(|| match managed(barrier, Kind::Barrier)? {
+        Some(barrier) => barrier.order("reset", 0),
+        None => barrier_of(barrier)?.1.reset(),
+    })
 }
 
 /// Breaks the barrier until it is reset; who waits, and who comes, gets `CAROM_EBROKEN`.
@@ -97,19 +103,28 @@ pub extern "C" fn carom_barrier_reset(barrier: *mut carom_barrier) -> carom_stat
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_abort(barrier: *mut carom_barrier) -> carom_status {
-    boundary::status(|| barrier_of(barrier)?.1.abort())
+    boundary::status(|| match managed(barrier, Kind::Barrier)? {
+        Some(barrier) => barrier.order("abort", 0),
+        None => barrier_of(barrier)?.1.abort(),
+    })
 }
 
 /// How many parties the barrier takes.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_parties(barrier: *mut carom_barrier) -> i64 {
-    boundary::answer(|| Ok(barrier_of(barrier)?.1.parties()? as i64))
+    boundary::answer(|| match managed(barrier, Kind::Barrier)? {
+        Some(barrier) => barrier.number("parties"),
+        None => Ok(barrier_of(barrier)?.1.parties()? as i64),
+    })
 }
 
 /// How many parties wait at this moment.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_waiting(barrier: *mut carom_barrier) -> i64 {
     boundary::answer(|| {
+        if let Some(barrier) = managed(barrier, Kind::Barrier)? {
+            return barrier.number("waiting");
+        }
         let (family, barrier) = barrier_of(barrier)?;
         Ok(barrier.waiting(family)? as i64)
     })
@@ -118,7 +133,10 @@ pub extern "C" fn carom_barrier_waiting(barrier: *mut carom_barrier) -> i64 {
 /// 1 if the barrier is broken, 0 if not.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_barrier_broken(barrier: *mut carom_barrier) -> i32 {
-    boundary::answer(|| Ok(barrier_of(barrier)?.1.is_broken()? as i32))
+    boundary::answer(|| match managed(barrier, Kind::Barrier)? {
+        Some(barrier) => Ok(barrier.number("broken")? as i32),
+        None => Ok(barrier_of(barrier)?.1.is_broken()? as i32),
+    })
 }
 
 /// Ends this handle, as `carom_lock_free`.

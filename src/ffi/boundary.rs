@@ -120,6 +120,13 @@ pub fn write<T>(out: *mut T, value: T) -> Result<()> {
     Ok(())
 }
 
+/// Reads a number that is an input and an output.
+pub fn read(place: *mut u64) -> Result<u64> {
+    check(place)?;
+    // SAFETY: not NULL and aligned; the caller's own, as in `write`.
+    Ok(unsafe { place.read() })
+}
+
 /// Writes an output that may be left out.
 pub fn write_optional<T>(out: *mut T, value: T) {
     if !out.is_null() {

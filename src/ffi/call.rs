@@ -9,6 +9,7 @@ use super::event::carom_event;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::carom_lock;
+use super::managed::kind_of_managed;
 use super::queue::carom_queue;
 use super::semaphore::carom_semaphore;
 use super::value::carom_value;
@@ -16,6 +17,7 @@ use crate::call::{self, Call};
 use crate::error::{Error, Result};
 use crate::family;
 use crate::function;
+use crate::manager::client;
 use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::stop;
@@ -343,8 +345,12 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
         call.borrow(handle as u64, |handle| connection::carom_connection_free(handle as *mut carom_connection));
         return Ok(handle.cast());
     }
-    reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let kind = if bits & ITS_LOCK != 0 { Some(Kind::Lock) } else { shared_kind(reference.kind) };
+    let cell = reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
+    let kind = match cell.kind() {
+        cell::Kind::Proxy => Some(kind_of_managed(client::proxy_of(cell).kind)),
+        _ if bits & ITS_LOCK != 0 => Some(Kind::Lock),
+        _ => shared_kind(reference.kind),
+    };
     let kind = kind.ok_or(Error::BadHandle("the argument names no object that is shared".into()))?;
     if wanted.is_some_and(|wanted| wanted != kind) {
         return Err(Error::BadHandle("the argument is a handle of another kind".into()));
@@ -362,7 +368,8 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
 
 /// What a cell of a kind is to its user; `None` for what has no handle.
 fn shared_kind(kind: u8) -> Option<Kind> {
-    const KINDS: [(cell::Kind, Kind); 8] = [
+    const KINDS: [(cell::Kind, Kind); 9] = [
+        (cell::Kind::Manager, Kind::Manager),
         (cell::Kind::Lock, Kind::Lock),
         (cell::Kind::Value, Kind::Value),
         (cell::Kind::Array, Kind::Array),
@@ -375,7 +382,7 @@ fn shared_kind(kind: u8) -> Option<Kind> {
     KINDS.iter().find(|(cell, _)| *cell as u8 == kind).map(|(_, kind)| *kind)
 }
 
-fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
+pub(super) fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
     let call = running(call)?;
     match call.argument(index)? {
         Argument::Handle(bits) => borrow(call, bits, Some(kind)),

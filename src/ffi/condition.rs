@@ -9,12 +9,13 @@ use super::boundary;
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
-use super::object;
+use super::object::{self, managed};
 use super::value::given;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::manager::value::Value;
 use crate::sync::condition::Condition;
-use crate::sys::clock::deadline_after_ms;
+use crate::sys::clock::{deadline_after_ms, now_ns};
 use std::ffi::c_void;
 
 /// A condition. Opaque.
@@ -48,6 +49,9 @@ pub extern "C" fn carom_condition_new(lock: *mut carom_lock, condition: *mut *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_acquire(condition: *mut carom_condition, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order("acquire", timeout_ms);
+        }
         let (family, condition) = condition_of(condition)?;
         condition.lock(family)?.acquire(family, lock_deadline(timeout_ms))
     })
@@ -57,6 +61,9 @@ pub extern "C" fn carom_condition_acquire(condition: *mut carom_condition, timeo
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_recover(condition: *mut carom_condition, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order("recover", timeout_ms);
+        }
         let (family, condition) = condition_of(condition)?;
         condition.lock(family)?.recover(family, lock_deadline(timeout_ms))
     })
@@ -66,6 +73,9 @@ pub extern "C" fn carom_condition_recover(condition: *mut carom_condition, timeo
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_release(condition: *mut carom_condition) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order("release", 0);
+        }
         let (family, condition) = condition_of(condition)?;
         condition.release(family)
     })
@@ -78,6 +88,9 @@ pub extern "C" fn carom_condition_release(condition: *mut carom_condition) -> ca
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_wait(condition: *mut carom_condition, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order("wait", timeout_ms);
+        }
         let (family, condition) = condition_of(condition)?;
         condition.wait(family, deadline_after_ms(timeout_ms))
     })
@@ -94,19 +107,33 @@ pub extern "C" fn carom_condition_wait_for(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (family, condition) = condition_of(condition)?;
         let predicate = predicate.ok_or(Error::invalid("the predicate is NULL"))?;
-        condition.check_held(family)?;
         let deadline = deadline_after_ms(timeout_ms);
-        while predicate(ctx) == 0 {
-            match condition.wait(family, deadline) {
-                // What came at the last moment counts.
-                Err(Error::TimedOut) if predicate(ctx) != 0 => return Ok(()),
-                waited => waited?,
-            }
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            // Who holds it not hears so.
+            condition.order_with("notify", vec![Value::Integer(0)])?;
+            return wait_until(&|| predicate(ctx) != 0, || condition.order("wait", left_ms(deadline)));
         }
-        Ok(())
+        let (family, condition) = condition_of(condition)?;
+        condition.check_held(family)?;
+        wait_until(&|| predicate(ctx) != 0, || condition.wait(family, deadline))
     })
+}
+
+/// What is left until a deadline.
+fn left_ms(deadline: Option<u64>) -> i64 {
+    deadline.map_or(-1, |deadline| deadline.saturating_sub(now_ns()).div_ceil(1_000_000) as i64)
+}
+
+fn wait_until(is_over: &dyn Fn() -> bool, wait: impl Fn() -> Result<()>) -> Result<()> {
+    while !is_over() {
+        match wait() {
+            // What came at the last moment counts.
+            Err(error) if error.status() == Error::TimedOut.status() && is_over() => return Ok(()),
+            waited => waited?,
+        }
+    }
+    Ok(())
 }
 
 /// Wakes up to `count` of those who wait. The caller holds the lock.
@@ -115,6 +142,9 @@ pub extern "C" fn carom_condition_wait_for(
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_notify(condition: *mut carom_condition, count: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order_with("notify", vec![Value::Integer(count)]);
+        }
         let (family, condition) = condition_of(condition)?;
         let count = u64::try_from(count).map_err(|_| Error::invalid("fewer than none cannot be notified"))?;
         condition.notify(family, count.min(u32::MAX as u64) as u32)
@@ -127,6 +157,9 @@ pub extern "C" fn carom_condition_notify(condition: *mut carom_condition, count:
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_condition_notify_all(condition: *mut carom_condition) -> carom_status {
     boundary::status(|| {
+        if let Some(condition) = managed(condition, Kind::Condition)? {
+            return condition.order("notify_all", 0);
+        }
         let (family, condition) = condition_of(condition)?;
         condition.notify(family, u32::MAX)
     })

@@ -8,7 +8,7 @@ use super::boundary;
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::{free, lock_deadline};
-use super::object;
+use super::object::{self, managed};
 use crate::error::Result;
 use crate::family::{self, Family};
 use crate::sync::event::Event;
@@ -40,7 +40,10 @@ pub extern "C" fn carom_event_new(event: *mut *mut carom_event) -> carom_status 
 /// Never blocks. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_event_set(event: *mut carom_event) -> carom_status {
-    boundary::status(|| event_of(event)?.1.set())
+    boundary::status(|| match managed(event, Kind::Event)? {
+        Some(event) => event.order("set", 0),
+        None => event_of(event)?.1.set(),
+    })
 }
 
 /// Clears the event.
@@ -48,7 +51,10 @@ pub extern "C" fn carom_event_set(event: *mut carom_event) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_event_clear(event: *mut carom_event) -> carom_status {
-    boundary::status(|| event_of(event)?.1.clear())
+    boundary::status(|| match managed(event, Kind::Event)? {
+        Some(event) => event.order("clear", 0),
+        None => event_of(event)?.1.clear(),
+    })
 }
 
 /// 1 if the event is set, 0 if not.
@@ -56,7 +62,10 @@ pub extern "C" fn carom_event_clear(event: *mut carom_event) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_event_is_set(event: *mut carom_event) -> i32 {
-    boundary::answer(|| Ok(event_of(event)?.1.is_set()? as i32))
+    boundary::answer(|| match managed(event, Kind::Event)? {
+        Some(event) => Ok(event.number("is_set")? as i32),
+        None => Ok(event_of(event)?.1.is_set()? as i32),
+    })
 }
 
 /// Waits up to `timeout_ms` until the event is set.
@@ -65,6 +74,9 @@ pub extern "C" fn carom_event_is_set(event: *mut carom_event) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_event_wait(event: *mut carom_event, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(event) = managed(event, Kind::Event)? {
+            return event.order("wait", timeout_ms);
+        }
         let (family, event) = event_of(event)?;
         event.wait(family, lock_deadline(timeout_ms))
     })

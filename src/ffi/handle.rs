@@ -42,6 +42,10 @@ pub enum Kind {
     Context = 14,
     Connection = 16,
     Listener = 17,
+    Manager = 20,
+    Dict = 21,
+    List = 22,
+    Proxy = 23,
     Capsule = 15,
     Queue = 18,
 }
@@ -65,6 +69,10 @@ impl Kind {
             Kind::Context => "a context",
             Kind::Connection => "a connection",
             Kind::Listener => "a listener",
+            Kind::Manager => "a manager",
+            Kind::Dict => "a dict",
+            Kind::List => "a list",
+            Kind::Proxy => "an object of a manager",
             Kind::Capsule => "a capsule",
             Kind::Queue => "a queue",
         }
@@ -284,7 +292,7 @@ pub fn adopt_inherited<T>(handle: *mut T, kind: Kind, view: u64, me: MemberId) -
 
 /// What a handle of whatever kind of object of the arena names.
 pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
-    const SHARED: [Kind; 8] = [
+    const SHARED: [Kind; 12] = [
         Kind::Lock,
         Kind::Value,
         Kind::Semaphore,
@@ -293,6 +301,10 @@ pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
         Kind::Barrier,
         Kind::Array,
         Kind::Queue,
+        Kind::Manager,
+        Kind::Dict,
+        Kind::List,
+        Kind::Proxy,
     ];
     let kind = SHARED.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8);
     // What is none of them is refused in the name of the first.

@@ -66,7 +66,7 @@ pub extern "C" fn carom_init(argc: c_int, argv: *mut *mut c_char) -> carom_statu
     })
 }
 
-/// A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others, and calls what `carom_exit_register` was told. Pools are ended by their own functions.
+/// A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others, and calls what `carom_exit_register` was told. Pools and managers are ended by their own functions.
 /// What is not ended so ends with the program, whichever way that ends.
 ///
 /// Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.

@@ -14,11 +14,13 @@
 use super::boundary;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
+use super::object::{self, managed};
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::lock::{IGNORE_OWNER_DEATH, Lock, RECURSIVE, this_thread};
-use crate::shm::cell::Cell;
+use crate::manager::client;
+use crate::shm::cell::{self, Cell};
 use crate::shm::identity;
 use crate::shm::member::MemberId;
 use crate::sys::clock::deadline_after_ms;
@@ -58,6 +60,7 @@ fn lock_of(lock: *mut carom_lock) -> Result<(Family, Lock)> {
     let named = handle::named(lock, Kind::Lock)?;
     let family = family::current()?;
     let cell = family.arena.cell(named.index).ok_or(Error::BadHandle("the lock is gone".into()))?;
+    object::refuse_managed(cell)?;
     Ok((family, Lock::of(cell, named.generation)))
 }
 
@@ -122,6 +125,9 @@ extern "C" fn acquire_recursive(
 #[inline(never)]
 extern "C" fn acquire(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(lock) = managed(lock, Kind::Lock)? {
+            return lock.order("acquire", timeout_ms);
+        }
         let (family, lock) = lock_of(lock)?;
         lock.acquire(family, lock_deadline(timeout_ms))
     })
@@ -133,6 +139,9 @@ extern "C" fn acquire(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_lock_recover(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(lock) = managed(lock, Kind::Lock)? {
+            return lock.order("recover", timeout_ms);
+        }
         let (family, lock) = lock_of(lock)?;
         lock.recover(family, lock_deadline(timeout_ms))
     })
@@ -163,6 +172,9 @@ extern "C" fn release_recursive(lock: *mut carom_lock, cell: &'static Cell, gene
 #[inline(never)]
 extern "C" fn release(lock: *mut carom_lock) -> carom_status {
     boundary::status(|| {
+        if let Some(lock) = managed(lock, Kind::Lock)? {
+            return lock.order("release", 0);
+        }
         let (family, lock) = lock_of(lock)?;
         lock.release(family)
     })
@@ -173,7 +185,10 @@ extern "C" fn release(lock: *mut carom_lock) -> carom_status {
 /// Never blocks. `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_lock_locked(lock: *mut carom_lock) -> i32 {
-    boundary::answer(|| Ok(lock_of(lock)?.1.is_locked()? as i32))
+    boundary::answer(|| match managed(lock, Kind::Lock)? {
+        Some(lock) => Ok(lock.number("locked")? as i32),
+        None => Ok(lock_of(lock)?.1.is_locked()? as i32),
+    })
 }
 
 /// Ends this handle. The lock goes when no process needs it any more. NULL is nothing.
@@ -190,9 +205,15 @@ pub(super) fn free<T>(handle: *mut T, kind: Kind) {
     let freed = handle::free_cell(handle, kind, family.map(|family| family.me));
     let (Some((named, true)), Some(family)) = (freed, family) else { return };
     let kept = if named.view != 0 { named.view } else { named.index };
-    if let Some(cell) = family.arena.cell(kept) {
-        let generation = if named.view != 0 { cell.generation() } else { named.generation };
-        cell.let_go(family.arena, generation, family.me.slot);
+    let let_go = || {
+        if let Some(cell) = family.arena.cell(kept) {
+            let generation = if named.view != 0 { cell.generation() } else { named.generation };
+            cell.let_go(family.arena, generation, family.me.slot);
+        }
+    };
+    match family.arena.cell(named.index).filter(|cell| cell.kind() == cell::Kind::Proxy) {
+        Some(cell) => client::let_go(family, cell, named.generation, let_go),
+        None => let_go(),
     }
 }
 

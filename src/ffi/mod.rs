@@ -3,6 +3,7 @@
 
 mod boundary;
 mod handle;
+mod managed;
 mod object;
 mod options;
 mod replay;
@@ -59,5 +60,13 @@ pub mod imap;
 
 pub mod capsule;
 pub mod pool_control;
+
+pub mod manager;
+
+pub mod dict;
+
+pub mod list;
+
+pub mod proxy;
 
 pub mod arena;

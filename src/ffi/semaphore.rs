@@ -8,7 +8,7 @@ use super::boundary;
 use super::handle::{self, Kind};
 use super::library::carom_status;
 use super::lock::{free, lock_deadline};
-use super::object;
+use super::object::{self, managed};
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
@@ -106,6 +106,9 @@ pub extern "C" fn carom_semaphore_acquire(semaphore: *mut carom_semaphore, timeo
 #[inline(never)]
 extern "C" fn acquire(semaphore: *mut carom_semaphore, timeout_ms: i64) -> carom_status {
     boundary::status(|| {
+        if let Some(semaphore) = managed(semaphore, Kind::Semaphore)? {
+            return semaphore.order("acquire", timeout_ms);
+        }
         let (family, semaphore) = semaphore_of(semaphore)?;
         semaphore.acquire(family, lock_deadline(timeout_ms))
     })
@@ -125,6 +128,9 @@ pub extern "C" fn carom_semaphore_release(semaphore: *mut carom_semaphore) -> ca
 #[inline(never)]
 extern "C" fn release(semaphore: *mut carom_semaphore) -> carom_status {
     boundary::status(|| {
+        if let Some(semaphore) = managed(semaphore, Kind::Semaphore)? {
+            return semaphore.order("release", 0);
+        }
         let (family, semaphore) = semaphore_of(semaphore)?;
         semaphore.release(family)
     })
@@ -134,6 +140,9 @@ extern "C" fn release(semaphore: *mut carom_semaphore) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_semaphore_value(semaphore: *mut carom_semaphore) -> i64 {
     boundary::answer(|| {
+        if let Some(semaphore) = managed(semaphore, Kind::Semaphore)? {
+            return semaphore.number("value");
+        }
         let (family, semaphore) = semaphore_of(semaphore)?;
         Ok(semaphore.value(family)? as i64)
     })

@@ -359,7 +359,9 @@ pub(super) fn given(lock: *mut carom_lock) -> Result<Option<Reference>> {
     if lock.is_null() {
         return Ok(None);
     }
-    handle::named(lock, Kind::Lock)?;
+    let named = handle::named(lock, Kind::Lock)?;
+    let cell = family::current()?.arena.cell(named.index);
+    cell.map_or(Ok(()), object::refuse_managed)?;
     super::call::reference(lock.cast()).map(Some)
 }
 

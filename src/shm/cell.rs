@@ -80,6 +80,10 @@ pub enum Kind {
     Queue = 11,
     /// Where a queue's messages are taken; `item_size` says whose.
     Outlet = 12,
+    /// A manager: its block says how to reach its server.
+    Manager = 20,
+    /// An object of a manager, which `refers_to` names; `type_code` is its type, the last extra word its number there.
+    Proxy = 21,
     /// Being taken apart.
     Ending = 128,
 }
@@ -102,6 +106,8 @@ impl Kind {
             14 => Kind::Pipe,
             11 => Kind::Queue,
             12 => Kind::Outlet,
+            20 => Kind::Manager,
+            21 => Kind::Proxy,
             _ => Kind::Array,
         }
     }
@@ -272,7 +278,9 @@ impl Cell {
     }
 
     fn guess_lock(&self) {
-        self.free_lock.store(self.lock.when_free(), Relaxed);
+        // A lock of a manager is not here: nobody may take this word for it on the short way.
+        let never = self.kind() == Kind::Proxy;
+        self.free_lock.store(if never { u64::MAX } else { self.lock.when_free() }, Relaxed);
     }
 
     /// What the lock word probably is when it is free.

@@ -292,6 +292,17 @@ impl Poll {
         add_readable(self.fd.as_raw_fd(), fd, key)
     }
 
+    /// Reports `fd` while it takes bytes without waiting, and not while it is readable; or the other way round again.
+    pub fn turn(&self, fd: RawFd, key: u64, writable: bool) -> Result<()> {
+        let events = if writable { libc::EPOLLOUT } else { libc::EPOLLIN };
+        let mut event = libc::epoll_event { events: events as u32, u64: key };
+        // SAFETY: `event` outlives the call.
+        match unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_MOD, fd, &mut event) } {
+            0 => Ok(()),
+            _ => Err(Error::last_os("epoll_ctl")),
+        }
+    }
+
     /// The descriptor, for [`add_readable`].
     pub fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()

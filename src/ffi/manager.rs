@@ -1,0 +1,404 @@
+//! Objects that a process of ours serves to others: of the family, of other programs, on other machines.
+//! - What each call costs is a round trip to the server: two processes are woken, some 20 to 40 us here, a thousand times
+//!   a shared value's. So do with one call what one call can do (`carom_dict_increment`, `carom_dict_update`, a slice of a
+//!   list, `carom_dict_apply`), keep what is asked for often, and put numbers that all of a family change all the time into
+//!   values and arrays instead.
+//! - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
+//!   `carom_dict_apply`, or guarded by a lock of the manager.
+//! - A manager makes the handle types that this library has for the same things: its locks, semaphores, conditions, events
+//!   and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+//!   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
+//!   contains it; objects that contain each other live until the server ends.
+//! - A process that dies lets go of what it had: its locks are a dead holder's, its waits are over, what it had got from a
+//!   queue and not received goes to the next. A server that dies takes its objects with it: `CAROM_ECLOSED` where
+//!   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
+//!   answer in time.
+//! - The server ends with the process that started it.
+//! - Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
+//!   machines use a network that you trust, or a tunnel.
+
+use super::barrier::carom_barrier;
+use super::boundary;
+use super::call::{self, carom_argument, carom_call, handle_argument};
+use super::condition::carom_condition;
+use super::context::{self, carom_context};
+use super::dict::carom_dict;
+use super::event::carom_event;
+use super::handle::{self, Kind};
+use super::library::carom_status;
+use super::list::carom_list;
+use super::lock::{carom_lock, free, lock_deadline};
+use super::managed::{handle_of, kind_of_managed};
+use super::object;
+use super::options::{self, Sized_};
+use super::proxy::carom_proxy;
+use super::semaphore::carom_semaphore;
+use crate::error::{Error, Result};
+use crate::family;
+use crate::manager::client::{self, Client};
+use crate::manager::protocol::Request;
+use crate::manager::value::Value;
+use crate::manager::{self, Manager, Options};
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+/// A manager. Opaque.
+#[allow(non_camel_case_types)]
+pub struct carom_manager {
+    _opaque: [u8; 0],
+}
+
+/// Options of a manager.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_manager_options {
+    /// sizeof(carom_manager_options)
+    pub size: usize,
+    /// Where the server listens, as `carom_listener_new` takes it. NULL: at an abstract address that is made up.
+    pub address: *const c_char,
+    /// The key that whoever connects must have, copied. NULL: one that is made up, for the processes of this family.
+    pub authkey: *const c_void,
+    /// Length of the key.
+    pub authkey_len: usize,
+    /// How the server is started, NULL for the default.
+    pub context: *mut carom_context,
+    /// How long the server may take for an answer, besides the time for which a call waits at its object. 0: 30 seconds. `CAROM_NONE`: for ever.
+    pub request_timeout_ms: i64,
+    /// Bytes that its objects may take, about; what is beyond is `CAROM_ENOMEM`. 0: 1 GiB.
+    pub max_bytes: u64,
+    /// How values are written: "msgpack" or NULL.
+    pub serializer: *const c_char,
+}
+
+// SAFETY: integers and pointers.
+unsafe impl Sized_ for carom_manager_options {
+    const LEAST: usize = 32;
+}
+
+/// What a manager's server has, see `carom_manager_info`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_manager_facts {
+    /// sizeof(carom_manager_facts), set by the caller.
+    pub size: usize,
+    /// Objects.
+    pub objects: u64,
+    /// Bytes that they take, about.
+    pub bytes: u64,
+    /// Processes that are connected.
+    pub clients: u64,
+    /// Calls that wait.
+    pub waiting: u64,
+    /// The server's process, as its machine numbers it.
+    pub pid: i32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_manager_facts {
+    const LEAST: usize = 40;
+}
+
+/// Options of `carom_manager_create`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_create_options {
+    /// sizeof(carom_create_options)
+    pub size: usize,
+    /// Not 0: the object stays until the server ends, whether anybody has a handle of it or not.
+    pub persistent: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: integers.
+unsafe impl Sized_ for carom_create_options {
+    const LEAST: usize = 16;
+}
+
+fn read(options: *const carom_manager_options) -> Result<Options> {
+    let options = options::read(options)?;
+    if !matches!(boundary::text(options.serializer)?, None | Some("msgpack")) {
+        return Err(Error::Unsupported("the serializers are: msgpack"));
+    }
+    let key = match (options.authkey.is_null(), options.authkey_len) {
+        (true, 0) => None,
+        (true, _) => return Err(Error::invalid("the key is NULL, but has a length")),
+        (false, 0) => return Err(Error::invalid("an empty key keeps nobody out")),
+        (false, len) if len > 4096 => return Err(Error::invalid("a key has at most 4096 bytes")),
+        (false, len) => Some(boundary::bytes(options.authkey, len)?.to_vec()),
+    };
+    Ok(Options {
+        address: boundary::text(options.address)?.map(String::from),
+        key,
+        method: context::method_of(options.context)?,
+        request_timeout_ms: options.request_timeout_ms,
+        limit: options.max_bytes,
+    })
+}
+
+fn manager_of(manager: *mut carom_manager) -> Result<Manager> {
+    let (_, cell, generation) = object::of(manager, Kind::Manager)?;
+    Ok(Manager::of(cell, generation))
+}
+
+fn client_of(manager: *mut carom_manager) -> Result<Arc<Client>> {
+    manager_of(manager)?.client()
+}
+
+/// Where a server that was started begins.
+extern "C" fn serve(call: *mut carom_call) -> i32 {
+    boundary::status(|| manager::run(call::running(call)?)).min(1).abs()
+}
+
+/// Starts a server and gives its manager. Options may be NULL.
+///
+/// Waits until the server serves. `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another
+/// serializer; `CAROM_EINVAL`; else as `carom_process_start`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_new(
+    options: *const carom_manager_options,
+    manager: *mut *mut carom_manager,
+) -> carom_status {
+    boundary::create(manager, || {
+        let entry: extern "C" fn(*mut carom_call) -> i32 = serve;
+        let made = Manager::new(&read(options)?, entry as usize)?;
+        object::keep(family::current()?, Kind::Manager, made.cell())
+    })
+}
+
+/// A manager of a server that runs already: of another program, on another machine. The options say its address and key.
+///
+/// Waits up to `timeout_ms`. Statuses as `carom_client_open`; `CAROM_EBROKEN` if no manager listens there, or one of another version.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_open(
+    options: *const carom_manager_options,
+    manager: *mut *mut carom_manager,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::create(manager, || {
+        let made = Manager::open(&read(options)?, timeout_ms)?;
+        object::keep(family::current()?, Kind::Manager, made.cell())
+    })
+}
+
+/// Serves in the calling thread, until somebody who is connected calls `carom_manager_shutdown`. The options say address and key.
+///
+/// Blocks. Statuses as `carom_listener_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_serve(options: *const carom_manager_options) -> carom_status {
+    boundary::status(|| manager::serve(&read(options)?))
+}
+
+/// Where the server listens, as `carom_manager_open` takes it, written to `text` and ended by a zero byte. `*len`, which may be NULL, is its length without that.
+///
+/// Never blocks. `CAROM_EMSGSIZE` if it does not fit: `*len` is what it takes, with the zero byte.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_address(
+    manager: *mut carom_manager,
+    text: *mut c_char,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    boundary::status(|| {
+        let client = client_of(manager)?;
+        let address = client.reach().address.as_bytes();
+        let room = boundary::bytes_mut(text.cast::<c_void>(), capacity)?;
+        let needed = address.len() + 1;
+        if room.len() < needed {
+            boundary::write_optional(len, needed);
+            return Err(Error::MessageSize { needed, capacity });
+        }
+        room[..address.len()].copy_from_slice(address);
+        room[address.len()] = 0;
+        boundary::write_optional(len, address.len());
+        Ok(())
+    })
+}
+
+/// What the server has at this moment.
+///
+/// Waits for the server. `CAROM_ECLOSED`, `CAROM_EBROKEN` if it is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_info(manager: *mut carom_manager, facts: *mut carom_manager_facts) -> carom_status {
+    boundary::status(|| {
+        options::check(facts)?;
+        let Value::Map(pairs) = client_of(manager)?.ask(Request::Info)? else {
+            return Err(Error::Broken("the server does not say what it has".into()));
+        };
+        let of = |name: &str| pairs.iter().find(|(key, _)| *key == Value::text(name)).map(|(_, value)| value);
+        let number = |name: &str| of(name).and_then(|value| value.integer().ok()).unwrap_or(0) as u64;
+        let clients = if let Some(Value::List(clients)) = of("clients") { clients.len() as u64 } else { 0 };
+        let (objects, bytes, waiting) = (number("objects"), number("bytes"), number("waiting"));
+        let pid = number("pid") as i32;
+        options::write(facts, carom_manager_facts { size: 0, objects, bytes, clients, waiting, pid, reserved: 0 })
+    })
+}
+
+/// Ends the server, and waits up to `timeout_ms` for its end, where this process started it. One that does not answer is killed. Its objects are gone; calls that wait are `CAROM_EBROKEN`.
+///
+/// `CAROM_ETIMEDOUT`; `CAROM_ECLOSED` or `CAROM_EBROKEN` if another process started it, and it is gone already.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_shutdown(manager: *mut carom_manager, timeout_ms: i64) -> carom_status {
+    boundary::status(|| manager_of(manager)?.shutdown(lock_deadline(timeout_ms)))
+}
+
+/// Waits up to `timeout_ms` until the server has ended.
+///
+/// `CAROM_ETIMEDOUT`; `CAROM_EPERM` in another process than the one that started it.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_join(manager: *mut carom_manager, timeout_ms: i64) -> carom_status {
+    boundary::status(|| manager_of(manager)?.process()?.join(lock_deadline(timeout_ms)))
+}
+
+/// The manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind, or if the manager is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_manager(
+    call: *mut carom_call,
+    index: usize,
+    manager: *mut *mut carom_manager,
+) -> carom_status {
+    boundary::create(manager, || handle_argument(call, index, Kind::Manager))
+}
+
+/// Ends this handle. In the process that started the server that ends it, and its objects, without a wait; to know that it has ended, call `carom_manager_shutdown` before. NULL is nothing.
+///
+/// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_free(manager: *mut carom_manager) {
+    if let (Ok(family), Ok(manager)) = (family::current(), manager_of(manager)) {
+        manager.end(family);
+    }
+    free(manager, Kind::Manager);
+}
+
+/// Makes an object of a type, by name: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier". Options may be NULL.
+///
+/// Arguments: a dict and a Namespace nothing or a map, a list and a set nothing or a list, a Value its type code (a string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros,
+/// a Queue the most items that it takes, 0 for any number.
+///
+/// The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
+/// `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_create(
+    manager: *mut carom_manager,
+    type_name: *const c_char,
+    arguments: *const carom_argument,
+    count: usize,
+    options: *const carom_create_options,
+    proxy: *mut *mut carom_proxy,
+) -> carom_status {
+    boundary::create(proxy, || {
+        let options = options::read(options)?;
+        options::unused(options.reserved)?;
+        let client = client_of(manager)?;
+        let name = boundary::text(type_name)?.ok_or(Error::invalid("the name of the type is NULL"))?;
+        let own = |(known, kind): &(&str, u8)| *known == name && kind_of_managed(*kind) != Kind::Proxy;
+        if manager::kind::NAMES.iter().any(own) {
+            return Err(Error::invalid("objects of this type are made by a function of their own"));
+        }
+        let arguments = call::arguments::<false>(arguments, count)?;
+        let arguments = arguments.iter().map(|argument| client::to_value(&client, argument));
+        make(&client, name, arguments.collect::<Result<Vec<_>>>()?, options.persistent != 0)
+    })
+}
+
+fn make<T>(client: &Arc<Client>, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<*mut T> {
+    let (cell, generation, kind) = client.create(family::current()?, name, arguments, persistent)?;
+    handle_of((cell, generation), kind)
+}
+
+fn create<T>(manager: *mut carom_manager, name: &str, arguments: Vec<Value>, out: *mut *mut T) -> carom_status {
+    boundary::create(out, || make(&client_of(manager)?, name, arguments, false))
+}
+
+/// Makes an empty dict. Statuses of this and those below as `carom_manager_create`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_dict(manager: *mut carom_manager, dict: *mut *mut carom_dict) -> carom_status {
+    create(manager, "dict", Vec::new(), dict)
+}
+
+/// Makes an empty list.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_list(manager: *mut carom_manager, list: *mut *mut carom_list) -> carom_status {
+    create(manager, "list", Vec::new(), list)
+}
+
+/// Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_lock(manager: *mut carom_manager, lock: *mut *mut carom_lock) -> carom_status {
+    create(manager, "Lock", Vec::new(), lock)
+}
+
+/// Makes a recursive lock; see `carom_rlock_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_rlock(manager: *mut carom_manager, lock: *mut *mut carom_lock) -> carom_status {
+    create(manager, "RLock", Vec::new(), lock)
+}
+
+/// Makes a semaphore with `value` units, 0 or more; see `carom_semaphore_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_semaphore(
+    manager: *mut carom_manager,
+    value: i64,
+    semaphore: *mut *mut carom_semaphore,
+) -> carom_status {
+    create(manager, "Semaphore", vec![Value::Integer(value)], semaphore)
+}
+
+/// Makes a semaphore that never has more than `value` units; see `carom_bounded_semaphore_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_bounded_semaphore(
+    manager: *mut carom_manager,
+    value: i64,
+    semaphore: *mut *mut carom_semaphore,
+) -> carom_status {
+    create(manager, "BoundedSemaphore", vec![Value::Integer(value)], semaphore)
+}
+
+/// Makes a condition over a lock of the same manager; NULL: over a recursive lock of its own. See `carom_condition_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_condition(
+    manager: *mut carom_manager,
+    lock: *mut carom_lock,
+    condition: *mut *mut carom_condition,
+) -> carom_status {
+    boundary::create(condition, || {
+        let client = client_of(manager)?;
+        let own: *mut carom_lock = match lock.is_null() {
+            true => make(&client, "RLock", Vec::new(), false)?,
+            false => lock,
+        };
+        let made = handle::named(own, Kind::Lock).and_then(|_| {
+            let argument = call::reference(own.cast())?.to_bits();
+            let argument = client::to_value(&client, &crate::wire::Argument::Handle(argument))?;
+            make(&client, "Condition", vec![argument], false)
+        });
+        if lock.is_null() {
+            free(own, Kind::Lock);
+        }
+        made
+    })
+}
+
+/// Makes an event, not set; see `carom_event_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_event(manager: *mut carom_manager, event: *mut *mut carom_event) -> carom_status {
+    create(manager, "Event", Vec::new(), event)
+}
+
+/// Makes a barrier for so many parties; see `carom_barrier_new`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_barrier(
+    manager: *mut carom_manager,
+    parties: i64,
+    barrier: *mut *mut carom_barrier,
+) -> carom_status {
+    create(manager, "Barrier", vec![Value::Integer(parties)], barrier)
+}

@@ -1,0 +1,518 @@
+//! A process's way to a server: its connections, and the proxies that it gets.
+//!
+//! Each call has a connection for itself, so that threads do not wait for each other; all of a process's connections are one
+//! session. A forked child makes a session of its own with its first call. If a call is not answered at all, the whole session
+//! is given up: else the server might have given a lock to somebody who has ceased to wait for it.
+#![forbid(unsafe_code)]
+
+use super::kind;
+use super::protocol::{LONGEST, Reply, Request, VERSION};
+use super::value::{Proxy, Value};
+use crate::connection::{Connection, listener};
+use crate::error::{Error, Result};
+use crate::family::{self, Family};
+use crate::lock;
+use crate::shm::arena::Arena;
+use crate::shm::cell::{Cell, Kind, Reference};
+use crate::shm::heap::Heap;
+use crate::shm::member::MemberId;
+use crate::shm::memory::Deadline;
+use crate::shm::region::Region;
+use crate::sys::clock::deadline_after_ms;
+use crate::sys::{fork, once, socket};
+use crate::wire::{self, Argument};
+use std::collections::HashMap;
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Flag of a manager's cell: its server is a process of the family. Set by the process that starts it.
+pub const OF_FAMILY: u32 = 1;
+
+/// Connections that wait for the next call.
+const IDLE: usize = 16;
+/// First size of the buffer for a reply.
+const BUFFER: usize = 16 << 10;
+
+/// Where a server is, and which it is.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Where it listens.
+    pub address: String,
+    /// What it wants from whoever comes.
+    pub key: Vec<u8>,
+    /// Tells it from all others; empty as long as that is not known.
+    pub identity: Vec<u8>,
+    /// How long it may take for an answer.
+    pub request_timeout_ms: i64,
+}
+
+/// A server, as this process has it.
+pub struct Client {
+    /// The manager's cell.
+    manager: (u64, u32),
+    reach: Reach,
+    session: [u8; 16],
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Connection>,
+    /// The session was given up.
+    lost: bool,
+    /// The server looks at the cells of our arena.
+    is_family: bool,
+    /// Else: the cells that stand for references of this session, and the objects.
+    references: HashMap<(u64, u32), u64>,
+}
+
+struct Clients {
+    owner: MemberId,
+    list: Mutex<Vec<Arc<Client>>>,
+}
+
+/// The clients of this process. A forked child makes its own when it asks first, as in `process`.
+static CLIENTS: AtomicPtr<Clients> = AtomicPtr::new(std::ptr::null_mut());
+
+fn clients(family: Family) -> MutexGuard<'static, Vec<Arc<Client>>> {
+    let make = || Clients { owner: family.me, list: Mutex::default() };
+    let clients = once::get_or_make(&CLIENTS, |clients| clients.owner == family.me, make);
+    clients.list.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn gone() -> Error {
+    Error::BadHandle("the manager of the object is gone".into())
+}
+
+const LOST: Error = Error::Closed("the manager's server is gone, or does not answer; the request was not sent");
+
+fn unknown() -> Error {
+    Error::Broken("the manager's server did not answer; it is not known whether it has done what it was asked".into())
+}
+
+/// An object, as this process reaches it.
+pub struct Target {
+    client: Arc<Client>,
+    /// The object.
+    pub proxy: Proxy,
+}
+
+impl Reach {
+    /// Writes it to a manager's cell.
+    pub fn write(&self, arena: Arena, cell: &'static Cell) -> Result<()> {
+        let encoded = wire::to_vec(&[
+            Argument::String(self.address.as_bytes()),
+            Argument::Bytes(&self.key),
+            Argument::Bytes(&self.identity),
+            Argument::Integer(self.request_timeout_ms),
+        ])?;
+        let offset = Heap::of(arena).take(encoded.len() as u64, &cell.block)?;
+        let block = Region::of(arena, offset, encoded.len() as u64);
+        block.ok_or(Error::Panic("a block outside the arena".into()))?.write(&encoded);
+        // Last: whoever finds a length finds what is written.
+        cell.len.store(encoded.len() as u64, Release);
+        Ok(())
+    }
+
+    fn read(arena: Arena, cell: &'static Cell) -> Result<Reach> {
+        let len = cell.len.load(Acquire);
+        let block = Region::of(arena, cell.block.load(Acquire), len).filter(|_| len > 0).ok_or_else(gone)?;
+        let mut copy = vec![0; len as usize];
+        block.read(&mut copy);
+        let reader = wire::Reader::new(&copy)?;
+        match (reader.argument(0)?, reader.argument(1)?, reader.argument(2)?, reader.argument(3)?) {
+            (
+                Argument::String(address),
+                Argument::Bytes(key),
+                Argument::Bytes(identity),
+                Argument::Integer(request_timeout_ms),
+            ) => Ok(Reach {
+                address: String::from_utf8(address.to_vec()).map_err(|_| gone())?,
+                key: key.to_vec(),
+                identity: identity.to_vec(),
+                request_timeout_ms,
+            }),
+            _ => Err(gone()),
+        }
+    }
+}
+
+impl Client {
+    /// The server of a manager's cell.
+    pub fn of(family: Family, cell: &'static Cell, generation: u32) -> Result<Arc<Client>> {
+        let manager = (family.arena.cell_index(cell), generation);
+        let mut list = clients(family);
+        let known = list.iter().find(|client| client.manager == manager).cloned();
+        if !cell.is_there(generation) {
+            list.retain(|client| client.manager != manager);
+            return Err(gone());
+        }
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let reach = Reach::read(family.arena, cell)?;
+        let client = Arc::new(Client { manager, reach, session: socket::random()?, state: Mutex::default() });
+        list.push(client.clone());
+        Ok(client)
+    }
+
+    /// Which server is at the other end of a connection.
+    pub fn meet(reach: &Reach, connection: &Connection) -> Result<Vec<u8>> {
+        let client =
+            Client { manager: (0, 0), reach: reach.clone(), session: socket::random()?, state: Mutex::default() };
+        client.introduce(connection).map(|(identity, _)| identity)
+    }
+
+    /// The manager of a cell goes: its connections end.
+    pub fn forget(family: Family, manager: (u64, u32)) {
+        clients(family).retain(|client| client.manager != manager);
+    }
+
+    /// How to reach the server.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> Deadline {
+        deadline_after_ms(self.reach.request_timeout_ms)
+    }
+
+    /// A connection that nobody uses.
+    fn take(&self) -> Result<Connection> {
+        let mut state = self.state();
+        if state.lost {
+            return Err(LOST);
+        }
+        match state.idle.pop() {
+            Some(connection) => Ok(connection),
+            None => {
+                drop(state);
+                self.connect()
+            }
+        }
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut state = self.state();
+        if state.idle.len() < IDLE && !state.lost {
+            state.idle.push(connection);
+        }
+    }
+
+    /// A new connection of the session.
+    fn connect(&self) -> Result<Connection> {
+        let connected = listener::connect(&self.reach.address, Some(&self.reach.key), self.patience());
+        let connection = connected.map_err(|error| match error {
+            Error::Denied(_) | Error::SoftLimit | Error::Invalid(_) => error,
+            _ => LOST,
+        })?;
+        let (identity, cell) = self.introduce(&connection)?;
+        if identity != self.reach.identity {
+            return Err(Error::Closed("the manager's server is gone, and another one listens at its address"));
+        }
+        self.state().is_family = is_family(cell, &identity);
+        Ok(connection)
+    }
+
+    /// Says who this is; who the server is.
+    fn introduce(&self, connection: &Connection) -> Result<(Vec<u8>, i64)> {
+        let hello = Request::Hello { version: VERSION, session: self.session.to_vec(), pid: fork::pid() as i64 };
+        self.say(connection, hello)?;
+        let answer = self.receive(connection, self.patience()).map_err(|error| match error {
+            Error::SoftLimit => error,
+            Error::Broken(_) => Error::Broken("the other side is no manager".into()),
+            _ => LOST,
+        })??;
+        match answer {
+            Value::List(answer) => match &answer[..] {
+                [Value::Bytes(identity), Value::Integer(cell)] => Ok((identity.clone(), *cell)),
+                _ => Err(Error::Broken("the other side is no manager".into())),
+            },
+            _ => Err(Error::Broken("the other side is no manager".into())),
+        }
+    }
+
+    /// A short request without a reply of its own. A task that should stop is told so elsewhere: this does not wait.
+    fn say(&self, connection: &Connection, request: Request) -> Result<()> {
+        let message = request.pack()?;
+        match connection.send(&message, self.patience()) {
+            Err(Error::SoftLimit) => connection.send(&message, self.patience()),
+            sent => sent,
+        }
+        .map_err(|_| LOST)
+    }
+
+    /// A reply; the outer error: there was none.
+    fn receive(&self, connection: &Connection, deadline: Deadline) -> Result<Result<Value>> {
+        let mut buffer = vec![0; BUFFER];
+        let len = loop {
+            match connection.receive(&mut buffer, deadline) {
+                Ok(len) => break len,
+                Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => buffer = vec![0; needed],
+                Err(error) => return Err(error),
+            }
+        };
+        Reply::unpack(&buffer[..len]).map(|reply| reply.0)
+    }
+
+    /// Sends a request and waits for its reply, `timeout_ms` and as long as any answer may take.
+    fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Connection, Result<Value>)> {
+        let message = request.pack()?;
+        let connection = self.take()?;
+        match connection.send(&message, self.patience()) {
+            Ok(()) => {}
+            Err(error @ (Error::SoftLimit | Error::TimedOut)) => {
+                // Nothing of it was sent.
+                self.put_back(connection);
+                return Err(if error == Error::SoftLimit { error } else { LOST });
+            }
+            Err(_) => return Err(LOST),
+        }
+        let whole = timeout_ms.checked_add(self.reach.request_timeout_ms.max(0));
+        let deadline = if timeout_ms < 0 { None } else { deadline_after_ms(whole.unwrap_or(-1)) };
+        let deadline = deadline.filter(|_| self.reach.request_timeout_ms >= 0);
+        let mut cancelled = false;
+        loop {
+            match self.receive(&connection, deadline) {
+                Ok(Err(error)) if cancelled && error.status() == Error::TimedOut.status() => {
+                    return Ok((connection, Err(Error::SoftLimit)));
+                }
+                Ok(reply) => return Ok((connection, reply)),
+                // The task that calls should stop: what it waits for is taken back, unless it was quicker.
+                Err(Error::SoftLimit) if !cancelled => {
+                    cancelled = true;
+                    let _ = connection.send(&Request::Cancel.pack()?, self.patience());
+                }
+                Err(Error::SoftLimit) => {}
+                Err(_) => {
+                    self.give_up();
+                    return Err(unknown());
+                }
+            }
+        }
+    }
+
+    /// Ends the session.
+    fn give_up(&self) {
+        let mut state = self.state();
+        state.lost = true;
+        state.idle.clear();
+    }
+
+    /// A request without a reply, now or not at all.
+    fn tell(&self, request: Request) {
+        let (Ok(message), Ok(mut state)) = (request.pack(), self.state.try_lock()) else { return };
+        if let Some(connection) = state.idle.last()
+            && !matches!(connection.send(&message, Some(0)), Ok(()) | Err(Error::TimedOut))
+        {
+            state.idle.pop();
+        }
+    }
+
+    /// A request with a reply that names no objects.
+    pub fn ask(&self, request: Request) -> Result<Value> {
+        let (connection, reply) = self.exchange(request, 0)?;
+        self.put_back(connection);
+        reply
+    }
+
+    /// Makes an object; a proxy of it.
+    pub fn create(
+        self: &Arc<Client>,
+        family: Family,
+        name: &str,
+        arguments: Vec<Value>,
+        persistent: bool,
+    ) -> Result<(&'static Cell, u32, u8)> {
+        let request = Request::Create { kind: name.into(), arguments, persistent };
+        let (connection, reply) = self.exchange(request, 0)?;
+        let made = match reply {
+            Ok(Value::Proxy(proxy)) => {
+                self.adopt(family, &connection, proxy).map(|(cell, generation)| (cell, generation, proxy.kind))
+            }
+            Ok(_) => Err(Error::Broken("the manager's server made no object".into())),
+            Err(error) => Err(error),
+        };
+        self.put_back(connection);
+        made
+    }
+
+    /// A cell that stands for an object that the server has just named.
+    fn adopt(&self, family: Family, connection: &Connection, proxy: Proxy) -> Result<(&'static Cell, u32)> {
+        let made = self.make_cell(family, proxy);
+        let is_family = self.state().is_family;
+        let answer = match &made {
+            Ok((cell, generation)) if is_family => {
+                let cell = family.arena.cell_index(cell);
+                Some(Request::Keep { object: proxy.object, cell, generation: *generation as u64 })
+            }
+            Ok((cell, generation)) => {
+                let cell = family.arena.cell_index(cell);
+                self.state().references.insert((cell, *generation), proxy.object);
+                None
+            }
+            Err(_) => Some(Request::Release { object: proxy.object }),
+        };
+        if let Some(answer) = answer {
+            self.say(connection, answer)?;
+        }
+        made
+    }
+
+    fn make_cell(&self, family: Family, proxy: Proxy) -> Result<(&'static Cell, u32)> {
+        let (index, generation) = self.manager;
+        let cell = Cell::claim(family.arena, Kind::Proxy, family.me.slot)?;
+        cell.type_code.store(proxy.kind as u32, Relaxed);
+        cell.extra[2].store(proxy.object, Relaxed);
+        let manager = Reference { index, generation, kind: Kind::Manager as u8 };
+        let referred = cell.refer(family.arena, manager);
+        referred.inspect_err(|_| cell.let_go(family.arena, cell.generation(), family.me.slot))?;
+        Ok((cell, cell.generation()))
+    }
+}
+
+/// Whether the server with this identity is that of a manager's cell of our own family.
+fn is_family(cell: i64, identity: &[u8]) -> bool {
+    let Some((arena, index)) = Arena::get().zip(u64::try_from(cell).ok()) else { return false };
+    let Some(cell) = arena.cell(index).filter(|cell| cell.kind() == Kind::Manager) else { return false };
+    if cell.flags.load(Acquire) & OF_FAMILY == 0 {
+        return false;
+    }
+    Reach::read(arena, cell).is_ok_and(|reach| reach.identity == identity)
+}
+
+/// The object that a proxy's cell stands for.
+pub fn proxy_of(cell: &'static Cell) -> Proxy {
+    Proxy { object: cell.extra[2].load(Relaxed), kind: cell.type_code.load(Relaxed) as u8 }
+}
+
+/// A proxy is freed in this process: whoever counts it is told, if it was the last.
+pub fn let_go(family: Family, cell: &'static Cell, generation: u32, release: impl FnOnce()) {
+    let proxy = proxy_of(cell);
+    let manager = Reference::from_bits(cell.refers_to.load(Acquire));
+    let client = manager.cell(family.arena).and_then(|manager_cell| {
+        let name = (manager.index, manager.generation);
+        let list = clients(family);
+        list.iter().find(|client| client.manager == name && manager_cell.is_there(name.1)).cloned()
+    });
+    release();
+    let Some(client) = client.filter(|_| !cell.is_there(generation)) else { return };
+    let Ok(mut state) = client.state.try_lock() else { return };
+    let request = match state.references.remove(&(family.arena.cell_index(cell), generation)) {
+        Some(object) => Request::Release { object },
+        None if state.is_family => Request::Look { object: proxy.object },
+        None => return,
+    };
+    drop(state);
+    client.tell(request);
+}
+
+impl Target {
+    /// The object of a proxy's cell.
+    pub fn of(cell: &'static Cell, generation: u32) -> Result<Target> {
+        let family = family::current()?;
+        let proxy = proxy_of(cell);
+        let manager = Reference::from_bits(cell.refers_to.load(Acquire));
+        let there = || manager.cell(family.arena).filter(|_| cell.is_there(generation));
+        let manager_cell = there().ok_or(Error::BadHandle("the object is gone".into()))?;
+        Ok(Target { client: Client::of(family, manager_cell, manager.generation)?, proxy })
+    }
+
+    /// What an argument says: handles must be of the same manager.
+    pub fn value_of(&self, argument: &Argument<'_>) -> Result<Value> {
+        to_value(&self.client, argument)
+    }
+
+    /// Calls a method. `shown` is given every object of the result, as a cell of its own.
+    pub fn call<T>(
+        &self,
+        method: &str,
+        arguments: Vec<Value>,
+        room: Option<usize>,
+        timeout_ms: i64,
+        shown: impl FnOnce(&Value, &mut dyn FnMut(Proxy) -> Result<(&'static Cell, u32)>) -> Result<T>,
+    ) -> Result<T> {
+        let family = family::current()?;
+        let request = Request::Call {
+            object: self.proxy.object,
+            method: method.into(),
+            arguments,
+            timeout_ms: timeout_ms.max(-1),
+            thread: lock::this_thread() as i64,
+            room: room.map_or(-1, |room| room.min(i64::MAX as usize) as i64),
+        };
+        let (connection, reply) = self.client.exchange(request, timeout_ms)?;
+        let result = reply.and_then(|value| {
+            if self.proxy.kind == kind::QUEUE && method == "get" {
+                let _ = connection.send(&Request::Taken.pack()?, self.client.patience());
+            }
+            shown(&value, &mut |proxy| self.client.adopt(family, &connection, proxy))
+        });
+        self.client.put_back(connection);
+        result
+    }
+
+    /// The same for a result without objects.
+    pub fn ask(&self, method: &str, arguments: Vec<Value>, timeout_ms: i64) -> Result<Value> {
+        self.call(method, arguments, None, timeout_ms, |value, _| Ok(value.clone()))
+    }
+
+    /// The same for a method whose result is nothing.
+    pub fn order(&self, method: &str, timeout_ms: i64) -> Result<()> {
+        self.ask(method, Vec::new(), timeout_ms).map(|_| ())
+    }
+
+    /// The same with arguments.
+    pub fn order_with(&self, method: &str, arguments: Vec<Value>) -> Result<()> {
+        self.ask(method, arguments, 0).map(|_| ())
+    }
+
+    /// The same for a number or a truth value.
+    pub fn number(&self, method: &str) -> Result<i64> {
+        self.ask(method, Vec::new(), 0)?.integer()
+    }
+}
+
+/// What an argument says, for a server: handles must be of its objects.
+pub fn to_value(client: &Arc<Client>, argument: &Argument<'_>) -> Result<Value> {
+    Ok(match argument {
+        Argument::Nil => Value::Nil,
+        Argument::Bool(bool) => Value::Bool(*bool),
+        Argument::Integer(number) => Value::Integer(*number),
+        Argument::Real(number) => Value::Real(*number),
+        Argument::Bytes(bytes) => Value::Bytes(copy(bytes)?),
+        Argument::String(bytes) => Value::String(copy(bytes)?),
+        Argument::List(items) => {
+            Value::List(items.iter().map(|item| to_value(client, item)).collect::<Result<Vec<_>>>()?)
+        }
+        Argument::Map(pairs) => {
+            let pair =
+                |(key, value): &(Argument<'_>, Argument<'_>)| Ok((to_value(client, key)?, to_value(client, value)?));
+            Value::Map(pairs.iter().map(pair).collect::<Result<Vec<_>>>()?)
+        }
+        Argument::Handle(bits) => {
+            let reference = Reference::from_bits(*bits);
+            let cell = Arena::get().and_then(|arena| reference.cell(arena)).ok_or_else(gone)?;
+            let manager = Reference::from_bits(cell.refers_to.load(Acquire));
+            let same = cell.kind() == Kind::Proxy && (manager.index, manager.generation) == client.manager;
+            if !same {
+                return Err(Error::invalid("only objects of the same manager can be put into an object of a manager"));
+            }
+            Value::Proxy(proxy_of(cell))
+        }
+        Argument::Descriptor(_) => return Err(Error::Unsupported("a manager takes no descriptors")),
+    })
+}
+
+/// A copy, if it can be sent at all.
+fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
+    match bytes.len() {
+        len if len > LONGEST => Err(Error::MessageSize { needed: len, capacity: LONGEST }),
+        _ => Ok(bytes.to_vec()),
+    }
+}

@@ -1,0 +1,511 @@
+//! What clients and a server send each other: one MessagePack value per message.
+//!
+//! ```text
+//! request  [operation, its fields ...]          reply  [status, value]    status 0
+//!                                                      [status, text, number]    else; the number: bytes needed
+//! ```
+//! A value is what MessagePack has for it; an object of the manager is an extension of type [`PROXY`]: its type, and its
+//! number in eight bytes, big-endian. A client sends one request at a time on a connection, and perhaps [`Request::Cancel`]
+//! while it waits for the reply; those without a reply say so.
+//!
+//! Nothing that comes is believed: lengths are compared with what is there, nesting ends at [`DEPTH`], and the values of a
+//! message are at most [`NODES`], whatever they claim.
+#![forbid(unsafe_code)]
+
+use super::value::{Proxy, Value};
+use crate::error::{Error, Result, Status};
+use rmp::Marker;
+use rmp::encode;
+
+/// Of this protocol; others are refused.
+pub const VERSION: i64 = 1;
+/// No message is longer.
+pub const LONGEST: usize = 64 << 20;
+/// How deep lists and maps may nest.
+pub const DEPTH: usize = 32;
+/// Values of one message.
+const NODES: usize = 1 << 20;
+const PROXY: i8 = 1;
+const PROXY_LEN: usize = 9;
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// First of all on every connection: the client's version, and which process this is. Reply: the server's identity.
+    Hello {
+        /// [`VERSION`].
+        version: i64,
+        /// Made up by the client process; its connections have it in common.
+        session: Vec<u8>,
+        /// The process.
+        pid: i64,
+    },
+    /// Makes an object. Reply: it.
+    Create {
+        /// Its type.
+        kind: String,
+        /// What it is made of.
+        arguments: Vec<Value>,
+        /// It stays until the server ends, whether anybody refers to it or not.
+        persistent: bool,
+    },
+    /// Calls a method of an object. Reply: its result.
+    Call {
+        /// The object.
+        object: u64,
+        /// Its method.
+        method: String,
+        /// What it is called with.
+        arguments: Vec<Value>,
+        /// How long it may wait, -1 for ever.
+        timeout_ms: i64,
+        /// The client's thread, for recursive locks.
+        thread: i64,
+        /// Bytes that the result may take in the caller's memory, -1 for any.
+        room: i64,
+    },
+    /// A cell of the server's family now stands for a reference that this session got. No reply.
+    Keep {
+        /// The object.
+        object: u64,
+        /// Index of the cell.
+        cell: u64,
+        /// Generation of the cell.
+        generation: u64,
+    },
+    /// The session gives a reference back. No reply.
+    Release {
+        /// The object.
+        object: u64,
+    },
+    /// A cell that stood for the object may have gone. No reply.
+    Look {
+        /// The object.
+        object: u64,
+    },
+    /// The request that waits on this connection is to be answered now.
+    Cancel,
+    /// What was taken with the last reply has arrived. No reply.
+    Taken,
+    /// What the server has.
+    Info,
+    /// The server is to end.
+    Shutdown,
+}
+
+/// What a server answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply(pub Result<Value>);
+
+fn broken(what: &'static str) -> Error {
+    Error::Broken(what.into())
+}
+
+fn never<T>(result: std::result::Result<T, impl std::fmt::Debug>) {
+    // Writing to a vector does not fail.
+    debug_assert!(result.is_ok());
+    drop(result);
+}
+
+fn put(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Nil => never(encode::write_nil(out)),
+        Value::Bool(bool) => never(encode::write_bool(out, *bool)),
+        Value::Integer(number) => never(encode::write_sint(out, *number)),
+        Value::Real(number) => never(encode::write_f64(out, *number)),
+        Value::Bytes(bytes) => never(encode::write_bin(out, bytes)),
+        Value::String(bytes) => {
+            never(encode::write_str_len(out, bytes.len() as u32));
+            out.extend_from_slice(bytes);
+        }
+        Value::List(items) => {
+            never(encode::write_array_len(out, items.len() as u32));
+            items.iter().for_each(|item| put(out, item));
+        }
+        Value::Map(pairs) => {
+            never(encode::write_map_len(out, pairs.len() as u32));
+            for (key, value) in pairs {
+                put(out, key);
+                put(out, value);
+            }
+        }
+        Value::Proxy(proxy) => {
+            never(encode::write_ext_meta(out, PROXY_LEN as u32, PROXY));
+            out.push(proxy.kind);
+            out.extend_from_slice(&proxy.object.to_be_bytes());
+        }
+    }
+}
+
+/// One value as a message; `MessageSize` if it is too long for one.
+pub fn pack(value: &Value) -> Result<Vec<u8>> {
+    // More than its encoding: a value's weight is 48 bytes more than its payload, its encoding at most 11.
+    let weight = value.weight();
+    if weight > LONGEST {
+        return Err(Error::MessageSize { needed: weight, capacity: LONGEST });
+    }
+    let mut out = Vec::with_capacity(weight / 4 + 64);
+    put(&mut out, value);
+    Ok(out)
+}
+
+/// What is left of a message, and of what it may claim.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    nodes: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or_else(|| broken("a message that is cut off"))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    /// A number of `N` bytes.
+    fn number<const N: usize>(&mut self) -> Result<u64> {
+        Ok(self.take(N)?.iter().fold(0, |number, byte| number << 8 | *byte as u64))
+    }
+
+    /// The same with a sign.
+    fn signed<const N: usize>(&mut self) -> Result<Value> {
+        let shift = 64 - 8 * N as u32;
+        Ok(Value::Integer((self.number::<N>()? << shift) as i64 >> shift))
+    }
+
+    fn unsigned<const N: usize>(&mut self) -> Result<Value> {
+        let number = i64::try_from(self.number::<N>()?).map_err(|_| broken("a number of more than 63 bits"))?;
+        Ok(Value::Integer(number))
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value> {
+        self.nodes = self.nodes.checked_sub(1).ok_or_else(|| broken("a message of too many values"))?;
+        let marker = Marker::from_u8(self.take(1)?[0]);
+        Ok(match marker {
+            Marker::Null => Value::Nil,
+            Marker::True => Value::Bool(true),
+            Marker::False => Value::Bool(false),
+            Marker::FixPos(number) => Value::Integer(number as i64),
+            Marker::FixNeg(number) => Value::Integer(number as i64),
+            Marker::U8 => self.unsigned::<1>()?,
+            Marker::U16 => self.unsigned::<2>()?,
+            Marker::U32 => self.unsigned::<4>()?,
+            Marker::U64 => self.unsigned::<8>()?,
+            Marker::I8 => self.signed::<1>()?,
+            Marker::I16 => self.signed::<2>()?,
+            Marker::I32 => self.signed::<4>()?,
+            Marker::I64 => self.signed::<8>()?,
+            Marker::F32 => Value::Real(f32::from_bits(self.number::<4>()? as u32) as f64),
+            Marker::F64 => Value::Real(f64::from_bits(self.number::<8>()?)),
+            Marker::FixStr(len) => Value::String(self.take(len as usize)?.to_vec()),
+            Marker::Str8 => Value::String(self.run::<1>()?),
+            Marker::Str16 => Value::String(self.run::<2>()?),
+            Marker::Str32 => Value::String(self.run::<4>()?),
+            Marker::Bin8 => Value::Bytes(self.run::<1>()?),
+            Marker::Bin16 => Value::Bytes(self.run::<2>()?),
+            Marker::Bin32 => Value::Bytes(self.run::<4>()?),
+            Marker::FixArray(len) => self.list(len as u64, depth)?,
+            Marker::Array16 => self.number::<2>().and_then(|len| self.list(len, depth))?,
+            Marker::Array32 => self.number::<4>().and_then(|len| self.list(len, depth))?,
+            Marker::FixMap(len) => self.map(len as u64, depth)?,
+            Marker::Map16 => self.number::<2>().and_then(|len| self.map(len, depth))?,
+            Marker::Map32 => self.number::<4>().and_then(|len| self.map(len, depth))?,
+            Marker::Ext8 => self.proxy()?,
+            _ => return Err(broken("a value of an unknown kind")),
+        })
+    }
+
+    fn run<const N: usize>(&mut self) -> Result<Vec<u8>> {
+        let len = self.number::<N>()? as usize;
+        Ok(self.take(len)?.to_vec())
+    }
+
+    /// Room for so many values, as far as they can be there.
+    fn room<T>(&self, len: u64, least: usize, depth: usize) -> Result<Vec<T>> {
+        if depth == 0 {
+            return Err(broken("a message that is nested too deeply"));
+        }
+        match usize::try_from(len) {
+            Ok(len) if len <= self.bytes.len() / least && len <= self.nodes => Ok(Vec::with_capacity(len)),
+            _ => Err(broken("a message with more values than fit into it")),
+        }
+    }
+
+    fn list(&mut self, len: u64, depth: usize) -> Result<Value> {
+        let mut items = self.room(len, 1, depth)?;
+        for _ in 0..len {
+            items.push(self.value(depth - 1)?);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn map(&mut self, len: u64, depth: usize) -> Result<Value> {
+        let mut pairs = self.room(len, 2, depth)?;
+        for _ in 0..len {
+            pairs.push((self.value(depth - 1)?, self.value(depth - 1)?));
+        }
+        Ok(Value::Map(pairs))
+    }
+
+    fn proxy(&mut self) -> Result<Value> {
+        let head = self.take(2)?;
+        if head != [PROXY_LEN as u8, PROXY as u8] {
+            return Err(broken("an extension of an unknown kind"));
+        }
+        let kind = self.take(1)?[0];
+        Ok(Value::Proxy(Proxy { object: self.number::<8>()?, kind }))
+    }
+}
+
+/// The value of a message, which is one and nothing more.
+pub fn unpack(bytes: &[u8]) -> Result<Value> {
+    let mut reader = Reader { bytes, nodes: NODES };
+    // The request itself, and the list of its arguments.
+    let value = reader.value(DEPTH + 2)?;
+    if reader.bytes.is_empty() { Ok(value) } else { Err(broken("a message with something behind it")) }
+}
+
+/// Fields of a message, in order.
+struct Fields(std::vec::IntoIter<Value>);
+
+impl Fields {
+    fn next(&mut self) -> Result<Value> {
+        self.0.next().ok_or_else(|| broken("a message that lacks something"))
+    }
+    fn integer(&mut self) -> Result<i64> {
+        self.next()?.integer().map_err(|_| broken("a message with something else in place of a number"))
+    }
+    fn number(&mut self) -> Result<u64> {
+        u64::try_from(self.integer()?).map_err(|_| broken("a message with a negative number"))
+    }
+    fn text(&mut self) -> Result<String> {
+        match self.next()? {
+            Value::String(bytes) => String::from_utf8(bytes).map_err(|_| broken("a text that is not UTF-8")),
+            _ => Err(broken("a message with something else in place of a text")),
+        }
+    }
+    fn list(&mut self) -> Result<Vec<Value>> {
+        match self.next()? {
+            Value::List(items) => Ok(items),
+            _ => Err(broken("a message with something else in place of a list")),
+        }
+    }
+    fn of(bytes: &[u8]) -> Result<Fields> {
+        match unpack(bytes)? {
+            Value::List(items) => Ok(Fields(items.into_iter())),
+            _ => Err(broken("a message that is no list")),
+        }
+    }
+    fn end(mut self) -> Result<()> {
+        if self.0.next().is_none() { Ok(()) } else { Err(broken("a message with too many fields")) }
+    }
+}
+
+impl Request {
+    /// As a message.
+    pub fn pack(self) -> Result<Vec<u8>> {
+        let number = |number: u64| Value::Integer(number as i64);
+        let fields = match self {
+            Request::Hello { version, session, pid } => {
+                vec![number(0), Value::Integer(version), Value::Bytes(session), Value::Integer(pid)]
+            }
+            Request::Create { kind, arguments, persistent } => {
+                vec![number(1), Value::String(kind.into()), Value::List(arguments), Value::Bool(persistent)]
+            }
+            Request::Call { object, method, arguments, timeout_ms, thread, room } => vec![
+                number(2),
+                number(object),
+                Value::String(method.into()),
+                Value::List(arguments),
+                Value::Integer(timeout_ms),
+                Value::Integer(thread),
+                Value::Integer(room),
+            ],
+            Request::Keep { object, cell, generation } => {
+                vec![number(3), number(object), number(cell), number(generation)]
+            }
+            Request::Release { object } => vec![number(4), number(object)],
+            Request::Look { object } => vec![number(5), number(object)],
+            Request::Cancel => vec![number(6)],
+            Request::Taken => vec![number(7)],
+            Request::Info => vec![number(8)],
+            Request::Shutdown => vec![number(9)],
+        };
+        pack(&Value::List(fields))
+    }
+
+    /// From a message.
+    pub fn unpack(bytes: &[u8]) -> Result<Request> {
+        let mut fields = Fields::of(bytes)?;
+        let request = match fields.integer()? {
+            0 => {
+                let (version, session) = (fields.integer()?, fields.next()?);
+                let Value::Bytes(session) = session else { return Err(broken("a session that is not bytes")) };
+                // Others may say more in their first message: they are told what is spoken here.
+                if version != VERSION {
+                    return Ok(Request::Hello { version, session, pid: 0 });
+                }
+                Request::Hello { version, session, pid: fields.integer()? }
+            }
+            1 => {
+                let (kind, arguments) = (fields.text()?, fields.list()?);
+                Request::Create { kind, arguments, persistent: fields.integer()? != 0 }
+            }
+            2 => Request::Call {
+                object: fields.number()?,
+                method: fields.text()?,
+                arguments: fields.list()?,
+                timeout_ms: fields.integer()?,
+                thread: fields.integer()?,
+                room: fields.integer()?,
+            },
+            3 => Request::Keep { object: fields.number()?, cell: fields.number()?, generation: fields.number()? },
+            4 => Request::Release { object: fields.number()? },
+            5 => Request::Look { object: fields.number()? },
+            6 => Request::Cancel,
+            7 => Request::Taken,
+            8 => Request::Info,
+            9 => Request::Shutdown,
+            _ => return Err(broken("a request of an unknown kind")),
+        };
+        fields.end().map(|()| request)
+    }
+}
+
+impl Reply {
+    /// As a message.
+    pub fn pack(self) -> Vec<u8> {
+        let fields = |result: Result<Value>| match result {
+            Ok(value) => vec![Value::Integer(0), value],
+            Err(error) => {
+                let needed = if let Error::MessageSize { needed, .. } = error { needed as i64 } else { 0 };
+                vec![Value::Integer(error.status() as i64), Value::text(&error.to_string()), Value::Integer(needed)]
+            }
+        };
+        pack(&Value::List(fields(self.0))).unwrap_or_else(|error| {
+            let short = Value::List(fields(Err(error)));
+            let mut out = Vec::new();
+            put(&mut out, &short);
+            out
+        })
+    }
+
+    /// From a message.
+    pub fn unpack(bytes: &[u8]) -> Result<Reply> {
+        let mut fields = Fields::of(bytes)?;
+        let status = Status::try_from(fields.integer()?).map_err(|_| broken("a status out of range"))?;
+        let result = match status {
+            0 => Ok(fields.next()?),
+            status => {
+                let message = fields.text()?;
+                let needed = fields.number()? as usize;
+                Err(Error::of_server(status, message, needed))
+            }
+        };
+        fields.end().map(|()| Reply(result))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Value> {
+        let proxy = Value::Proxy(Proxy { object: u64::MAX >> 1, kind: 3 });
+        let mut samples = vec![Value::Nil, Value::Bool(true), Value::Real(-0.5), Value::text("x"), proxy];
+        for shift in 0..64 {
+            samples.push(Value::Integer(1i64 << shift));
+            samples.push(Value::Integer((-1i64) << shift));
+            samples.push(Value::Integer((1i64 << shift).wrapping_sub(1)));
+        }
+        for len in [0, 31, 32, 255, 256, 65_535, 65_536] {
+            samples.push(Value::Bytes(vec![7; len]));
+            samples.push(Value::String(vec![0xff; len]));
+            samples.push(Value::List(vec![Value::Nil; len]));
+            samples.push(Value::Map(vec![(Value::Integer(1), Value::Nil); len.min(300)]));
+        }
+        samples
+    }
+
+    #[test]
+    fn values_survive_the_way_there_and_back() {
+        for value in samples() {
+            assert_eq!(unpack(&pack(&value).unwrap()).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn requests_and_replies_too() {
+        let arguments = samples();
+        let requests = [
+            Request::Hello { version: VERSION, session: vec![1; 16], pid: 12 },
+            Request::Create { kind: "dict".into(), arguments: arguments.clone(), persistent: true },
+            Request::Call { object: 1, method: "get".into(), arguments, timeout_ms: -1, thread: 3, room: -1 },
+            Request::Keep { object: 1, cell: 2, generation: 3 },
+            Request::Release { object: 1 },
+            Request::Look { object: 1 },
+            Request::Cancel,
+            Request::Taken,
+            Request::Info,
+            Request::Shutdown,
+        ];
+        for request in requests {
+            assert_eq!(Request::unpack(&request.clone().pack().unwrap()).unwrap(), request);
+        }
+        let errors = [Error::TimedOut, Error::OwnerDead, Error::MessageSize { needed: 99, capacity: 0 }];
+        for error in errors {
+            let Reply(back) = Reply::unpack(&Reply(Err(error.clone())).pack()).unwrap();
+            let back = back.unwrap_err();
+            assert_eq!(back.status(), error.status());
+            if let Error::MessageSize { needed, .. } = back {
+                assert_eq!(needed, 99);
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_and_claims_are_bounded() {
+        let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
+        assert!(unpack(&nested(DEPTH)).is_ok());
+        assert!(unpack(&nested(DEPTH + 3)).is_err());
+        assert!(unpack(&nested(10_000_000)).is_err());
+        // Arrays, maps, strings and bytes of 4 GiB that are not there.
+        for marker in [0xdd, 0xdf, 0xdb, 0xc6] {
+            assert!(unpack(&[marker, 0xff, 0xff, 0xff, 0xff, 0xc0]).is_err());
+        }
+        assert!(pack(&Value::Bytes(vec![0; LONGEST])).is_err());
+    }
+
+    /// Every message that is one byte, or one cut, away from a good one; then plain noise.
+    #[test]
+    fn hostile_bytes_are_an_error_or_a_value() {
+        let mut random = 0x9e37_79b9_7f4a_7c15u64;
+        let mut next = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        let arguments = samples().into_iter().filter(|value| value.weight() < 500).collect();
+        let call = Request::Call { object: 1, method: "x".into(), arguments, timeout_ms: 0, thread: 0, room: 0 };
+        let good = call.pack().unwrap();
+        for cut in 0..good.len() {
+            assert!(Request::unpack(&good[..cut]).is_err());
+        }
+        for round in 0..200_000 {
+            let mut bytes = good.clone();
+            if round % 2 == 0 {
+                for _ in 0..1 + next() % 4 {
+                    let at = next() as usize % bytes.len();
+                    bytes[at] = next() as u8;
+                }
+            } else {
+                bytes = (0..next() % 60).map(|_| next() as u8).collect();
+            }
+            if let Ok(request) = Request::unpack(&bytes) {
+                assert_eq!(Request::unpack(&request.clone().pack().unwrap()).ok().map(|_| ()), Some(()));
+            }
+            let _ = Reply::unpack(&bytes);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Which objects are needed: those that a cell of the family stands for, that a session answers for, or that another object
+//! names.
+#![forbid(unsafe_code)]
+
+use super::server::Server;
+use super::value;
+use crate::shm::arena::Arena;
+
+impl Server {
+    pub(super) fn refer(&mut self, session: u64, object: u64) {
+        if let (Some(session), Some(entry)) = (self.sessions.get_mut(&session), self.entries.get_mut(&object)) {
+            *session.references.entry(object).or_default() += 1;
+            entry.references += 1;
+        }
+    }
+
+    pub(super) fn release(&mut self, session: u64, object: u64) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        let Some(count) = session.references.get_mut(&object) else { return };
+        *count -= 1;
+        if *count == 0 {
+            session.references.remove(&object);
+        }
+        if let Some(entry) = self.entries.get_mut(&object) {
+            entry.references -= 1;
+        }
+        self.doubtful.push(object);
+    }
+
+    /// Which cells of an object are still there.
+    pub(super) fn look(&mut self, object: u64) {
+        let (Some(arena), Some(entry)) = (Arena::get(), self.entries.get_mut(&object)) else { return };
+        let is_there =
+            |(cell, generation): &(u64, u64)| arena.cell(*cell).is_some_and(|cell| cell.is_there(*generation as u32));
+        entry.cells.retain(is_there);
+        self.doubtful.push(object);
+    }
+
+    pub(super) fn sweep(&mut self) {
+        let with_cells = self.entries.iter().filter(|(_, entry)| !entry.cells.is_empty());
+        for object in with_cells.map(|(object, _)| *object).collect::<Vec<_>>() {
+            self.look(object);
+        }
+    }
+
+    /// Ends objects that nobody needs any more.
+    pub(super) fn collect(&mut self) {
+        loop {
+            self.doubtful.extend(value::take_let_go());
+            if self.doubtful.is_empty() {
+                return;
+            }
+            for object in std::mem::take(&mut self.doubtful) {
+                let needed = self.entries.get(&object).is_none_or(|entry| {
+                    entry.persistent
+                        || entry.references > 0
+                        || !entry.cells.is_empty()
+                        || !entry.waiters.is_empty()
+                        || value::is_named(object)
+                });
+                if !needed {
+                    self.entries.remove(&object);
+                }
+            }
+        }
+    }
+}

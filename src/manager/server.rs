@@ -1,0 +1,617 @@
+//! The server: one thread, which sleeps until somebody asks.
+//!
+//! A request is carried out when it has come in whole, in one step; so whoever dies at it, others see all of it or nothing.
+//! A client is a connection; its process is a *session*, which has all of its connections. With the last one it is over: its
+//! locks are a dead owner's, its units come back, its references go.
+#![forbid(unsafe_code)]
+
+use super::object::Object;
+use super::protocol::{LONGEST, Reply, Request, VERSION};
+use super::value::{self, Proxy, Stored, Value};
+use super::{Job, Outcome, Phase, Who, kind};
+use crate::connection::Connection;
+use crate::connection::listener::Listener;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::sys::clock::now_ns;
+use crate::sys::descriptor::Poll;
+use crate::sys::fork;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// Keys of the poll; clients are numbered from 2.
+const LISTENER: u64 = 0;
+const STARTER: u64 = 1;
+/// Whoever does not take his reply for so long is sent away.
+const PATIENCE_NS: u64 = 30_000_000_000;
+/// How long after a process has gone its cells are looked at: its repair may take a moment.
+const SWEEP_NS: u64 = 500_000_000;
+/// The listener's guests are looked after at least so often while there may be some.
+const ATTEND_NS: u64 = 11_000_000_000;
+/// How long it waits before it tries again to let somebody in.
+const FULL_NS: u64 = 100_000_000;
+/// Requests of one client before others have their turn.
+const TURN: usize = 16;
+/// First size of the buffer for what comes in.
+const BUFFER: usize = 64 << 10;
+
+/// A connection.
+struct Client {
+    connection: Connection,
+    session: Option<u64>,
+    /// A reply that has not gone out, and since when.
+    unsent: Option<(Vec<u8>, u64)>,
+    stuck: Option<u64>,
+    /// The job that it waits for.
+    waits: Option<u64>,
+    /// What its last reply took out of a queue, until it says that it has arrived.
+    lent: Option<(u64, Stored)>,
+}
+
+/// A process.
+#[derive(Default)]
+pub(super) struct Session {
+    name: Vec<u8>,
+    pid: i64,
+    connections: usize,
+    /// References that it answers for.
+    pub(super) references: HashMap<u64, u64>,
+}
+
+/// An object, and who needs it.
+pub(super) struct Entry {
+    kind: u8,
+    /// Not there only while a call is at it.
+    object: Option<Object>,
+    pub(super) waiters: VecDeque<Job>,
+    /// Cells of the family that stand for it, and their generations.
+    pub(super) cells: Vec<(u64, u64)>,
+    /// References that sessions answer for.
+    pub(super) references: u64,
+    pub(super) persistent: bool,
+}
+
+/// What a server is told at its beginning.
+pub struct Terms {
+    /// Tells this server from all others.
+    pub identity: [u8; 16],
+    /// Index of the manager's cell, 0 for none.
+    pub cell: u64,
+    /// Bytes that objects may take.
+    pub limit: usize,
+}
+
+/// A server.
+pub struct Server {
+    terms: Terms,
+    listener: Listener,
+    /// The process that started the server: what it says here is that it should end.
+    starter: Option<Connection>,
+    poll: Poll,
+    clients: HashMap<u64, Client>,
+    pub(super) sessions: HashMap<u64, Session>,
+    pub(super) entries: HashMap<u64, Entry>,
+    /// When the time of a job is over.
+    deadlines: BTreeSet<(u64, u64)>,
+    /// The object at which a job waits.
+    places: HashMap<u64, u64>,
+    /// Objects that may not be needed any more.
+    pub(super) doubtful: Vec<u64>,
+    /// Clients of which more has come than their turn allowed.
+    ready: Vec<u64>,
+    next: u64,
+    buffer: Vec<u8>,
+    sweep_at: Option<u64>,
+    attend_at: Option<u64>,
+    /// There was no descriptor for whoever wants to come in.
+    is_full: bool,
+    over: bool,
+}
+
+fn gone() -> Error {
+    Error::BadHandle("the object is gone".into())
+}
+
+impl Server {
+    /// A server behind a listener.
+    pub fn new(listener: Listener, terms: Terms) -> Result<Server> {
+        let poll = Poll::new()?;
+        poll.add(listener.fd()?, LISTENER)?;
+        value::set_limit(terms.limit);
+        Ok(Server {
+            terms,
+            listener,
+            starter: None,
+            poll,
+            clients: HashMap::new(),
+            sessions: HashMap::new(),
+            entries: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            places: HashMap::new(),
+            doubtful: Vec::new(),
+            ready: Vec::new(),
+            next: 1,
+            buffer: vec![0; BUFFER],
+            sweep_at: None,
+            attend_at: None,
+            is_full: false,
+            over: false,
+        })
+    }
+
+    /// Whatever comes from there, or its end, is the end of the server.
+    pub fn obey(&mut self, starter: Connection) -> Result<()> {
+        self.poll.add(starter.fd()?, STARTER)?;
+        self.starter = Some(starter);
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Serves until somebody asks it to end.
+    pub fn run(&mut self) {
+        while !self.over {
+            let now = now_ns();
+            let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + PATIENCE_NS).min();
+            let deadline = self.deadlines.first().map(|(instant, _)| *instant);
+            let next = [deadline, self.sweep_at, self.attend_at, stuck].into_iter().flatten().min();
+            let timeout = if self.ready.is_empty() { next.map(|next| next.saturating_sub(now)) } else { Some(0) };
+            let mut keys = [0; 64];
+            let count = self.poll.wait(&mut keys, timeout);
+            let ready = std::mem::take(&mut self.ready);
+            for key in keys[..count].iter().copied().chain(ready) {
+                match key {
+                    LISTENER => self.welcome(),
+                    STARTER => self.over = true,
+                    key => self.attend(key),
+                }
+            }
+            self.tick();
+            self.collect();
+        }
+        // Those whose requests came before hear of it.
+        for client in self.clients.values() {
+            let _ = client.connection.flush(Some(0));
+        }
+    }
+
+    /// What is due.
+    fn tick(&mut self) {
+        let now = now_ns();
+        while let Some((instant, number)) = self.deadlines.first().copied()
+            && instant <= now
+        {
+            self.deadlines.remove(&(instant, number));
+            self.expire(number);
+        }
+        if self.sweep_at.is_some_and(|at| at <= now) {
+            self.sweep_at = None;
+            self.sweep();
+        }
+        if self.attend_at.is_some_and(|at| at <= now) {
+            self.attend_at = None;
+            self.welcome();
+        }
+        let late = |client: &Client| client.stuck.is_some_and(|since| since + PATIENCE_NS <= now);
+        let late: Vec<_> = self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key).collect();
+        for key in late {
+            log::warning(format_args!("a manager sent a client away that does not take its reply"));
+            self.drop_client(key);
+        }
+    }
+
+    fn welcome(&mut self) {
+        if std::mem::take(&mut self.is_full) {
+            let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, false));
+        }
+        loop {
+            match self.listener.accept(Some(0)) {
+                Ok(connection) => {
+                    let key = self.number();
+                    if connection.fd().and_then(|fd| self.poll.add(fd, key)).is_ok() {
+                        let client =
+                            Client { connection, session: None, unsent: None, stuck: None, waits: None, lent: None };
+                        self.clients.insert(key, client);
+                        // What came with the last message of the handshake makes nothing readable.
+                        self.ready.push(key);
+                    }
+                }
+                Err(Error::TimedOut) => break,
+                Err(error) => {
+                    log::warning(format_args!("a manager cannot let anybody in: {error}"));
+                    // They wait outside, and it is not told of them all the time.
+                    self.is_full = true;
+                    let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, true));
+                    self.attend_at = Some(now_ns() + FULL_NS);
+                    return;
+                }
+            }
+        }
+        // Handshakes that stop in the middle end only when somebody looks.
+        self.attend_at = Some(now_ns() + ATTEND_NS).filter(|_| self.listener.has_guests());
+    }
+
+    /// Something has come from a client, or it can take more, or it is gone.
+    fn attend(&mut self, key: u64) {
+        for _ in 0..TURN {
+            let Some(client) = self.clients.get_mut(&key) else { return };
+            if client.stuck.is_some() && !self.flush(key) {
+                return;
+            }
+            let Some(client) = self.clients.get_mut(&key) else { return };
+            let len = match client.connection.receive(&mut self.buffer, Some(0)) {
+                Ok(len) => len,
+                Err(Error::TimedOut) => return,
+                Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => {
+                    // Zeroed by the kernel when it is touched: what a client claims costs nothing.
+                    self.buffer = vec![0; needed];
+                    continue;
+                }
+                Err(error) => {
+                    log::debug(format_args!("a manager's client is gone: {error}"));
+                    return self.drop_client(key);
+                }
+            };
+            let request = Request::unpack(&self.buffer[..len]);
+            if self.buffer.len() > 16 * BUFFER {
+                self.buffer = vec![0; BUFFER];
+            }
+            match request {
+                Ok(request) => self.take(key, request),
+                Err(error) => {
+                    log::warning(format_args!("a manager sent a client away: {error}"));
+                    self.send(key, Err(error));
+                    return self.drop_client(key);
+                }
+            }
+        }
+        if self.clients.get(&key).is_some_and(|client| client.connection.has_something().unwrap_or(true)) {
+            self.ready.push(key);
+        }
+    }
+
+    /// Sends what a client has not taken yet; whether all is gone.
+    fn flush(&mut self, key: u64) -> bool {
+        let Some(client) = self.clients.get_mut(&key) else { return false };
+        let sent = client.connection.flush(Some(0)).and_then(|()| match client.unsent.take() {
+            Some((message, since)) => match client.connection.send(&message, Some(0)) {
+                Err(Error::TimedOut) => {
+                    client.unsent = Some((message, since));
+                    Err(Error::TimedOut)
+                }
+                sent => sent.and_then(|()| if client.connection.has_rest() { Err(Error::TimedOut) } else { Ok(()) }),
+            },
+            None => Ok(()),
+        });
+        match sent {
+            Ok(()) => {
+                client.stuck = None;
+                let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, false));
+                true
+            }
+            Err(Error::TimedOut) => false,
+            Err(_) => {
+                self.drop_client(key);
+                false
+            }
+        }
+    }
+
+    fn send(&mut self, key: u64, result: Result<Value>) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let message = Reply(result).pack();
+        let sent = client.connection.send(&message, Some(0));
+        let stuck = match sent {
+            Ok(()) => client.connection.has_rest(),
+            Err(Error::TimedOut) => {
+                client.unsent = Some((message, now_ns()));
+                true
+            }
+            // It is gone, and found gone when it is read from.
+            Err(_) => false,
+        };
+        if stuck {
+            client.stuck = Some(now_ns());
+            let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, true));
+        }
+    }
+
+    /// A request.
+    fn take(&mut self, key: u64, request: Request) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let session = client.session;
+        match (session, request) {
+            (None, Request::Hello { version, session, pid }) => self.greet(key, version, session, pid),
+            (None, _) | (_, Request::Hello { .. }) => self.send_away(key, "a client that does not say who it is"),
+            (_, Request::Cancel) => {
+                if let Some(number) = client.waits {
+                    self.deadlines.retain(|(_, waiting)| *waiting != number);
+                    self.expire(number);
+                }
+            }
+            _ if client.waits.is_some() => self.send_away(key, "a client that does not wait for its reply"),
+            (Some(session), request) => {
+                // Whoever goes on has received what he asked for before.
+                client.lent = None;
+                self.serve(key, session, request);
+            }
+        }
+    }
+
+    fn serve(&mut self, key: u64, session: u64, request: Request) {
+        match request {
+            Request::Create { kind, arguments, persistent } => {
+                let made = self.create(session, &kind, arguments, persistent);
+                self.send(key, made);
+            }
+            Request::Call { object, method, arguments, timeout_ms, thread, room } => {
+                let now = now_ns();
+                let deadline =
+                    u64::try_from(timeout_ms).ok().map(|ms| now.saturating_add(ms.saturating_mul(1_000_000)));
+                let number = self.number();
+                let job = Job {
+                    number,
+                    client: key,
+                    who: Who { session, thread },
+                    object,
+                    method,
+                    arguments,
+                    room: usize::try_from(room).ok(),
+                    deadline,
+                    phase: Phase::Fresh,
+                };
+                self.submit(job, timeout_ms == 0);
+            }
+            Request::Keep { object, cell, generation } => {
+                if let Some(entry) = self.entries.get_mut(&object) {
+                    entry.cells.push((cell, generation));
+                }
+                self.release(session, object);
+            }
+            Request::Release { object } => self.release(session, object),
+            Request::Look { object } => self.look(object),
+            Request::Info => {
+                self.collect();
+                let info = self.info();
+                self.send(key, Ok(info));
+            }
+            Request::Shutdown => {
+                self.over = true;
+                self.send(key, Ok(Value::Nil));
+            }
+            Request::Hello { .. } | Request::Cancel | Request::Taken => {}
+        }
+    }
+
+    fn send_away(&mut self, key: u64, why: &'static str) {
+        log::warning(format_args!("a manager sent {why} away"));
+        self.drop_client(key);
+    }
+
+    fn greet(&mut self, key: u64, version: i64, name: Vec<u8>, pid: i64) {
+        if version != VERSION || name.len() != 16 {
+            let error = Error::Unsupported("the manager's server speaks another version of the protocol");
+            return self.send(key, Err(error));
+        }
+        let known = self.sessions.iter().find(|(_, session)| session.name == name).map(|(number, _)| *number);
+        let number = known.unwrap_or_else(|| self.number());
+        let session = self.sessions.entry(number).or_insert(Session { name, pid, ..Session::default() });
+        session.connections += 1;
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.session = Some(number);
+        }
+        let identity = Value::Bytes(self.terms.identity.to_vec());
+        self.send(key, Ok(Value::List(vec![identity, Value::Integer(self.terms.cell as i64)])));
+    }
+
+    fn create(&mut self, session: u64, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<Value> {
+        let kind = kind::NAMES.iter().find(|(known, _)| *known == name).map_or(0, |(_, kind)| *kind);
+        self.check_proxies(&arguments)?;
+        let is_lock =
+            |object| self.entries.get(&object).is_some_and(|entry| matches!(entry.object, Some(Object::Lock(_))));
+        let object = Some(Object::new(kind, arguments, is_lock)?);
+        let number = self.number();
+        let entry = Entry { kind, object, waiters: VecDeque::new(), cells: Vec::new(), references: 0, persistent };
+        self.entries.insert(number, entry);
+        self.refer(session, number);
+        Ok(Value::Proxy(Proxy { object: number, kind }))
+    }
+
+    /// Objects that values name are there, and of the kind that is said.
+    fn check_proxies(&self, values: &[Value]) -> Result<()> {
+        let mut right = true;
+        for value in values {
+            value.each_proxy(&mut |proxy| {
+                right &= self.entries.get(&proxy.object).is_some_and(|entry| entry.kind == proxy.kind);
+            });
+        }
+        if right { Ok(()) } else { Err(gone()) }
+    }
+
+    fn info(&self) -> Value {
+        let text = |text: &str, value: i64| (Value::text(text), Value::Integer(value));
+        let clients = self.sessions.values().map(|session| Value::Integer(session.pid)).collect();
+        Value::Map(vec![
+            text("objects", self.entries.len() as i64),
+            text("bytes", value::bytes() as i64),
+            text("connections", self.clients.len() as i64),
+            text("pid", fork::pid() as i64),
+            text("waiting", self.places.len() as i64),
+            (Value::text("clients"), Value::List(clients)),
+        ])
+    }
+
+    /// A call has come; `at_once`: it does not wait.
+    fn submit(&mut self, mut job: Job, at_once: bool) {
+        if let Err(error) = self.check_proxies(&job.arguments) {
+            return self.finish(job, Err(error));
+        }
+        let object = job.object;
+        match self.attempt(&mut job) {
+            Ok(Outcome::Wait) if at_once => self.give_up(job),
+            Ok(Outcome::Wait) => {
+                self.park(job);
+            }
+            done => self.finish(job, done),
+        }
+        self.settle(object);
+    }
+
+    fn attempt(&mut self, job: &mut Job) -> Result<Outcome> {
+        let mut object = self.entries.get_mut(&job.object).and_then(|entry| entry.object.take()).ok_or_else(gone)?;
+        let at = object.lock();
+        let mut lock = at.and_then(|at| self.entries.get_mut(&at)?.object.take());
+        let mut taken = None;
+        let result = object.call(job, lock.as_mut(), &mut taken);
+        if let Some(entry) = self.entries.get_mut(&job.object) {
+            entry.object = Some(object);
+        }
+        if let Some(entry) = at.and_then(|at| self.entries.get_mut(&at)) {
+            entry.object = lock;
+        }
+        if let (Some(item), Some(client)) = (taken, self.clients.get_mut(&job.client)) {
+            client.lent = Some((job.object, item));
+        }
+        result
+    }
+
+    /// The lock of a condition.
+    fn lock_of(&self, object: u64) -> Option<u64> {
+        self.entries.get(&object)?.object.as_ref()?.lock()
+    }
+
+    /// Where a job waits: for a condition's lock, at the lock.
+    fn park(&mut self, job: Job) {
+        let for_lock = matches!(job.phase, Phase::Returning { .. }) || matches!(&*job.method, "acquire" | "recover");
+        let place = self.lock_of(job.object).filter(|_| for_lock).unwrap_or(job.object);
+        let late = matches!(job.phase, Phase::Returning { late: true, .. });
+        if let (Some(deadline), false) = (job.deadline, late) {
+            self.deadlines.insert((deadline, job.number));
+        }
+        if let Some(client) = self.clients.get_mut(&job.client) {
+            client.waits = Some(job.number);
+        }
+        self.places.insert(job.number, place);
+        match self.entries.get_mut(&place) {
+            Some(entry) => entry.waiters.push_back(job),
+            None => self.finish(job, Err(gone())),
+        }
+    }
+
+    /// Takes a job out of where it waits.
+    fn unpark(&mut self, number: u64) -> Option<Job> {
+        let waiters = &mut self.entries.get_mut(self.places.get(&number)?)?.waiters;
+        let at = waiters.iter().position(|job| job.number == number)?;
+        waiters.remove(at)
+    }
+
+    /// Attempts again what waits at an object that may have changed, and what that makes possible.
+    fn settle(&mut self, object: u64) {
+        let mut work = vec![object];
+        work.extend(self.lock_of(object));
+        while let Some(place) = work.pop() {
+            let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.waiters.is_empty()) else { continue };
+            for mut job in std::mem::take(&mut entry.waiters) {
+                match self.attempt(&mut job) {
+                    Ok(Outcome::Wait) => self.park(job),
+                    done => {
+                        // To have got a lock, or an event, makes nothing possible for others.
+                        if matches!(&*job.method, "put" | "get" | "release") {
+                            work.push(job.object);
+                        }
+                        self.finish(job, done);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The time of a job is over, or it is cancelled.
+    fn expire(&mut self, number: u64) {
+        if let Some(job) = self.unpark(number) {
+            let object = job.object;
+            self.give_up(job);
+            self.settle(object);
+        }
+    }
+
+    fn give_up(&mut self, mut job: Job) {
+        let object = self.entries.get_mut(&job.object).and_then(|entry| entry.object.as_mut());
+        match object.map_or(Some(gone()), |object| object.expire(&mut job)) {
+            Some(error) => self.finish(job, Err(error)),
+            None => match self.attempt(&mut job) {
+                Ok(Outcome::Wait) => self.park(job),
+                done => self.finish(job, done),
+            },
+        }
+    }
+
+    fn finish(&mut self, job: Job, result: Result<Outcome>) {
+        if let Some(deadline) = job.deadline {
+            self.deadlines.remove(&(deadline, job.number));
+        }
+        self.places.remove(&job.number);
+        self.doubtful.push(job.object);
+        let Some(client) = self.clients.get_mut(&job.client) else { return };
+        client.waits = None;
+        let result = result.and_then(|outcome| match outcome {
+            Outcome::Done(value) => super::fit(&value, job.room).map(|()| value),
+            Outcome::Wait => Err(Error::TimedOut),
+        });
+        if let Ok(value) = &result {
+            let mut named = Vec::new();
+            value.each_proxy(&mut |proxy| named.push(proxy.object));
+            named.into_iter().for_each(|object| self.refer(job.who.session, object));
+        }
+        self.send(job.client, result);
+    }
+
+    fn drop_client(&mut self, key: u64) {
+        let Some(client) = self.clients.remove(&key) else { return };
+        self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
+        let waited = client.waits.and_then(|number| self.unpark(number));
+        if let Some(job) = waited {
+            if let Some(object) = self.entries.get_mut(&job.object).and_then(|entry| entry.object.as_mut()) {
+                object.forget(job.number);
+            }
+            let object = job.object;
+            self.finish(job, Err(gone()));
+            self.settle(object);
+            self.doubtful.push(object);
+        }
+        if let Some((object, item)) = client.lent {
+            if let Some(Some(Object::Queue(queue))) = self.entries.get_mut(&object).map(|entry| &mut entry.object) {
+                queue.give_back(item);
+            }
+            self.settle(object);
+        }
+        if let Some(number) = client.session {
+            self.part(number);
+        }
+    }
+
+    /// A session has one connection less.
+    fn part(&mut self, number: u64) {
+        let Some(session) = self.sessions.get_mut(&number) else { return };
+        session.connections -= 1;
+        if session.connections > 0 {
+            return;
+        }
+        let references = self.sessions.remove(&number).map(|session| session.references).unwrap_or_default();
+        for (object, count) in references {
+            if let Some(entry) = self.entries.get_mut(&object) {
+                entry.references -= count;
+            }
+            self.doubtful.push(object);
+        }
+        let lost = self
+            .entries
+            .iter_mut()
+            .filter_map(|(object, entry)| entry.object.as_mut().is_some_and(|it| it.lose(number)).then_some(*object));
+        for object in lost.collect::<Vec<_>>() {
+            self.settle(object);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Values as a server holds them: what the C side passes as arguments, owned.
+//!
+//! What is stored is counted: [`Stored`] adds its weight to the server's ledger and notes which objects it names, and takes both
+//! back when it is dropped. So neither memory nor references can be miscounted by whoever changes a container.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Result};
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Bytes that C's `carom_argument` has.
+pub const ARGUMENT: usize = 48;
+/// Payloads lie at multiples of this in the memory of the caller.
+pub const ALIGNMENT: usize = 16;
+
+/// An object of a manager, as values name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Proxy {
+    /// Its number, never used again.
+    pub object: u64,
+    /// Its type, see [`super::kind`].
+    pub kind: u8,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Nil,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Plain bytes.
+    Bytes(Vec<u8>),
+    /// Text, whatever its encoding.
+    String(Vec<u8>),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Pairs in order.
+    Map(Vec<(Value, Value)>),
+    /// Another object of the same manager.
+    Proxy(Proxy),
+}
+
+impl Value {
+    /// What it costs to keep it, about.
+    pub fn weight(&self) -> usize {
+        ARGUMENT
+            + match self {
+                Value::Bytes(bytes) | Value::String(bytes) => bytes.len(),
+                Value::List(items) => items.iter().map(Value::weight).sum(),
+                Value::Map(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+                _ => 0,
+            }
+    }
+
+    /// Bytes that it takes in the memory of a caller in C, besides the argument that names it.
+    pub fn room(&self) -> usize {
+        match self {
+            Value::Bytes(bytes) | Value::String(bytes) => bytes.len().next_multiple_of(ALIGNMENT),
+            Value::List(items) => items.iter().map(|item| ARGUMENT + item.room()).sum(),
+            Value::Map(pairs) => pairs.iter().map(|(key, value)| 2 * ARGUMENT + key.room() + value.room()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Calls `visit` for every object that it names.
+    pub fn each_proxy(&self, visit: &mut impl FnMut(Proxy)) {
+        match self {
+            Value::Proxy(proxy) => visit(*proxy),
+            Value::List(items) => items.iter().for_each(|item| item.each_proxy(visit)),
+            Value::Map(pairs) => pairs.iter().for_each(|(key, value)| {
+                key.each_proxy(visit);
+                value.each_proxy(visit);
+            }),
+            _ => {}
+        }
+    }
+
+    /// A text.
+    pub fn text(text: &str) -> Value {
+        Value::String(text.as_bytes().to_vec())
+    }
+
+    /// The number that it is.
+    pub fn integer(&self) -> Result<i64> {
+        match self {
+            Value::Integer(number) => Ok(*number),
+            Value::Bool(bool) => Ok(*bool as i64),
+            _ => Err(Error::invalid("a whole number is needed here")),
+        }
+    }
+
+    /// The sum of two numbers; whole ones do not overflow.
+    pub fn plus(&self, other: &Value) -> Result<Value> {
+        match (self, other) {
+            (Value::Integer(one), Value::Integer(two)) => {
+                let sum = one.checked_add(*two).ok_or_else(|| Error::invalid("the sum is too large for 64 bits"))?;
+                Ok(Value::Integer(sum))
+            }
+            (Value::Integer(one), Value::Real(two)) => Ok(Value::Real(*one as f64 + two)),
+            (Value::Real(one), Value::Integer(two)) => Ok(Value::Real(one + *two as f64)),
+            (Value::Real(one), Value::Real(two)) => Ok(Value::Real(one + two)),
+            _ => Err(Error::invalid("only numbers can be added")),
+        }
+    }
+}
+
+/// A key of a dict: any scalar. Numbers of different kinds are different keys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Nothing.
+    Nil,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// The bits of a floating-point number; there is one zero.
+    Real(u64),
+    /// Plain bytes.
+    Bytes(Vec<u8>),
+    /// Text.
+    String(Vec<u8>),
+}
+
+impl Key {
+    /// The key that a value is.
+    pub fn of(value: Value) -> Result<Key> {
+        Ok(match value {
+            Value::Nil => Key::Nil,
+            Value::Bool(bool) => Key::Bool(bool),
+            Value::Integer(number) => Key::Integer(number),
+            Value::Real(number) => Key::Real(if number == 0.0 { 0 } else { number.to_bits() }),
+            Value::Bytes(bytes) => Key::Bytes(bytes),
+            Value::String(bytes) => Key::String(bytes),
+            _ => return Err(Error::invalid("a key is nil, a bool, a number, bytes or a string")),
+        })
+    }
+
+    /// The value that a key is.
+    pub fn value(&self) -> Value {
+        match self {
+            Key::Nil => Value::Nil,
+            Key::Bool(bool) => Value::Bool(*bool),
+            Key::Integer(number) => Value::Integer(*number),
+            Key::Real(bits) => Value::Real(f64::from_bits(*bits)),
+            Key::Bytes(bytes) => Value::Bytes(bytes.clone()),
+            Key::String(bytes) => Value::String(bytes.clone()),
+        }
+    }
+}
+
+/// What a server's objects hold.
+#[derive(Default)]
+struct Ledger {
+    bytes: usize,
+    limit: usize,
+    /// How often each object is named by a stored value.
+    named: HashMap<u64, u64>,
+    /// Objects that a stored value has ceased to name.
+    let_go: Vec<u64>,
+}
+
+thread_local! {
+    /// A server is one thread.
+    static LEDGER: RefCell<Ledger> = RefCell::default();
+}
+
+/// Most bytes that values may take.
+pub fn set_limit(bytes: usize) {
+    LEDGER.with_borrow_mut(|ledger| ledger.limit = bytes);
+}
+
+/// Bytes that values take now.
+pub fn bytes() -> usize {
+    LEDGER.with_borrow(|ledger| ledger.bytes)
+}
+
+/// Whether a stored value names the object.
+pub fn is_named(object: u64) -> bool {
+    LEDGER.with_borrow(|ledger| ledger.named.contains_key(&object))
+}
+
+/// Objects that stored values have ceased to name since the last call.
+pub fn take_let_go() -> Vec<u64> {
+    LEDGER.with_borrow_mut(|ledger| std::mem::take(&mut ledger.let_go))
+}
+
+/// A value that is kept, and counted as long as it is.
+#[derive(Debug)]
+pub struct Stored(Value);
+
+impl Stored {
+    /// Counts a value; refused beyond the limit.
+    pub fn new(value: Value) -> Result<Stored> {
+        let weight = value.weight();
+        LEDGER.with_borrow_mut(|ledger| {
+            if ledger.bytes.saturating_add(weight) > ledger.limit {
+                return Err(Error::NoMemory("the manager's objects hold as much as they may"));
+            }
+            ledger.bytes += weight;
+            value.each_proxy(&mut |proxy| *ledger.named.entry(proxy.object).or_default() += 1);
+            Ok(())
+        })?;
+        Ok(Stored(value))
+    }
+
+    /// The same for many; all or none.
+    pub fn all(values: Vec<Value>) -> Result<Vec<Stored>> {
+        values.into_iter().map(Stored::new).collect()
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        let weight = self.0.weight();
+        // A thread that is ending has no ledger, and needs none.
+        let _ = LEDGER.try_with(|ledger| {
+            let mut ledger = ledger.borrow_mut();
+            ledger.bytes -= weight;
+            self.0.each_proxy(&mut |proxy| {
+                if let Some(count) = ledger.named.get_mut(&proxy.object) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ledger.named.remove(&proxy.object);
+                        ledger.let_go.push(proxy.object);
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// Arguments of a method, taken one after the other.
+pub struct Arguments {
+    rest: std::vec::IntoIter<Value>,
+}
+
+impl Arguments {
+    /// All of them.
+    pub fn new(values: Vec<Value>) -> Arguments {
+        Arguments { rest: values.into_iter() }
+    }
+
+    /// The next one, which must be there.
+    pub fn need(&mut self) -> Result<Value> {
+        self.rest.next().ok_or_else(|| Error::invalid("the method needs more arguments"))
+    }
+
+    /// The next one, if there is one.
+    pub fn optional(&mut self) -> Option<Value> {
+        self.rest.next()
+    }
+
+    /// The next one, a key.
+    pub fn key(&mut self) -> Result<Key> {
+        Key::of(self.need()?)
+    }
+
+    /// The next one, to be kept.
+    pub fn stored(&mut self) -> Result<Stored> {
+        Stored::new(self.need()?)
+    }
+
+    /// The next one, a whole number.
+    pub fn integer(&mut self) -> Result<i64> {
+        self.need()?.integer()
+    }
+
+    /// The same, if there is one.
+    pub fn optional_integer(&mut self) -> Result<Option<i64>> {
+        self.optional().filter(|value| *value != Value::Nil).map(|value| value.integer()).transpose()
+    }
+
+    /// The next one, a list.
+    pub fn list(&mut self) -> Result<Vec<Value>> {
+        match self.need()? {
+            Value::List(items) => Ok(items),
+            _ => Err(Error::invalid("a list is needed here")),
+        }
+    }
+
+    /// The next one, a map.
+    pub fn map(&mut self) -> Result<Vec<(Value, Value)>> {
+        match self.need()? {
+            Value::Map(pairs) => Ok(pairs),
+            _ => Err(Error::invalid("a map is needed here")),
+        }
+    }
+
+    /// The next one, a text.
+    pub fn text(&mut self) -> Result<String> {
+        match self.need()? {
+            Value::String(bytes) => String::from_utf8(bytes).map_err(|_| Error::invalid("a text is not UTF-8")),
+            _ => Err(Error::invalid("a string is needed here")),
+        }
+    }
+
+    /// All that are left.
+    pub fn rest(self) -> Vec<Value> {
+        self.rest.collect()
+    }
+
+    /// There are no more.
+    pub fn end(&self) -> Result<()> {
+        match self.rest.len() {
+            0 => Ok(()),
+            _ => Err(Error::invalid("the method takes fewer arguments")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_counted_until_it_goes() {
+        set_limit(10_000);
+        let proxy = |object| Value::Proxy(Proxy { object, kind: 1 });
+        let list = Stored::new(Value::List(vec![proxy(7), proxy(8), proxy(7), Value::Bytes(vec![1; 100])])).unwrap();
+        assert_eq!(bytes(), list.value().weight());
+        assert!(is_named(7) && is_named(8) && !is_named(9));
+        assert!(matches!(Stored::new(Value::Bytes(vec![0; 10_000])), Err(Error::NoMemory(_))));
+        drop(list);
+        assert_eq!(bytes(), 0);
+        assert!(!is_named(7));
+        let mut let_go = take_let_go();
+        let_go.sort_unstable();
+        assert_eq!(let_go, [7, 8]);
+    }
+
+    #[test]
+    fn room_is_what_c_needs() {
+        assert_eq!(Value::Integer(1).room(), 0);
+        assert_eq!(Value::Bytes(vec![1; 17]).room(), 32);
+        let map = Value::Map(vec![(Value::Integer(1), Value::String(vec![1; 3]))]);
+        assert_eq!(map.room(), 2 * ARGUMENT + 16);
+        assert_eq!(Value::List(vec![map]).room(), 3 * ARGUMENT + 16);
+    }
+}
