@@ -32,7 +32,7 @@ pub const OF_FAMILY: u32 = 1;
 /// Connections that wait for the next call.
 const IDLE: usize = 16;
 /// First size of the buffer for a reply.
-const BUFFER: usize = 16 << 10;
+const BUFFER: usize = 512;
 
 /// Where a server is, and which it is.
 #[derive(Debug, Clone)]
