@@ -235,7 +235,7 @@ static void rows_are_complete(void) {
     size_t len = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[len] = 0;
-    int found[256] = {0}, missing = 0, in_comment = 0;
+    int found[sizeof rows / sizeof *rows] = {0}, missing = 0, in_comment = 0;
     char *at = strstr(text, "cdef: begin"), *end = strstr(text, "/* cdef: end");
     CHECK(at != NULL && end != NULL);
     at = strstr(at, "*/");
