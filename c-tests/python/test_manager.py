@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A dict and a queue of one manager from ctypes, by several processes of Python's own making."""
 
 import ctypes
