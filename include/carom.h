@@ -208,6 +208,18 @@ typedef struct carom_iterator carom_iterator;
 /** A task that died, read from a file. Opaque. Needs no family: works in every process. */
 typedef struct carom_capsule carom_capsule;
 
+/** A manager. Opaque. */
+typedef struct carom_manager carom_manager;
+
+/** A dict of a manager. Opaque. */
+typedef struct carom_dict carom_dict;
+
+/** A list of a manager. Opaque. */
+typedef struct carom_list carom_list;
+
+/** An object of a manager that has no handle type of its own. Opaque. */
+typedef struct carom_proxy carom_proxy;
+
 /* ---------------------------------------------------------------------------------------------------------------------
  * Versions, errors, the log, and the moments in a program's life that concern all of it.
  */
@@ -249,8 +261,8 @@ carom_status carom_init(int argc, char **argv);
 
 /**
  * A clean end: terminates the daemonic children of this process (SIGTERM), then joins the others, and calls what
- * `carom_exit_register` was told. Pools are ended by their own functions. What is not ended so ends with the program,
- * whichever way that ends.
+ * `carom_exit_register` was told. Pools and managers are ended by their own functions. What is not ended so ends with
+ * the program, whichever way that ends.
  *
  * Blocks up to `timeout_ms`; `CAROM_ETIMEDOUT` if a child still runs then.
  */
@@ -2758,6 +2770,394 @@ carom_status carom_pool_terminate_job(carom_pool *pool, int32_t pid, int32_t sig
  * Never blocks.
  */
 int32_t carom_pool_did_start_ok(carom_pool *pool);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Objects that a process of ours serves to others: of the family, of other programs, on other machines.
+ * - What each call costs is a round trip to the server: two processes are woken, some 20 to 40 us here, a thousand times
+ *   a shared value's. So do with one call what one call can do (`carom_dict_increment`, `carom_dict_update`, a slice of a
+ *   list, `carom_dict_apply`), keep what is asked for often, and put numbers that all of a family change all the time into
+ *   values and arrays instead.
+ * - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
+ *   `carom_dict_apply`, or guarded by a lock of the manager.
+ * - A manager makes the handle types that this library has for the same things: its locks, semaphores, conditions, events
+ *   and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+ *   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
+ *   contains it; objects that contain each other live until the server ends.
+ * - A process that dies lets go of what it had: its locks are a dead holder's, its waits are over, what it had got from a
+ *   queue and not received goes to the next. A server that dies takes its objects with it: `CAROM_ECLOSED` where
+ *   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
+ *   answer in time.
+ * - The server ends with the process that started it.
+ * - Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
+ *   machines use a network that you trust, or a tunnel.
+ */
+
+/** Options of a manager. */
+typedef struct carom_manager_options {
+    /** sizeof(carom_manager_options) */
+    size_t size;
+    /** Where the server listens, as `carom_listener_new` takes it. NULL: at an abstract address that is made up. */
+    const char *address;
+    /** The key that whoever connects must have, copied. NULL: one that is made up, for the processes of this family. */
+    const void *authkey;
+    /** Length of the key. */
+    size_t authkey_len;
+    /** How the server is started, NULL for the default. */
+    carom_context *context;
+    /**
+     * How long the server may take for an answer, besides the time for which a call waits at its object. 0: 30 seconds.
+     * `CAROM_NONE`: for ever.
+     */
+    int64_t request_timeout_ms;
+    /** Bytes that its objects may take, about; what is beyond is `CAROM_ENOMEM`. 0: 1 GiB. */
+    uint64_t max_bytes;
+    /** How values are written: "msgpack" or NULL. */
+    const char *serializer;
+} carom_manager_options;
+
+/** What a manager's server has, see `carom_manager_info`. */
+typedef struct carom_manager_facts {
+    /** sizeof(carom_manager_facts), set by the caller. */
+    size_t size;
+    /** Objects. */
+    uint64_t objects;
+    /** Bytes that they take, about. */
+    uint64_t bytes;
+    /** Processes that are connected. */
+    uint64_t clients;
+    /** Calls that wait. */
+    uint64_t waiting;
+    /** The server's process, as its machine numbers it. */
+    int32_t pid;
+    /** 0. */
+    uint32_t reserved;
+} carom_manager_facts;
+
+/** Options of `carom_manager_create`. */
+typedef struct carom_create_options {
+    /** sizeof(carom_create_options) */
+    size_t size;
+    /** Not 0: the object stays until the server ends, whether anybody has a handle of it or not. */
+    uint32_t persistent;
+    /** 0. */
+    uint32_t reserved;
+} carom_create_options;
+
+/**
+ * Starts a server and gives its manager. Options may be NULL.
+ *
+ * Waits until the server serves. `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen
+ * there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another serializer; `CAROM_EINVAL`; else as
+ * `carom_process_start`.
+ */
+carom_status carom_manager_new(const carom_manager_options *options, carom_manager **manager);
+
+/**
+ * A manager of a server that runs already: of another program, on another machine. The options say its address and key.
+ *
+ * Waits up to `timeout_ms`. Statuses as `carom_client_open`; `CAROM_EBROKEN` if no manager listens there, or one of
+ * another version.
+ */
+carom_status carom_manager_open(const carom_manager_options *options, carom_manager **manager, int64_t timeout_ms);
+
+/**
+ * Serves in the calling thread, until somebody who is connected calls `carom_manager_shutdown`. The options say address
+ * and key.
+ *
+ * Blocks. Statuses as `carom_listener_new`.
+ */
+carom_status carom_manager_serve(const carom_manager_options *options);
+
+/**
+ * Where the server listens, as `carom_manager_open` takes it, written to `text` and ended by a zero byte. `*len`, which
+ * may be NULL, is its length without that.
+ *
+ * Never blocks. `CAROM_EMSGSIZE` if it does not fit: `*len` is what it takes, with the zero byte.
+ */
+carom_status carom_manager_address(carom_manager *manager, char *text, size_t capacity, size_t *len);
+
+/**
+ * What the server has at this moment.
+ *
+ * Waits for the server. `CAROM_ECLOSED`, `CAROM_EBROKEN` if it is gone.
+ */
+carom_status carom_manager_info(carom_manager *manager, carom_manager_facts *facts);
+
+/**
+ * Ends the server, and waits up to `timeout_ms` for its end, where this process started it. One that does not answer is
+ * killed. Its objects are gone; calls that wait are `CAROM_EBROKEN`.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_ECLOSED` or `CAROM_EBROKEN` if another process started it, and it is gone already.
+ */
+carom_status carom_manager_shutdown(carom_manager *manager, int64_t timeout_ms);
+
+/**
+ * Waits up to `timeout_ms` until the server has ended.
+ *
+ * `CAROM_ETIMEDOUT`; `CAROM_EPERM` in another process than the one that started it.
+ */
+carom_status carom_manager_join(carom_manager *manager, int64_t timeout_ms);
+
+/**
+ * The manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the manager is gone.
+ */
+carom_status carom_call_manager(carom_call *call, size_t index, carom_manager **manager);
+
+/**
+ * Ends this handle. In the process that started the server that ends it, and its objects, without a wait; to know that
+ * it has ended, call `carom_manager_shutdown` before. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_manager_free(carom_manager *manager);
+
+/**
+ * Makes an object of a type, by name: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue",
+ * "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier". Options may be NULL.
+ *
+ * Arguments: a dict and a Namespace nothing or a map, a list and a set nothing or a list, a Value its type code (a
+ * string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros, a Queue the most items
+ * that it takes, 0 for any number.
+ *
+ * The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or
+ * a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
+ * `CAROM_ECLOSED`, `CAROM_EBROKEN`.
+ */
+carom_status carom_manager_create(carom_manager *manager, const char *type_name, const carom_argument *arguments,
+                                  size_t count, const carom_create_options *options, carom_proxy **proxy);
+
+/** Makes an empty dict. Statuses of this and those below as `carom_manager_create`. */
+carom_status carom_manager_dict(carom_manager *manager, carom_dict **dict);
+
+/** Makes an empty list. */
+carom_status carom_manager_list(carom_manager *manager, carom_list **list);
+
+/** Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`. */
+carom_status carom_manager_lock(carom_manager *manager, carom_lock **lock);
+
+/** Makes a recursive lock; see `carom_rlock_new`. */
+carom_status carom_manager_rlock(carom_manager *manager, carom_lock **lock);
+
+/** Makes a semaphore with `value` units, 0 or more; see `carom_semaphore_new`. */
+carom_status carom_manager_semaphore(carom_manager *manager, int64_t value, carom_semaphore **semaphore);
+
+/** Makes a semaphore that never has more than `value` units; see `carom_bounded_semaphore_new`. */
+carom_status carom_manager_bounded_semaphore(carom_manager *manager, int64_t value, carom_semaphore **semaphore);
+
+/**
+ * Makes a condition over a lock of the same manager; NULL: over a recursive lock of its own. See `carom_condition_new`.
+ */
+carom_status carom_manager_condition(carom_manager *manager, carom_lock *lock, carom_condition **condition);
+
+/** Makes an event, not set; see `carom_event_new`. */
+carom_status carom_manager_event(carom_manager *manager, carom_event **event);
+
+/** Makes a barrier for so many parties; see `carom_barrier_new`. */
+carom_status carom_manager_barrier(carom_manager *manager, int64_t parties, carom_barrier **barrier);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Dicts of a manager: keys and values that many processes share. A key is any scalar: nil, a bool, a number, bytes, a
+ * string; a value is whatever an argument can be, handles of objects of the same manager included.
+ */
+
+/** Sets what `key` stands for. */
+carom_status carom_dict_set(carom_dict *dict, const carom_argument *key, const carom_argument *new_value);
+
+/**
+ * What `key` stands for: `*found`, and what that points to in `data`, as in `carom_proxy_call`.
+ *
+ * `CAROM_ENOENT` if there is no such key; `CAROM_EMSGSIZE` if it does not fit, and `*len` is what it takes.
+ */
+carom_status carom_dict_get(carom_dict *dict, const carom_argument *key, carom_argument *found, void *data,
+                            size_t capacity, size_t *len);
+
+/** The same, and takes the key out. What does not fit stays. */
+carom_status carom_dict_pop(carom_dict *dict, const carom_argument *key, carom_argument *found, void *data,
+                            size_t capacity, size_t *len);
+
+/** What `key` stands for; if there is no such key it is set to `new_value` first. As `carom_dict_get`. */
+carom_status carom_dict_setdefault(carom_dict *dict, const carom_argument *key, const carom_argument *new_value,
+                                   carom_argument *found, void *data, size_t capacity, size_t *len);
+
+/** Takes a key out. `CAROM_ENOENT` if there is none. */
+carom_status carom_dict_delete(carom_dict *dict, const carom_argument *key);
+
+/** 1 if there is such a key, 0 if not, or a status. */
+int32_t carom_dict_contains(carom_dict *dict, const carom_argument *key);
+
+/**
+ * Adds `by` to the whole number that `key` stands for, 0 if there is none, in one step. `*after`, which may be NULL, is
+ * the sum.
+ *
+ * `CAROM_EINVAL` if it stands for something else, or the sum has more than 64 bits.
+ */
+carom_status carom_dict_increment(carom_dict *dict, const carom_argument *key, int64_t by, int64_t *after);
+
+/**
+ * Sets `key` to `new_value` if it stands for what equals `expected` (NULL: if there is no such key), in one step: 1 if
+ * it did, 0 if not, or a status.
+ */
+int32_t carom_dict_swap(carom_dict *dict, const carom_argument *key, const carom_argument *expected,
+                        const carom_argument *new_value);
+
+/** Sets all keys of a map, in one step. */
+carom_status carom_dict_update(carom_dict *dict, const carom_argument *map);
+
+/**
+ * Several calls in one step: all happen, or none and the status is that of the first that cannot. Each is a list: the
+ * name of the method (get, contains, set, setdefault, pop, delete, increment, swap), then its arguments, see there.
+ * `*results` is a list of their results, as in `carom_proxy_call`.
+ *
+ * `CAROM_EMSGSIZE` if the results do not fit: then all has happened.
+ */
+carom_status carom_dict_apply(carom_dict *dict, const carom_argument *calls, size_t count, carom_argument *results,
+                              void *data, size_t capacity, size_t *len);
+
+/** How many keys there are, or a status. */
+int64_t carom_dict_len(carom_dict *dict);
+
+/** Takes all keys out. */
+carom_status carom_dict_clear(carom_dict *dict);
+
+/**
+ * Walks through the dict in the order in which its keys came: `*pairs` is a map of the next ones, at most `most` (0: as
+ * many as fit), as in `carom_proxy_call`. `*cursor` is 0 at the beginning, and moves on. Each key that stays is met
+ * once, whatever others do meanwhile.
+ *
+ * How many pairs there are, 0 at the end, or a status: `CAROM_EMSGSIZE` if not even the next one fits.
+ */
+int64_t carom_dict_items(carom_dict *dict, uint64_t *cursor, carom_argument *pairs, size_t most, void *data,
+                         size_t capacity, size_t *len);
+
+/**
+ * Waits up to `timeout_ms` until `key` is set, or taken out, after the change that `*version` names (0: any), and moves
+ * that on. `*found` is what it stands for now, nil if it is not there, as in `carom_proxy_call`. Of several changes the
+ * last one is seen.
+ *
+ * 1 if there is such a key, 0 if not, or a status: `CAROM_ETIMEDOUT`, `CAROM_EMSGSIZE`.
+ */
+int32_t carom_dict_wait(carom_dict *dict, const carom_argument *key, uint64_t *version, carom_argument *found,
+                        void *data, size_t capacity, size_t *len, int64_t timeout_ms);
+
+/**
+ * The dict of a manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the dict is gone.
+ */
+carom_status carom_call_dict(carom_call *call, size_t index, carom_dict **dict);
+
+/** Ends this handle, as `carom_proxy_free`. */
+void carom_dict_free(carom_dict *dict);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Lists of a manager: items in order that many processes share. An index below 0 counts from the end. Statuses as for
+ * dicts; `CAROM_ENOENT` for an index outside of the list, or an item that it does not have.
+ */
+
+/** Adds an item at the end. */
+carom_status carom_list_append(carom_list *list, const carom_argument *item);
+
+/** Adds `count` items at the end, in one step. */
+carom_status carom_list_extend(carom_list *list, const carom_argument *items, size_t count);
+
+/** Puts an item before the one at `index`; beyond the end, at the end. */
+carom_status carom_list_insert(carom_list *list, int64_t index, const carom_argument *item);
+
+/**
+ * The item at `index`: `*found`, and what that points to in `data`, as in `carom_proxy_call`.
+ *
+ * `CAROM_EMSGSIZE` if it does not fit, and `*len` is what it takes.
+ */
+carom_status carom_list_get(carom_list *list, int64_t index, carom_argument *found, void *data, size_t capacity,
+                            size_t *len);
+
+/** The same, and takes the item out. What does not fit stays. */
+carom_status carom_list_pop(carom_list *list, int64_t index, carom_argument *found, void *data, size_t capacity,
+                            size_t *len);
+
+/**
+ * The items from `start` to before `stop`, cut off at the ends of the list: a list, as in `carom_list_get`. 0 and
+ * INT64_MAX are all.
+ */
+carom_status carom_list_slice(carom_list *list, int64_t start, int64_t stop, carom_argument *found, void *data,
+                              size_t capacity, size_t *len);
+
+/** Another item at `index`. */
+carom_status carom_list_set(carom_list *list, int64_t index, const carom_argument *item);
+
+/** Takes the item at `index` out. */
+carom_status carom_list_delete(carom_list *list, int64_t index);
+
+/** Takes out the first item that equals `item`. */
+carom_status carom_list_remove(carom_list *list, const carom_argument *item);
+
+/** Index of the first item that equals `item`, or a status. */
+int64_t carom_list_index(carom_list *list, const carom_argument *item);
+
+/** How many items equal `item`, or a status. */
+int64_t carom_list_count(carom_list *list, const carom_argument *item);
+
+/**
+ * Sorts the list, equal items as they were; `descending` not 0: the largest first.
+ *
+ * `CAROM_EINVAL`, and nothing is changed, if the items have no common order: numbers, texts, bytes, or lists of such.
+ */
+carom_status carom_list_sort(carom_list *list, int32_t descending);
+
+/** Turns the list round. */
+carom_status carom_list_reverse(carom_list *list);
+
+/** How many items there are, or a status. */
+int64_t carom_list_len(carom_list *list);
+
+/** Takes all items out. */
+carom_status carom_list_clear(carom_list *list);
+
+/**
+ * The list of a manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the list is gone.
+ */
+carom_status carom_call_list(carom_call *call, size_t index, carom_list **list);
+
+/** Ends this handle, as `carom_proxy_free`. */
+void carom_list_free(carom_list *list);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Objects of a manager, by the names of their methods.
+ */
+
+/**
+ * Calls a method of an object of a manager: a handle of any type. Waits up to `timeout_ms` where the method waits, and
+ * for the server.
+ *
+ * The result is `*reply`; what that points to lies in `data`, which has room for `capacity` bytes; `*len`, which may be
+ * NULL, is what it took, 0 for a scalar. A handle in it is yours to free with the function of its type.
+ *
+ * `CAROM_EMSGSIZE` if it does not fit: `*len` is what is needed, and what was to be taken out of the object is still
+ * there. `CAROM_ENOENT` for an unknown method, and for what is not in the object; `CAROM_EINVAL` for other arguments;
+ * `CAROM_ETIMEDOUT`; `CAROM_ENOMEM`; `CAROM_EBADHANDLE` if the object is gone; `CAROM_ECLOSED`, `CAROM_EBROKEN` for the
+ * server.
+ */
+carom_status carom_proxy_call(void *object, const char *method, const carom_argument *arguments, size_t count,
+                              carom_argument *reply, void *data, size_t capacity, size_t *len, int64_t timeout_ms);
+
+/**
+ * The object of a manager, of a type that has no handle of its own, that argument `index` is. Borrowed until the
+ * function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the object is gone.
+ */
+carom_status carom_call_proxy(carom_call *call, size_t index, carom_proxy **proxy);
+
+/**
+ * Ends this handle. The object goes when nobody needs it any more. NULL is nothing.
+ *
+ * Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
+ */
+void carom_proxy_free(carom_proxy *proxy);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * The memory that a family shares, as a whole: for debugging.
