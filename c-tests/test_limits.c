@@ -1,69 +1,8 @@
 /*
  * How much there may be of everything, measured, and the status beyond it: each is what the table in the header says. Whoever comes
- * up against a limit loses nothing, and has room again once something is freed.
+ * up against a limit loses nothing, and has room again once something is freed. Processes: test_limits_family.c.
  */
-#include "pool.h"
-
-/* What stands in the header's table behind a label: number and status. */
-static void check_row(const char *label, long long measured, carom_status status) {
-    const char *path = getenv("CAROM_HEADER") ? getenv("CAROM_HEADER") : "include/carom.h";
-    static char text[1 << 20];
-    FILE *file = fopen(path, "re");
-    CHECK(file != NULL);
-    text[fread(text, 1, sizeof text - 1, file)] = 0;
-    fclose(file);
-    char start[128], name[64] = "";
-    snprintf(start, sizeof start, "| %s ", label);
-    const char *row = strstr(text, start);
-    if (!row) check_fail_(__FILE__, __LINE__, "there is no such row", label, "", "");
-    long long number = strtoll(strchr(row + strlen(start) - 1, '|') + 1, NULL, 10);
-    sscanf(strchr(strchr(row + strlen(start) - 1, '|') + 1, '|') + 1, " %63[A-Z_]", name);
-    fprintf(stderr, "%-45s %lld %s\n", label, measured, carom_status_name(status));
-    check_eq_(__FILE__, __LINE__, label, measured, number);
-    CHECK_STR_EQ(carom_status_name(status), name);
-}
-
-static void more_descriptors(void) {
-    struct rlimit limit;
-    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = limit.rlim_max;
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
-static long members(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return (long)info.members;
-}
-
-/* Most of them are workers, which begin faster than processes do. */
-static void processes_of_a_family(void) {
-#ifdef __SANITIZE_ADDRESS__
-    return; /* whose processes are too big to be so many */
-#endif
-    enum { POOLS = 3, MOST = 1100 };
-    static carom_process *processes[MOST];
-    carom_pool *pools[POOLS];
-    int count = 0;
-    carom_status status;
-    more_descriptors();
-    for (int i = 0; i < POOLS; i++) {
-        pools[i] = pool_of(1024, 0, 0);
-        UNTIL(members() >= 1 + (i + 1) * 1025);
-    }
-    while (count < MOST && (status = carom_process_start(for_ever, NULL, 0, NULL, &processes[count])) == CAROM_OK) count++;
-    check_row("processes of a family", members(), status);
-    CHECK_OK(carom_process_kill(processes[7]));
-    CHECK_OK(carom_process_join(processes[7], PATIENCE_MS));
-    carom_process_free(processes[7]);
-    CHECK_OK(carom_process_start(for_ever, NULL, 0, NULL, &processes[7]));
-    for (int i = 0; i < POOLS; i++) carom_pool_free(pools[i]);
-    for (int i = 0; i < count; i++) CHECK_OK(carom_process_kill(processes[i]));
-    for (int i = 0; i < count; i++) {
-        CHECK_OK(carom_process_join(processes[i], CAROM_FOREVER));
-        carom_process_free(processes[i]);
-    }
-}
+#include "limits.h"
 
 static void workers_of_a_pool(void) {
     carom_pool_options options = {.size = sizeof options, .workers = 1};
@@ -221,7 +160,6 @@ static void threads_and_waiters(void) {
 }
 
 int main(int argc, char **argv) {
-    CASE(processes_of_a_family);
     CASE(workers_of_a_pool);
     CASE(functions_of_a_family);
     CASE(names_of_functions);

@@ -1,22 +1,7 @@
 /*
- * Deaths while a process is started: of the parent, the keeper, the forkserver and the child, at any moment; and what many
- * starts leave behind, which is nothing.
+ * Deaths while a process is started: of the parent, the keeper, the forkserver and the child, at any moment.
  */
-#include "support.h"
-
-static const char *method;
-
-static carom_process_options some(void) {
-    carom_process_options options = {.size = sizeof options};
-    CHECK_OK(carom_context_new(method, &options.context));
-    return options;
-}
-
-static int32_t returns(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    return (int32_t)code;
-}
+#include "starts.h"
 
 static int32_t waits(carom_call *call) {
     (void)call;
@@ -153,51 +138,6 @@ static void child_killed(void) {
     carom_context_free(options.context);
 }
 
-/* -------------------------------------------------------------------------------------------------- many of them */
-
-static long resident_kb(void) {
-    long size = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    CHECK(file && fscanf(file, "%ld %ld", &size, &resident) == 2);
-    fclose(file);
-    return resident * 4;
-}
-
-static void start_some(int count) {
-    carom_process_options options = some();
-    carom_event *event = NULL;
-    CHECK_OK(carom_event_new(&event));
-    carom_argument arguments[] = {CAROM_INTEGER(4), CAROM_HANDLE(event)};
-    for (int i = 0; i < count; i++) {
-        carom_process *process = NULL;
-        CHECK_OK(carom_process_start(returns, arguments, 2, &options, &process));
-        CHECK_EQ(ended(process), 4);
-    }
-    carom_event_free(event);
-    carom_context_free(options.context);
-}
-
-/* CAROM_STARTS=10000: so many of each. */
-static void many_starts(void) {
-    int count = getenv("CAROM_STARTS") ? atoi(getenv("CAROM_STARTS")) : 300;
-    carom_arena_info before = {.size = sizeof before}, after = {.size = sizeof after};
-    start_some(100);
-    int fds = fd_count();
-    long arena = arena_kb(), resident = resident_kb();
-    CHECK_OK(carom_arena_check(&before));
-    start_some(count);
-    CHECK_OK(carom_arena_check(&after));
-    CHECK_EQ(fd_count(), fds);
-    CHECK(arena_kb() <= arena + 64);
-#ifndef __SANITIZE_ADDRESS__
-    CHECK(resident_kb() <= resident + 1024);
-#endif
-    (void)resident;
-    CHECK_EQ(after.blocks, before.blocks);
-    CHECK_EQ(after.objects, before.objects);
-    CHECK_EQ(after.members, before.members);
-}
-
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
     const char *const methods[] = {"fork", "spawn", "forkserver"};
@@ -205,7 +145,6 @@ int main(int argc, char **argv) {
         method = methods[i];
         more_fds = i == 2;
         fprintf(stderr, "by %s:\n", method);
-        CASE(many_starts);
         CASE(keeper_killed);
         CASE(child_killed);
         CASE(host_killed);

@@ -1,0 +1,21 @@
+/* What the tests of starting have in common: the method, and a process that ends at once. */
+#ifndef STARTS_H
+#define STARTS_H
+
+#include "support.h"
+
+static const char *method;
+
+static inline carom_process_options some(void) {
+    carom_process_options options = {.size = sizeof options};
+    CHECK_OK(carom_context_new(method, &options.context));
+    return options;
+}
+
+static inline int32_t returns(carom_call *call) {
+    int64_t code;
+    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
+    return (int32_t)code;
+}
+
+#endif
