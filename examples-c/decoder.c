@@ -1,5 +1,6 @@
 /* A decoder as one writes it on a Friday. Every mistake in it is one that somebody shipped, and none is ever caught:
- * libpng ends the process at the first error with abort(), libjpeg with exit(), and the rest is up to the processor. */
+ * libpng ends the process at the first error with abort(), libjpeg with exit(), and the rest is up to the processor. It does one
+ * thing right: it asks whether it should stop, in the one loop whose length nobody knows. */
 #include "decoder.h"
 #include <stdio.h>
 #include <jpeglib.h>
@@ -10,6 +11,11 @@
 
 static image canvas(uint32_t width, uint32_t height) {
     return (image){ width, height, malloc(width * height * 4) };     /* 32 bits: 524288 x 8192 x 4 is 0. And malloc never fails */
+}
+
+/* Once true, it stays true. */
+static bool should_stop(carom_call *call) {
+    return call && carom_call_should_stop(call) == 1;
 }
 
 static image decode_png(FILE *file) {
@@ -31,7 +37,7 @@ static image decode_png(FILE *file) {
     return picture;
 }
 
-static image decode_jpeg(FILE *file) {
+static image decode_jpeg(FILE *file, carom_call *call) {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
     jpeg.err = jpeg_std_error(&errors);                              /* the first error is an exit(EXIT_FAILURE) */
@@ -39,27 +45,37 @@ static image decode_jpeg(FILE *file) {
     jpeg_stdio_src(&jpeg, file);
     jpeg_read_header(&jpeg, TRUE);
     jpeg.out_color_space = JCS_EXT_RGBA;
+    jpeg.buffered_image = jpeg_has_multiple_scans(&jpeg);           /* progressive: all scans first, and there is no end of them */
     jpeg_start_decompress(&jpeg);
     image picture = canvas(jpeg.output_width, jpeg.output_height);
+    while (jpeg.buffered_image && jpeg_consume_input(&jpeg) != JPEG_REACHED_EOI)
+        if (should_stop(call)) {
+            jpeg_destroy_decompress(&jpeg);
+            return picture;
+        }
+    if (jpeg.buffered_image) jpeg_start_output(&jpeg, jpeg.input_scan_number);
     while (jpeg.output_scanline < jpeg.output_height) {
         JSAMPROW row = picture.pixels + (size_t)jpeg.output_scanline * picture.width * 4;
         jpeg_read_scanlines(&jpeg, &row, 1);
     }
+    if (jpeg.buffered_image) jpeg_finish_output(&jpeg);
     jpeg_finish_decompress(&jpeg);
     jpeg_destroy_decompress(&jpeg);
     return picture;
 }
 
-void thumbnail_of(const carom_argument *input, uint8_t pixels[THUMB_BYTES]) {
+bool thumbnail_of(const carom_argument *input, carom_call *call, uint8_t pixels[THUMB_BYTES]) {
     bool named = input->kind == CAROM_ARGUMENT_STRING;
     FILE *file = named ? fopen(input->data, "rb") : fmemopen((void *)input->data, input->len, "rb");
     int first = fgetc(file);
     while (first != 0x89 && first != 0xff) first = fgetc(file);      /* mailers leave lines above a picture. EOF is neither */
     ungetc(first, file);
-    image picture = first == 0xff ? decode_jpeg(file) : decode_png(file);
+    image picture = first == 0xff ? decode_jpeg(file, call) : decode_png(file);
     fclose(file);
-    image_fit(&picture, pixels);
+    bool whole = !should_stop(call);
+    if (whole) image_fit(&picture, pixels);
     free(picture.pixels);
+    return whole;
 }
 
 void decoder_hush(void) {

@@ -4,6 +4,7 @@
 #include "images.h"
 #include <carom.h>
 
-void thumbnail_of(const carom_argument *input, uint8_t pixels[THUMB_BYTES]);   /* STRING: a path; BYTES: the file itself */
+/* The input: STRING is a path, BYTES the file itself. The call: that of a task, or NULL. False: it was asked to stop, and did. */
+bool thumbnail_of(const carom_argument *input, carom_call *call, uint8_t pixels[THUMB_BYTES]);
 void decoder_hush(void);                         /* for a child: its stderr, where the libraries print, to /dev/null */
 #endif

@@ -158,28 +158,71 @@ bytes image_jpeg(const image *picture, uint64_t seed) {
     return (bytes){ data, len };
 }
 
-/* 524288 x 8192 pixels of four bytes are 2^34 bytes, which is 0 to those who multiply in 32 bits. All its checksums are right,
- * and it has white pixels for the few rows that it takes to run off the end of a heap. */
-bytes image_forged(void) {
-    const uint32_t width = 524288, height = 8192, rows = 8;
+/* A PNG of white pixels with so many rows as it says, or fewer. All its checksums are right. */
+static bytes png_white(uint32_t width, uint32_t height, int depth, int colours, uint32_t rows) {
     char *data = NULL;
     size_t len = 0;
     FILE *file = must_alloc(open_memstream(&data, &len));
     png_structp png = must_alloc(png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL));
     png_infop info = must_alloc(png_create_info_struct(png));
     png_init_io(png, file);
-    png_set_IHDR(png, info, width, height, 8, PNG_COLOR_TYPE_RGBA, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, width, height, depth, colours, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE);
     png_set_compression_level(png, 1);
     png_write_info(png, info);
-    uint8_t *row = memset(must_alloc(malloc(width * 4)), 255, width * 4);
+    size_t row_len = png_get_rowbytes(png, info);
+    uint8_t *row = memset(must_alloc(malloc(row_len)), 255, row_len);
     for (uint32_t y = 0; y < rows; y++) png_write_row(png, row);
-    png_write_flush(png);
+    if (rows == height) png_write_end(png, info);
+    else png_write_flush(png);
     png_destroy_write_struct(&png, &info);
     fclose(file);
     free(row);
     return (bytes){ data, len };
+}
+
+/* 524288 x 8192 pixels of four bytes are 2^34 bytes, which is 0 to those who multiply in 32 bits. A few rows are all that it
+ * takes to run off the end of a heap. */
+bytes image_forged(void) {
+    return png_white(524288, 8192, 8, PNG_COLOR_TYPE_RGBA, 8);
+}
+
+/* Nothing in it is wrong: a bit for each pixel, which a decoder makes four bytes of. */
+bytes image_bomb(void) {
+    return png_white(32000, 32000, 1, PNG_COLOR_TYPE_GRAY, 32000);
+}
+
+/* Progressive: it comes in scans, each of which refines the whole picture. This one's last scan, of few bytes, comes again and
+ * again. */
+bytes image_endless(void) {
+    enum { SIDE = 1024, TIMES = 20000, END_BYTES = 2 };
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *once = NULL, row[SIDE] = { 0 };
+    unsigned long len = 0;
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, &once, &len);
+    jpeg.image_width = jpeg.image_height = SIDE;
+    jpeg.input_components = 1;
+    jpeg.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&jpeg);
+    jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    while (jpeg.next_scanline < SIDE) jpeg_write_scanlines(&jpeg, (JSAMPROW[]){ row }, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+
+    size_t before = len - END_BYTES;
+    while (memcmp(once + before, "\xff\xda", 2) != 0) before--;      /* where the last scan begins */
+    size_t scan = len - END_BYTES - before;
+    uint8_t *data = must_alloc(malloc(len + TIMES * scan)), *end = data + before;
+    memcpy(data, once, before);
+    for (size_t i = 0; i < TIMES; i++, end += scan) memcpy(end, once + before, scan);
+    memcpy(end, once + before, scan + END_BYTES);
+    free(once);
+    return (bytes){ data, len + TIMES * scan };
 }
 
 /* ---- the contact sheet ---- */
@@ -190,6 +233,8 @@ static const struct { colour card, ink; } LOOKS[FATES] = {
     [FATE_LOST] = { { 0xc0, 0xbf, 0xbc }, { 0x5e, 0x5c, 0x64 } },   [FATE_OK] = { { 0xff, 0xff, 0xff }, { 0, 0, 0 } },
     [FATE_CRASHED] = { { 0xfb, 0xd5, 0xd3 }, { 0xc0, 0x1c, 0x28 } }, [FATE_EXITED] = { { 0xfd, 0xea, 0xc4 }, { 0xc6, 0x6a, 0x00 } },
     [FATE_TIMED_OUT] = { { 0xcf, 0xe2, 0xf8 }, { 0x1a, 0x5f, 0xb4 } },
+    [FATE_STOPPED] = { { 0xcd, 0xee, 0xd6 }, { 0x1f, 0x87, 0x4f } },
+    [FATE_TOO_BIG] = { { 0xe6, 0xd3, 0xee }, { 0x81, 0x3d, 0x9c } },
 };
 
 /* Strokes of a sign in a unit square, from (x0, y0) to (x1, y1). */
@@ -198,6 +243,8 @@ static const stroke STROKES[] = {
     { FATE_CRASHED, .3, .3, .7, .7 }, { FATE_CRASHED, .3, .7, .7, .3 },
     { FATE_EXITED, .26, .5, .72, .5 }, { FATE_EXITED, .54, .32, .74, .5 }, { FATE_EXITED, .54, .68, .74, .5 },
     { FATE_TIMED_OUT, .5, .5, .5, .34 }, { FATE_TIMED_OUT, .5, .5, .61, .57 }, { FATE_LOST, .35, .5, .65, .5 },
+    { FATE_STOPPED, .41, .34, .41, .66 }, { FATE_STOPPED, .59, .34, .59, .66 },
+    { FATE_TOO_BIG, .5, .28, .5, .72 }, { FATE_TOO_BIG, .28, .5, .72, .5 },
 };
 
 static double sign_distance(fate fate, double x, double y) {

@@ -14,7 +14,7 @@ typedef struct image { uint32_t width, height; uint8_t *pixels; } image;
 typedef struct bytes { void *data; size_t len; } bytes;
 
 /* What became of a file. Zero is "nobody said", so that a forgotten file is counted as lost. */
-typedef enum fate { FATE_LOST, FATE_OK, FATE_CRASHED, FATE_EXITED, FATE_TIMED_OUT, FATES } fate;
+typedef enum fate { FATE_LOST, FATE_OK, FATE_CRASHED, FATE_EXITED, FATE_TIMED_OUT, FATE_STOPPED, FATE_TOO_BIG, FATES } fate;
 typedef struct thumb { fate fate; char verdict[20]; uint8_t pixels[THUMB_BYTES]; } thumb;
 
 void image_fit(const image *picture, uint8_t pixels[THUMB_BYTES]);   /* into the middle of the square */
@@ -23,8 +23,11 @@ image image_draw(uint64_t seed);                                     /* discs on
 bytes image_png(const image *picture);
 bytes image_jpeg(const image *picture, uint64_t seed);               /* the seed chooses the backdrop: JPEG knows no alpha */
 bytes image_forged(void);                                            /* a PNG with a header that lies */
+bytes image_bomb(void);                                              /* a PNG of 600 KB that unpacks to 4 GB */
+bytes image_endless(void);                                           /* a JPEG of 250 KB that takes many seconds */
 
-/* All thumbs in rows; a red cross for the crashed, an amber arrow for the exited, a blue clock for the timed out. */
+/* All thumbs in rows; a red cross for the crashed, an amber arrow for the exited, a blue clock for the timed out, green bars for
+ * the stopped, a violet plus for the too big. */
 bool sheet_write(const char *path, const thumb *thumbs, size_t count);
 
 void *must_alloc(void *memory);                                      /* the same, or the end of the program */

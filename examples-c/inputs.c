@@ -60,10 +60,15 @@ static void add_flipped(input_list *list, const char *name, bytes file) {
     insert(list, list->count, true, CAROM_BYTES(copy, file.len), "%s (%u bits flipped)", name, flips);
 }
 
-/* Three files that are no victims of chance: what people upload. Spread over the list, or the first would hide the rest. */
+/* Files that are no victims of chance: what people upload. Spread over the list, or the first would hide the rest; the bomb is
+ * the last, for nothing holds it in a plain loop. */
 static void add_strangers(input_list *list) {
+    bytes bomb = image_bomb();
+    insert(list, list->count * 7 / 8, true, CAROM_BYTES(bomb.data, bomb.len), "image-bomb.png");
     bytes forged = image_forged();
     insert(list, list->count * 3 / 4, true, CAROM_BYTES(forged.data, forged.len), "forged-size.png");
+    bytes endless = image_endless();
+    insert(list, list->count * 5 / 8, true, CAROM_BYTES(endless.data, endless.len), "endless-scans.jpg");
     static const char note[] = "Dear all, please find attached the holiday pictures.\n";
     insert(list, list->count / 2, true, CAROM_BYTES(must_alloc(strdup(note)), sizeof note - 1), "mail-without-attachment.jpg");
     uint8_t *noise = must_alloc(malloc(4096));

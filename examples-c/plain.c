@@ -57,7 +57,7 @@ int plain_run(plain *plain, const input_list *inputs, size_t from, bool skip_dam
         const input *input = &inputs->items[plain->at];
         if (skip_damaged && input->damaged) continue;
         alarm(PLAIN_PATIENCE_S);
-        thumbnail_of(&input->argument, plain->thumbs[plain->at].pixels);
+        thumbnail_of(&input->argument, NULL, plain->thumbs[plain->at].pixels);
         plain->thumbs[plain->at].fate = FATE_OK;
     }
     _exit(0);

@@ -4,9 +4,10 @@
  *
  * libpng ends the process at the first error (abort), libjpeg does too (exit), and the decoder's own mistakes do worse. First
  * the decoder runs in a plain loop, to show how far that gets, then in a pool of worker processes, where a bad file costs one
- * worker and one red cross on the contact sheet. --damage adds broken copies of the files to the good ones, and three files
- * from hell. Nothing is written but the contact sheet (and one capsule, if --capsules says where), and workers end with their
- * host: Ctrl-C leaves nothing behind. */
+ * worker and one red cross on the contact sheet. --damage adds broken copies of the files to the good ones, and five files
+ * from hell, of which one runs into the memory limit, one into the time limit, and one stops when the soft limit asks it to.
+ * Nothing is written but the contact sheet (and one capsule, if --capsules says where), and workers end with their host: Ctrl-C
+ * leaves nothing behind. */
 /* build: decoder.c images.c inputs.c plain.c -lpng -ljpeg -lm */
 /* test: --quiet --out /dev/null */
 /* test: --damage --quiet --out /dev/null */
@@ -23,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIME_LIMIT_MS = 2000, BENCH_WORKERS = 2, BENCH_ROUNDS = 3 };
+enum { SOFT_LIMIT_MS = 500, TIME_LIMIT_MS = 2000, MEMORY_LIMIT = 256 << 20, BENCH_WORKERS = 2, BENCH_ROUNDS = 3 };
+enum { STOPPED = 2 };                                                /* what a task returns that heeded its soft limit */
 
 /* Where the decoder was at the first of the files that crash it, and what it takes to run that once more. */
 static struct { size_t item; char text[8192], capsule[1024]; } crash = { .item = SIZE_MAX };
@@ -40,7 +42,7 @@ static int32_t thumbnail(carom_call *call) {
     hushed = true;
     if (carom_call_argument(call, 0, &input) != CAROM_OK) return 1;
     if (carom_call_reserve(call, THUMB_BYTES, &pixels) != CAROM_OK) return 1;
-    thumbnail_of(&input, pixels);
+    if (!thumbnail_of(&input, call, pixels)) return carom_call_fail(call, STOPPED, "stopped: too slow");
     return carom_call_commit(call, THUMB_BYTES);
 }
 
@@ -56,57 +58,66 @@ static const char *judge(const carom_verdict *verdict, fate *fate) {
     switch (verdict->status) {
     case CAROM_OK: *fate = FATE_OK; return "ok";
     case CAROM_ETIMELIMIT: *fate = FATE_TIMED_OUT; return "time limit";
+    case CAROM_EMEMORYLIMIT: *fate = FATE_TOO_BIG; return "memory limit";
     case CAROM_EWORKERLOST:
         *fate = verdict->signal ? FATE_CRASHED : FATE_EXITED;
         return death_name(verdict->signal, verdict->exitcode);
-    default: *fate = FATE_LOST; return carom_status_name(verdict->status);   /* a verdict, but not one about the file */
+    case CAROM_ETASKFAILED:
+        if (verdict->code != STOPPED) break;
+        *fate = FATE_STOPPED;
+        return verdict->message;
     }
+    *fate = FATE_LOST;
+    return carom_status_name(verdict->status);                       /* a verdict, but not one about the file */
 }
 
-static void crash_note(const carom_verdict *verdict) {
-    if (verdict->item >= crash.item || !*verdict->backtrace) {
+static void crash_note(const carom_verdict *verdict, size_t item) {
+    if (item >= crash.item || !*verdict->backtrace) {
         if (*verdict->capsule) unlink(verdict->capsule);
         return;
     }
     if (*crash.capsule) unlink(crash.capsule);
-    crash.item = verdict->item;
+    crash.item = item;
     snprintf(crash.text, sizeof crash.text, "%s", verdict->backtrace);
     snprintf(crash.capsule, sizeof crash.capsule, "%s", verdict->capsule);
 }
 
-/* Every file is a task, every task gets a verdict, and they come as they are ready. Returns how many were not ok. */
+/* A task is settled: its verdict, and its thumbnail if it has one. */
+static void settle(carom_result *result, thumb *thumb, size_t item) {
+    carom_verdict verdict = { .size = sizeof verdict };
+    must(carom_result_verdict(result, &verdict), "verdict");
+    snprintf(thumb->verdict, sizeof thumb->verdict, "%s", judge(&verdict, &thumb->fate));
+    if (thumb->fate == FATE_OK) must(carom_result_get(result, thumb->pixels, THUMB_BYTES, NULL, 0), "thumbnail");
+    crash_note(&verdict, item);
+}
+
+/* Every file is a task, every task gets a verdict, and events say when. Returns how many were not ok. */
 static size_t pool_run(const input_list *inputs, int workers, thumb *thumbs) {
     carom_pool *pool = NULL;
-    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .time_limit_ms = TIME_LIMIT_MS,
-                                        .capsules = options.capsules };
+    carom_pool_options pool_options = { .size = sizeof pool_options, .workers = workers, .soft_time_limit_ms = SOFT_LIMIT_MS,
+        .time_limit_ms = TIME_LIMIT_MS, .memory_limit = MEMORY_LIMIT, .capsules = options.capsules,
+        .events = CAROM_POOL_DONE | CAROM_POOL_WORKER_DOWN | CAROM_POOL_DRAINED };
     must(carom_pool_new(&pool_options, &pool), "new pool");
-
-    carom_argument *arguments = must_alloc(calloc(inputs->count, sizeof *arguments));
-    for (size_t i = 0; i < inputs->count; i++) arguments[i] = inputs->items[i].argument;
-    carom_items items = { .size = sizeof items, .arguments = arguments, .per_item = 1, .count = inputs->count };
-    carom_iterator *iterator = NULL;
-    must(carom_pool_imap_unordered(pool, thumbnail, &items, NULL, &iterator), "imap");
-    free(arguments);
+    for (size_t i = 0; i < inputs->count; i++) {
+        carom_task_options task = { .size = sizeof task, .ctx = &thumbs[i] };
+        must(carom_pool_apply_async(pool, thumbnail, &inputs->items[i].argument, 1, &task, NULL), "apply");
+    }
+    must(carom_pool_close(pool), "close");
 
     bool progress = isatty(STDERR_FILENO) && !options.quiet && !options.bench;
-    size_t done = 0, bad = 0;
-    carom_result *result = NULL;
-    carom_status status;
-    while ((status = carom_iterator_next(iterator, &result, CAROM_FOREVER)) == CAROM_OK) {
-        carom_verdict verdict = { .size = sizeof verdict };
-        must(carom_result_verdict(result, &verdict), "verdict");
-        thumb *thumb = &thumbs[verdict.item];
-        snprintf(thumb->verdict, sizeof thumb->verdict, "%s", judge(&verdict, &thumb->fate));
-        if (thumb->fate == FATE_OK) must(carom_result_get(result, thumb->pixels, THUMB_BYTES, NULL, 0), "thumbnail");
-        else bad++;
-        crash_note(&verdict);
-        carom_result_free(result);
-        if (++done % 50 == 0 && progress) fprintf(stderr, "\r%zu of %zu files, %zu bad ", done, inputs->count, bad);
+    size_t done = 0, bad = 0, replaced = 0;
+    carom_pool_event event = { .size = sizeof event };
+    while (event.kind != CAROM_POOL_DRAINED) {
+        must(carom_pool_next_event(pool, &event, CAROM_FOREVER), "next event");
+        if (event.kind == CAROM_POOL_WORKER_DOWN) replaced++;
+        if (event.kind != CAROM_POOL_DONE) continue;
+        thumb *thumb = event.ctx;
+        settle(event.result, thumb, (size_t)(thumb - thumbs));
+        bad += thumb->fate != FATE_OK;
+        if (++done % 50 == 0 && progress)
+            fprintf(stderr, "\r%zu of %zu files, %zu bad, %zu workers replaced ", done, inputs->count, bad, replaced);
     }
     if (progress) fputs("\r\033[K", stderr);
-    if (status != CAROM_EEND) must(status, "next");
-    carom_iterator_free(iterator);
-    must(carom_pool_close(pool), "close");
     must(carom_pool_join(pool, CAROM_FOREVER), "join");
     carom_pool_free(pool);
     return bad + inputs->count - done;
@@ -206,8 +217,9 @@ static int run(const input_list *inputs, plain *plain, thumb *thumbs) {
     bool written = sheet_write(options.out, thumbs, inputs->count);
     if (!written) fprintf(stderr, "thumbs: cannot write %s\n", options.out);
     else if (!options.quiet) printf("contact sheet: %s\n", options.out);
-    printf("thumbs: %zu files, %zu ok, %zu crashed, %zu exited, %zu timed out, %zu lost, %.2f s\n", inputs->count,
-           fates[FATE_OK], fates[FATE_CRASHED], fates[FATE_EXITED], fates[FATE_TIMED_OUT], fates[FATE_LOST], seconds);
+    printf("thumbs: %zu files, %zu ok, %zu crashed, %zu exited, %zu timed out, %zu stopped, %zu too big, %zu lost, "
+           "%.2f s\n", inputs->count, fates[FATE_OK], fates[FATE_CRASHED], fates[FATE_EXITED], fates[FATE_TIMED_OUT],
+           fates[FATE_STOPPED], fates[FATE_TOO_BIG], fates[FATE_LOST], seconds);
     return fates[FATE_LOST] == 0 && differ == 0 && written ? 0 : 1;
 }
 
