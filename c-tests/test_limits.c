@@ -2,7 +2,7 @@
  * How much there may be of everything, measured, and the status beyond it: each is what the table in the header says. Whoever comes
  * up against a limit loses nothing, and has room again once something is freed. Processes: test_limits_family.c.
  */
-#include "limits.h"
+#include "header_table.h"
 
 static void workers_of_a_pool(void) {
     carom_pool_options options = {.size = sizeof options, .workers = 1};

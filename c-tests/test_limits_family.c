@@ -1,5 +1,5 @@
 /* How many processes a family may have, measured: a test of its own, since so many take a while. The rest: test_limits.c. */
-#include "limits.h"
+#include "header_table.h"
 
 static long members(void) {
     carom_arena_info info = {.size = sizeof info};

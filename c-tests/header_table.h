@@ -1,6 +1,6 @@
 /* What the tests of limits have in common: the table in the header, and descriptors enough to get to its end. */
-#ifndef LIMITS_H
-#define LIMITS_H
+#ifndef HEADER_TABLE_H
+#define HEADER_TABLE_H
 
 #include "pool.h"
 
