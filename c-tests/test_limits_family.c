@@ -20,13 +20,11 @@ static void processes_of_a_family(void) {
     more_descriptors();
     /* While this process is small: each of them is a copy of it, and pools make it larger. */
     for (; count < EARLY; count++) CHECK_OK(carom_process_start(for_ever, NULL, 0, NULL, &processes[count]));
-    for (int i = 0; i < POOLS; i++) {
-        pools[i] = pool_of(1024, 0, 0);
-        int64_t until = now_ms() + PATIENCE_MS;
-        while (members() < 1 + EARLY + (i + 1) * 1025) {
-            CHECK(now_ms() < until);
-            usleep(20000); /* not too often: each look takes a while */
-        }
+    for (int i = 0; i < POOLS; i++) pools[i] = pool_of(1024, 0, 0);
+    int64_t until = now_ms() + PATIENCE_MS;
+    while (members() < 1 + EARLY + POOLS * 1025) {
+        CHECK(now_ms() < until);
+        usleep(20000); /* not too often: each look takes a while */
     }
     while (count < MOST && (status = carom_process_start(for_ever, NULL, 0, NULL, &processes[count])) == CAROM_OK) count++;
     check_row("processes of a family", members(), status);
