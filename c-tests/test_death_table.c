@@ -16,6 +16,8 @@ static carom_semaphore *semaphore;
 static carom_condition *condition;
 static carom_event *event;
 static carom_barrier *barrier;
+static carom_connection *ends[2];
+static carom_queue *queue;
 
 /* A child that does something and is then killed: before it does it again and again, or while it rests. */
 static void (*act)(void);
@@ -341,6 +343,162 @@ static void barrier_has_left(void) {
     }
 }
 
+/* ---------------------------------------------------------------------------------------------------- pipes, queues */
+
+/* Numbers in a row, from whatever takes them: `shared->number` is the last one of the child. */
+static void send_next(void) {
+    int64_t next = shared->number + 1;
+    CHECK_OK(carom_connection_send(ends[0], &next, sizeof next, CAROM_FOREVER));
+    shared->number = next;
+}
+static carom_status received(int which, int64_t *number, int64_t timeout_ms) {
+    size_t len = 0;
+    carom_status status = carom_connection_recv(ends[which], number, sizeof *number, &len, timeout_ms);
+    if (status == CAROM_OK) CHECK_EQ(len, sizeof *number);
+    return status;
+}
+static void receive_next(void) {
+    int64_t number;
+    CHECK_OK(received(1, &number, CAROM_FOREVER));
+    CHECK_EQ(number, shared->number + 1);
+    shared->number = number;
+}
+static int32_t sends_three(carom_call *call) {
+    CHECK_OK(carom_call_connection(call, 0, &ends[0]));
+    for (int i = 0; i < 3; i++) send_next();
+    flag_add(&shared->up, 1);
+    for (;;) pause();
+    return 0;
+}
+static void given(carom_function function, void *handle) {
+    carom_argument argument = CAROM_HANDLE(handle);
+    carom_process *process = NULL;
+    CHECK_OK(carom_process_start(function, &argument, 1, NULL, &process));
+    if (handle == queue) CHECK_OK(carom_queue_close(queue));
+    else carom_connection_free(handle);
+    flag_await(&shared->up, 1);
+    killed(process);
+}
+static void pipe_sends(void) {
+    for (int round = 0; round < 20; round++) {
+        int64_t number, count = 0;
+        shared->number = 0;
+        CHECK_OK(carom_pipe_new(NULL, &ends[0], &ends[1]));
+        dies_at(send_next);
+        while (received(1, &number, 0) == CAROM_OK) CHECK_EQ(number, ++count);
+        CHECK(count == shared->number || count == shared->number + 1);
+        for (int i = 0; i < 2; i++) carom_connection_free(ends[i]);
+    }
+}
+static void pipe_receives(void) {
+    for (int round = 0; round < 20; round++) {
+        int64_t number, count = 0;
+        shared->number = 0;
+        CHECK_OK(carom_pipe_new(NULL, &ends[0], &ends[1]));
+        do number = count + 1;
+        while (carom_connection_send(ends[0], &number, sizeof number, 0) == CAROM_OK && ++count);
+        dies_at(receive_next);
+        int64_t next = shared->number + 1;
+        carom_status status = received(1, &number, 0);
+        if (status == CAROM_OK) CHECK(number == next || number == next + 1);
+        else CHECK(next >= count);
+        for (int i = 0; i < 2; i++) carom_connection_free(ends[i]);
+    }
+}
+static void pipe_last_one(void) {
+    int64_t number;
+    CHECK_OK(carom_pipe_new(NULL, &ends[0], &ends[1]));
+    given(sends_three, ends[0]);
+    for (int i = 1; i <= 3; i++) {
+        CHECK_OK(received(1, &number, 0));
+        CHECK_EQ(number, i);
+    }
+    CHECK_STATUS(received(1, &number, CAROM_FOREVER), CAROM_ECLOSED);
+    CHECK_STATUS(carom_connection_send(ends[1], "x", 1, CAROM_FOREVER), CAROM_ECLOSED);
+    carom_connection_free(ends[1]);
+}
+
+static void put_next(void) {
+    int64_t next = shared->number + 1;
+    CHECK_OK(carom_queue_put(queue, &next, sizeof next, CAROM_FOREVER));
+    shared->number = next;
+}
+static carom_status got(int64_t *number, int64_t timeout_ms) {
+    return carom_queue_get(queue, number, sizeof *number, NULL, timeout_ms);
+}
+static void get_next(void) {
+    int64_t number;
+    CHECK_OK(got(&number, CAROM_FOREVER));
+    CHECK_EQ(number, shared->number + 1);
+    shared->number = number;
+}
+static void get_any(void) {
+    int64_t number;
+    CHECK_OK(got(&number, CAROM_FOREVER));
+}
+static int32_t puts_three(carom_call *call) {
+    CHECK_OK(carom_call_queue(call, 0, &queue));
+    for (int i = 0; i < 3; i++) put_next();
+    flag_add(&shared->up, 1);
+    for (;;) pause();
+    return 0;
+}
+static void queue_puts(void) {
+    for (int round = 0; round < 20; round++) {
+        int64_t number, count = 0;
+        shared->number = 0;
+        CHECK_OK(carom_queue_new(NULL, &queue));
+        dies_at(put_next);
+        while (got(&number, 0) == CAROM_OK) CHECK_EQ(number, ++count);
+        CHECK(count == shared->number || count == shared->number + 1);
+        carom_queue_free(queue);
+    }
+}
+static void queue_gets(void) {
+    for (int round = 0; round < 20; round++) {
+        enum { COUNT = 200000 };
+        int64_t number = 0;
+        shared->number = 0;
+        CHECK_OK(carom_queue_new(NULL, &queue));
+        while (number++ < COUNT) CHECK_OK(carom_queue_put(queue, &number, sizeof number, 0));
+        dies_at(get_next);
+        int64_t next = shared->number + 1;
+        carom_status status = got(&number, 0);
+        if (status == CAROM_OK) CHECK(number == next || number == next + 1);
+        else CHECK(next >= COUNT);
+        carom_queue_free(queue);
+    }
+}
+static void queue_waits(void) {
+    int64_t number = 1;
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    carom_process *other = one_of_two_dies(get_any);
+    CHECK_OK(carom_queue_put(queue, &number, sizeof number, 0));
+    CHECK_EQ(ended(other), 0);
+    carom_queue_free(queue);
+}
+static void queue_last_one(void) {
+    int64_t number;
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    given(puts_three, queue);
+    for (int i = 1; i <= 3; i++) {
+        CHECK_OK(got(&number, 0));
+        CHECK_EQ(number, i);
+    }
+    CHECK_STATUS(got(&number, CAROM_FOREVER), CAROM_ECLOSED);
+    carom_queue_free(queue);
+}
+static void queue_not_done(void) {
+    int64_t number = 1;
+    CHECK_OK(carom_joinable_queue_new(NULL, &queue));
+    CHECK_OK(carom_queue_put(queue, &number, sizeof number, 0));
+    dies_after(get_any);
+    CHECK_STATUS(carom_queue_join(queue, CAROM_FOREVER), CAROM_EWORKERLOST);
+    CHECK_OK(carom_queue_task_done(queue));
+    CHECK_OK(carom_queue_join(queue, CAROM_FOREVER));
+    carom_queue_free(queue);
+}
+
 /* -------------------------------------------------------------------------------------------------------- the table */
 
 static const struct row {
@@ -364,6 +522,14 @@ static const struct row {
     {"barrier", "is there, or runs the action", barrier_is_there},
     {"barrier", "has not come yet", barrier_not_come},
     {"barrier", "has left", barrier_has_left},
+    {"pipe", "sends", pipe_sends},
+    {"pipe", "receives", pipe_receives},
+    {"pipe", "was the last one at its end", pipe_last_one},
+    {"queue", "puts", queue_puts},
+    {"queue", "gets", queue_gets},
+    {"queue", "waits", queue_waits},
+    {"queue", "was the last one who could put", queue_last_one},
+    {"queue", "got a task that is not done", queue_not_done},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 

@@ -70,6 +70,13 @@
  *             |           | receives              | the message is taken, or there for the next one         |
  *             |           | was the last one at   | what was sent is received, then CAROM_ECLOSED; who      |
  *             |           | its end               | sends gets that at once                                 |
+ *             | queue     | puts                  | the message is there, whole, or it is not               |
+ *             |           | gets                  | the message is taken, or there for the next one         |
+ *             |           | waits                 | nothing: a wake that it was sent goes to another        |
+ *             |           | was the last one who  | what was put is got, then CAROM_ECLOSED                 |
+ *             |           | could put             |                                                         |
+ *             |           | got a task that is    | carom_queue_join is CAROM_EWORKERLOST, until somebody   |
+ *             |           | not done              | calls carom_queue_task_done in its place                |
  *
  * Limits      of what there can be at once. Beyond one is the status that stands there, and room again once something is freed
  *             or has ended. Threads, and how many wait for one object, are limited by the system only.

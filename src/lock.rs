@@ -194,22 +194,31 @@ impl Lock {
     }
 
     /// Acquires it again with as many levels. It is held afterwards, if it is still there: a dead owner's lock is
-    /// recovered, and then the answer is [`Error::OwnerDead`]. A soft limit is told of, but does not end it.
+    /// recovered, and whoever did that, nobody else, hears [`Error::OwnerDead`]. A soft limit is told of, but does not
+    /// end it.
     pub fn acquire_levels(self, family: Family, levels: u32) -> Result<()> {
-        let mut acquired = self.acquire(family, None);
-        if acquired == Err(Error::SoftLimit) {
-            // Told once for each item: the second try is not ended by it.
-            acquired = self.acquire(family, None).and(Err(Error::SoftLimit));
-        }
-        if acquired == Err(Error::OwnerDead) {
-            self.recover(family, None)?;
-        } else if !matches!(acquired, Ok(()) | Err(Error::SoftLimit)) {
-            return acquired;
+        let mut outcome = Ok(());
+        loop {
+            match self.acquire(family, None) {
+                Ok(()) => break,
+                Err(Error::OwnerDead) if self.cell.lock.recover_at_once(self.word_generation(), family.me.slot) => {
+                    if self.is_recursive() {
+                        self.note_owner(this_thread());
+                    }
+                    outcome = Err(Error::OwnerDead);
+                    break;
+                }
+                // Another one has recovered it.
+                Err(Error::OwnerDead) => {}
+                // Told once for each item: the next try is not ended by it.
+                Err(Error::SoftLimit) => outcome = Err(Error::SoftLimit),
+                Err(error) => return Err(error),
+            }
         }
         if self.is_recursive() {
             self.cell.depth.store(levels, Relaxed);
         }
-        acquired
+        outcome
     }
 
     /// Whether somebody holds it, at this moment.

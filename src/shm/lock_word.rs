@@ -109,6 +109,18 @@ impl<M: Memory> LockWord<M> {
         free_of_object && self.word.compare_exchange(free, free | slot as u64, Acquire, Relaxed).is_ok()
     }
 
+    /// Takes a dead owner's lock, and his mark away: of all who found it, one only can.
+    pub fn recover_at_once(&self, generation: u16, slot: u32) -> bool {
+        let mut seen = self.word.load(Relaxed);
+        while seen & (OWNER | DIED) == DIED && seen >> 48 == generation as u64 {
+            match self.word.compare_exchange(seen, (seen & !DIED) | slot as u64, Acquire, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
     /// The reverse: true if the lock was held by `slot`, without waiters, and is free now.
     #[inline(always)]
     pub fn try_release_to(&self, free: u64, generation: u16, slot: u32) -> bool {
