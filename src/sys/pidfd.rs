@@ -79,9 +79,16 @@ pub fn signal(fd: RawFd, signal: i32) -> Result<()> {
     }
 }
 
-/// Whether the process is dead.
+/// Whether the process is dead. Where the kernel cannot say (no memory), only one that was reaped counts as dead: else
+/// whoever waits for a death would wait for as long as the kernel has none.
 pub fn is_dead(fd: RawFd) -> bool {
-    super::descriptor::poll_readable(fd, Some(0)).unwrap_or(false)
+    super::descriptor::poll_readable(fd, Some(0)).unwrap_or_else(|_| takes_no_signal(fd))
+}
+
+fn takes_no_signal(fd: RawFd) -> bool {
+    // SAFETY: plain call; signal 0 is none.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, 0, std::ptr::null::<u8>(), 0) };
+    sent != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Whether no living process has this number.
