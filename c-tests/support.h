@@ -106,8 +106,8 @@ static inline void asleep_in_(const char *file, int line, pid_t pid, pid_t threa
 /* Waits until the only thread of a process sleeps on a futex, as whoever waits for a lock of carom does. */
 #define asleep_on_futex(pid) asleep_in_(__FILE__, __LINE__, pid, pid, SYS_futex, SYS_futex_waitv)
 
-/* The living keepers of this session. */
-static inline int keepers(pid_t *pids, int max) {
+/* The living processes of this session that ps calls so: at most `max`. */
+static inline int called(const char *wanted, pid_t *pids, int max) {
     int count = 0;
     DIR *proc = opendir("/proc");
     struct dirent *entry;
@@ -122,11 +122,12 @@ static inline int keepers(pid_t *pids, int max) {
         close(fd);
         if (len > 0 && name[len - 1] == '\n') name[len - 1] = 0;
         char state = state_of(pid, pid);
-        if (strcmp(name, "carom-keeper") == 0 && state && state != 'Z' && state != 'X' && count < max) pids[count++] = pid;
+        if (strcmp(name, wanted) == 0 && state && state != 'Z' && state != 'X' && count < max) pids[count++] = pid;
     }
     if (proc) closedir(proc);
     return count;
 }
+static inline int keepers(pid_t *pids, int max) { return called("carom-keeper", pids, max); }
 
 /* The keeper of this session's only family. */
 static inline pid_t keeper(void) {

@@ -15,25 +15,9 @@ static carom_process *start(carom_function function, const carom_argument *argum
 
 /* The living servers of this session, by their name in ps: how many, and one of them. */
 static int servers(pid_t *one) {
-    int count = 0;
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-    while (proc && (entry = readdir(proc))) {
-        char path[300], name[32] = "";
-        pid_t pid = atoi(entry->d_name);
-        if (pid <= 0 || getsid(pid) != getsid(0)) continue;
-        snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) continue;
-        ssize_t len = read(fd, name, sizeof name - 1);
-        close(fd);
-        name[len > 0 ? len - 1 : 0] = 0;
-        char state = state_of(pid, pid);
-        if (strcmp(name, "carom-server") != 0 || state == 0 || state == 'Z' || state == 'X') continue;
-        *one = pid;
-        count++;
-    }
-    if (proc) closedir(proc);
+    pid_t pids[8];
+    int count = called("carom-server", pids, 8);
+    if (count > 0) *one = pids[count - 1];
     return count;
 }
 
