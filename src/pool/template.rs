@@ -233,15 +233,18 @@ impl Template {
         let stopping = self.plan.phase() == Phase::Stopping;
         let tail = |place| self.stderr.tail(index, lane, place);
         let capsules = self.capsules.as_deref().filter(|_| !stopping);
-        let reason = settle(self.plan, lane, &Death { pid, exit, usage, tail: &tail, capsules });
+        let reason = note(self.plan, lane, &Death { pid, exit, usage, tail: &tail, capsules });
         let reason = match lane.leaving.load(Relaxed) {
             _ if stopping => event::REASON_STOPPED,
             own if own != 0 && reason != event::REASON_TIME_LIMIT => own,
             _ => reason,
         };
         lane.pid.store(0, Release);
+        // First the count: whoever has the verdict of a lost task finds the death in the pool's figures.
+        let too_many = self.restarts.are_too_many(self.plan, lane, pid, exit, reason);
+        settle(lane);
         self.report(event::WORKER_DOWN, pid, exit, reason);
-        if self.restarts.are_too_many(self.plan, lane, pid, exit, reason) {
+        if too_many {
             self.give_up();
         }
         let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
@@ -390,8 +393,8 @@ fn record_exit(code: i32) {
     }
 }
 
-/// Writes into the slot of the task at work how its worker ended, then settles it.
-fn settle(plan: PlanRef, lane: &'static Lane, death: &Death) -> u32 {
+/// Writes into the slot of the task at work how its worker ended; why it did.
+fn note(plan: PlanRef, lane: &'static Lane, death: &Death) -> u32 {
     let mut reason = if death.exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
     for slot in &lane.slots {
         let state = slot.word.load().state();
@@ -402,12 +405,18 @@ fn settle(plan: PlanRef, lane: &'static Lane, death: &Death) -> u32 {
                 reason = event::REASON_TIME_LIMIT;
             }
         }
-        if !bug("template: what a dead worker ran stays open") {
+    }
+    reason
+}
+
+/// Settles what a dead worker was at, by what [`note`] has written.
+fn settle(lane: &'static Lane) {
+    if !bug("template: what a dead worker ran stays open") {
+        for slot in &lane.slots {
             slot.word.bury();
         }
     }
     lane.crash.clear();
-    reason
 }
 
 fn note_end(slot: &'static Slot, death: &Death) {
@@ -445,7 +454,8 @@ impl Duty for Template {
         self.outlive_predecessor(me)?;
         for (_, lane, _) in self.lanes() {
             let pid = lane.pid.swap(0, AcqRel);
-            settle(self.plan, lane, &Death::unseen(pid));
+            note(self.plan, lane, &Death::unseen(pid));
+            settle(lane);
             if pid != 0 {
                 self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
             }
