@@ -64,36 +64,47 @@ impl Lock {
         self.cell.flags.load(Relaxed) & RECURSIVE != 0
     }
 
-    /// The short way of [`Lock::acquire`] for a plain lock that is free. False where that is not all, and then
-    /// nothing has happened. Never panics.
+    /// The short way of [`Lock::acquire`] for a lock that is free, or recursive and the calling thread's. False where that
+    /// is not all, and then nothing has happened. Never panics.
     #[inline(always)]
     pub fn acquire_at_once(self, me: MemberId) -> bool {
+        if self.is_recursive() { self.acquire_recursive_at_once(me) } else { self.take(me) }
+    }
+
+    /// The same where it is known that the lock is recursive.
+    #[inline(always)]
+    pub fn acquire_recursive_at_once(self, me: MemberId) -> bool {
+        let Some(thread) = robust::known_thread_id(me.to_bits()) else { return false };
+        if self.take(me) {
+            // Its depth is 0 already: see there.
+            self.cell.owner_thread.store(thread, Relaxed);
+            return true;
+        }
+        self.is_thread_s(me, thread) && self.deepen_at_once()
+    }
+
+    /// The short way of [`Lock::release`]. False where that is not all; then the long way says why. Never panics.
+    #[inline(always)]
+    pub fn release_at_once(self, me: MemberId) -> bool {
+        if self.is_recursive() { self.release_recursive_at_once(me) } else { self.give(me) }
+    }
+
+    /// The same where it is known that the lock is recursive.
+    #[inline(always)]
+    pub fn release_recursive_at_once(self, me: MemberId) -> bool {
+        let Some(thread) = robust::known_thread_id(me.to_bits()) else { return false };
+        self.is_thread_s(me, thread) && (self.leave() || self.give(me))
+    }
+
+    #[inline(always)]
+    fn take(self, me: MemberId) -> bool {
         self.cell.lock.try_acquire_from(self.cell.free_lock(), self.word_generation(), me.slot)
     }
 
-    /// The same for a recursive lock, free or that of the calling thread, which [`this_thread`] gives: asked first, it
-    /// is the only call on this way, over which nothing need be kept.
     #[inline(always)]
-    pub fn acquire_recursive_at_once(self, me: MemberId, thread: u32) -> bool {
-        if self.acquire_at_once(me) {
-            self.note_owner(thread);
-            return true;
-        }
-        self.is_thread_s(me, thread) && self.deepen().is_ok()
-    }
-
-    /// The short way of [`Lock::release`] for a plain lock. False where that is not all; then the long way
-    /// says why. Never panics.
-    #[inline(always)]
-    pub fn release_at_once(self, me: MemberId) -> bool {
+    fn give(self, me: MemberId) -> bool {
         self.cell.lock.try_release_to(self.cell.free_lock(), self.word_generation(), me.slot)
             || self.cell.lock.release(self.word_generation()) == Released::Free
-    }
-
-    /// The same for a recursive lock.
-    #[inline(always)]
-    pub fn release_recursive_at_once(self, me: MemberId, thread: u32) -> bool {
-        self.is_thread_s(me, thread) && (self.leave() || self.release_at_once(me))
     }
 
     /// Acquires the lock. A dead owner's lock is not acquired: [`Error::OwnerDead`], until somebody recovers it.
@@ -184,12 +195,12 @@ impl Lock {
 
     /// Whether the next release of a lock that the caller holds frees it.
     pub fn is_last_level(self) -> bool {
-        !self.is_recursive() || self.cell.depth.load(Relaxed) <= 1
+        !self.is_recursive() || self.cell.depth.load(Relaxed) == 0
     }
 
     /// Releases a lock that the caller holds, with all its levels; how many they were.
     pub fn release_levels(self, family: Family) -> Result<u32> {
-        let levels = if self.is_recursive() { self.cell.depth.swap(1, Relaxed) } else { 1 };
+        let levels = if self.is_recursive() { self.cell.depth.swap(0, Relaxed).saturating_add(1) } else { 1 };
         self.release(family).map(|()| levels)
     }
 
@@ -216,7 +227,7 @@ impl Lock {
             }
         }
         if self.is_recursive() {
-            self.cell.depth.store(levels, Relaxed);
+            self.cell.depth.store(levels.saturating_sub(1), Relaxed);
         }
         outcome
     }
@@ -240,25 +251,31 @@ impl Lock {
     #[inline(always)]
     fn note_owner(self, thread: u32) {
         self.cell.owner_thread.store(thread, Relaxed);
-        self.cell.depth.store(1, Relaxed);
+        // A dead owner may have left another.
+        self.cell.depth.store(0, Relaxed);
     }
 
     /// One acquire less of a recursive lock that is ours; false if that was the last.
     #[inline(always)]
     fn leave(self) -> bool {
         let depth = self.cell.depth.load(Relaxed);
-        self.cell.depth.store(depth.saturating_sub(1), Relaxed);
-        if depth <= 1 {
-            self.cell.owner_thread.store(0, Relaxed);
+        match depth {
+            0 => self.cell.owner_thread.store(0, Relaxed),
+            more => self.cell.depth.store(more - 1, Relaxed),
         }
-        depth > 1
+        depth > 0
     }
 
     fn deepen(self) -> Result<()> {
-        let depth = self.cell.depth.load(Relaxed);
-        let deeper = depth.checked_add(1).ok_or(Error::NoMemory("a recursive lock was acquired too often"))?;
-        self.cell.depth.store(deeper, Relaxed);
-        Ok(())
+        self.deepen_at_once().then_some(()).ok_or(Error::NoMemory("a recursive lock was acquired too often"))
+    }
+
+    /// One acquire more of a recursive lock that is ours; false if it can count no more of them.
+    #[inline(always)]
+    fn deepen_at_once(self) -> bool {
+        let deeper = self.cell.depth.load(Relaxed).checked_add(1);
+        self.cell.depth.store(deeper.unwrap_or(u32::MAX), Relaxed);
+        deeper.is_some()
     }
 }
 

@@ -187,10 +187,6 @@ fn push(index: u64, entry: &Entry) {
     }
 }
 
-fn bits(me: MemberId) -> u64 {
-    (me.generation as u64) << 32 | me.slot as u64
-}
-
 fn install<T>(kind: Kind, cell: *const Cell, payload: u64, owner: u64) -> Result<*mut T> {
     let index = pop()?;
     let entry = entry(index).ok_or(Error::Panic("a handle without an entry".into()))?;
@@ -214,7 +210,7 @@ pub struct Named {
 pub fn of_cell<T>(kind: Kind, named: Named, owner: Option<MemberId>) -> Result<*mut T> {
     let cell = Arena::get().and_then(|arena| arena.cell(named.index));
     let cell = cell.ok_or(Error::BadHandle("the object is gone".into()))?;
-    install(kind, cell, named.view << 32 | named.generation as u64, owner.map_or(0, bits))
+    install(kind, cell, named.view << 32 | named.generation as u64, owner.map_or(0, MemberId::to_bits))
 }
 
 /// Cell and payload behind a handle of an object of the arena.
@@ -265,7 +261,7 @@ pub fn held<T>(handle: *mut T, kind: Kind, me: MemberId) -> Result<(&'static Cel
     let Some((cell, payload)) = seen(handle as u64, kind) else { return Err(bad(handle as usize, kind)) };
     let hold = match owner {
         0 => Hold::Lent,
-        owner if owner == bits(me) => Hold::Own(payload >> 32),
+        owner if owner == me.to_bits() => Hold::Own(payload >> 32),
         _ => Hold::Inherited,
     };
     Ok((cell, (payload & GENERATION) as u32, hold, payload & CLOSED != 0))
@@ -282,7 +278,7 @@ pub fn close<T>(handle: *mut T, kind: Kind) -> Result<()> {
 pub fn adopt_inherited<T>(handle: *mut T, kind: Kind, view: u64, me: MemberId) -> Result<bool> {
     let (entry, _) = checked(handle as usize, kind)?;
     let owner = entry.owner.load(Acquire);
-    if owner == bits(me) || entry.owner.compare_exchange(owner, bits(me), AcqRel, Relaxed).is_err() {
+    if owner == me.to_bits() || entry.owner.compare_exchange(owner, me.to_bits(), AcqRel, Relaxed).is_err() {
         return Ok(false);
     }
     let kept = entry.payload.load(Acquire) & 0xffff_ffff;
@@ -317,7 +313,7 @@ pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
 pub fn free_cell<T>(handle: *mut T, kind: Kind, me: Option<MemberId>) -> Option<(Named, bool)> {
     let (entry, tag) = checked(handle as usize, kind).ok()?;
     let named = named(handle, kind).ok()?;
-    let own = me.is_some_and(|me| entry.owner.load(Acquire) == bits(me));
+    let own = me.is_some_and(|me| entry.owner.load(Acquire) == me.to_bits());
     if !entry.end(tag) {
         return None;
     }
@@ -331,7 +327,7 @@ pub fn adopt(handle: *mut std::ffi::c_void, view: u64, me: MemberId) -> Result<(
     let (entry, _) = checked(handle as usize, kind)?;
     let generation = entry.payload.load(Acquire) & 0xffff_ffff;
     entry.payload.store(view << 32 | generation, Release);
-    entry.owner.store(bits(me), Release);
+    entry.owner.store(me.to_bits(), Release);
     Ok(())
 }
 
@@ -387,7 +383,7 @@ pub trait Object: Sized + Send + Sync + 'static {
 /// A handle for an object of this process.
 pub fn of_object<T: Object, H>(object: T, me: MemberId) -> Result<*mut H> {
     const { assert!(!T::SHARED) };
-    install_object(object, bits(me))
+    install_object(object, me.to_bits())
 }
 
 /// The same for an object that works in every forked child too, whoever forks: each has its own copy of it.
@@ -407,7 +403,7 @@ fn install_object<T: Object, H>(object: T, owner: u64) -> Result<*mut H> {
 pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
     const { assert!(T::SHARED) };
     let object = Arc::into_raw(object);
-    install(T::KIND, std::ptr::null(), object as u64, bits(me)).inspect_err(|_| {
+    install(T::KIND, std::ptr::null(), object as u64, me.to_bits()).inspect_err(|_| {
         // SAFETY: the count taken above.
         drop(unsafe { Arc::from_raw(object) });
     })
@@ -446,7 +442,7 @@ pub fn object<T: Object, H>(handle: *mut H) -> Result<Use<T>> {
 pub fn free_object<T: Object, H>(handle: *mut H, me: Option<MemberId>) {
     let Ok((entry, mut tag)) = checked(handle as usize, T::KIND) else { return };
     let owner = entry.owner.load(Acquire);
-    let own = owner == 0 || me.is_some_and(|me| owner == bits(me));
+    let own = owner == 0 || me.is_some_and(|me| owner == me.to_bits());
     loop {
         if tag >> 32 != handle as u64 >> 32 || tag & FREED != 0 {
             return;

@@ -18,9 +18,9 @@ use super::object::{self, managed};
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
-use crate::lock::{IGNORE_OWNER_DEATH, Lock, RECURSIVE, this_thread};
+use crate::lock::{IGNORE_OWNER_DEATH, Lock, RECURSIVE};
 use crate::manager::client;
-use crate::shm::cell::{self, Cell};
+use crate::shm::cell;
 use crate::shm::identity;
 use crate::shm::member::MemberId;
 use crate::sys::clock::deadline_after_ms;
@@ -100,24 +100,7 @@ pub extern "C" fn carom_rlock_new(options: *const carom_lock_options, lock: *mut
 pub extern "C" fn carom_lock_acquire(lock: *mut carom_lock, timeout_ms: i64) -> carom_status {
     // The short way calls nothing that can panic, so it needs no guard; the long way, being extern "C", is a jump.
     match look(lock) {
-        Some((found, _)) if found.is_recursive() => {
-            acquire_recursive(lock, timeout_ms, found.cell(), found.generation())
-        }
         Some((found, me)) if found.acquire_at_once(me) => 0,
-        _ => acquire(lock, timeout_ms),
-    }
-}
-
-#[inline(never)]
-extern "C" fn acquire_recursive(
-    lock: *mut carom_lock,
-    timeout_ms: i64,
-    cell: &'static Cell,
-    generation: u32,
-) -> carom_status {
-    let thread = this_thread();
-    match identity::get() {
-        Some(me) if Lock::of(cell, generation).acquire_recursive_at_once(me, thread) => 0,
         _ => acquire(lock, timeout_ms),
     }
 }
@@ -154,17 +137,7 @@ pub extern "C" fn carom_lock_recover(lock: *mut carom_lock, timeout_ms: i64) -> 
 pub extern "C" fn carom_lock_release(lock: *mut carom_lock) -> carom_status {
     // As in `carom_lock_acquire`.
     match look(lock) {
-        Some((found, _)) if found.is_recursive() => release_recursive(lock, found.cell(), found.generation()),
         Some((found, me)) if found.release_at_once(me) => 0,
-        _ => release(lock),
-    }
-}
-
-#[inline(never)]
-extern "C" fn release_recursive(lock: *mut carom_lock, cell: &'static Cell, generation: u32) -> carom_status {
-    let thread = this_thread();
-    match identity::get() {
-        Some(me) if Lock::of(cell, generation).release_recursive_at_once(me, thread) => 0,
         _ => release(lock),
     }
 }

@@ -14,7 +14,7 @@ use super::object;
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
-use crate::lock::{Lock, this_thread};
+use crate::lock::Lock;
 use crate::pin::view_of;
 use crate::shm::cell::{self, Reference};
 use crate::shm::identity;
@@ -170,8 +170,7 @@ pub extern "C" fn carom_value_type(value: *mut carom_value) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_lock(value: *mut carom_value, timeout_ms: i64) -> carom_status {
     // As in `carom_lock_acquire`; a value's own lock is recursive.
-    let thread = this_thread();
-    if own_lock(value).is_some_and(|(lock, me)| lock.acquire_recursive_at_once(me, thread)) {
+    if own_lock(value).is_some_and(|(lock, me)| lock.acquire_recursive_at_once(me)) {
         return 0;
     }
     acquire(value, timeout_ms)
@@ -198,8 +197,7 @@ pub extern "C" fn carom_value_recover(value: *mut carom_value, timeout_ms: i64) 
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_unlock(value: *mut carom_value) -> carom_status {
     // As in `carom_lock_acquire`.
-    let thread = this_thread();
-    if own_lock(value).is_some_and(|(lock, me)| lock.release_recursive_at_once(me, thread)) {
+    if own_lock(value).is_some_and(|(lock, me)| lock.release_recursive_at_once(me)) {
         return 0;
     }
     release(value)

@@ -541,7 +541,7 @@ impl Hold {
         let room = crew::room_for(workers);
         let plan = PlanRef::create(family.arena, &cell.block, workers, room).map_err(let_go)?;
         let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
-        plan.plan().host.store((family.me.generation as u64) << 32 | family.me.slot as u64, Relaxed);
+        plan.plan().host.store(family.me.to_bits(), Relaxed);
         plan.plan().wanted.store(options.events, Relaxed);
         plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.

@@ -449,7 +449,7 @@ impl Duty for Template {
         if !robust::hold_for_life(&plan.template.word, &plan.template.link) {
             return Err(Error::Exists("the pool has a template"));
         }
-        plan.template_id.store((me.me.generation as u64) << 32 | me.me.slot as u64, Release);
+        plan.template_id.store(me.me.to_bits(), Release);
         futex::wake(&plan.template.word, u32::MAX);
         self.outlive_predecessor(me)?;
         for (_, lane, _) in self.lanes() {

@@ -119,9 +119,10 @@ pub struct Cell {
     life: AtomicU64,
     /// A valid lock word for ever, whatever the cell is: see [`LockWord`].
     pub lock: LockWord<Real>,
-    /// Thread that holds a recursive lock, and how often. Written by the owner of `lock` only.
+    /// Thread that holds a recursive lock, 0 before it is taken and as it is released. Written by the owner of `lock` only.
     pub owner_thread: AtomicU32,
-    /// See `owner_thread`.
+    /// How often that thread has acquired it beyond the first time; so 0 when the lock is free, unless its owner died.
+    /// Written by the owner of `lock` only.
     pub depth: AtomicU32,
     /// Length of the data in bytes. Written before the object is known to anybody.
     pub len: AtomicU64,

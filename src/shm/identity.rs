@@ -18,10 +18,10 @@ pub fn create() -> Result<()> {
 #[inline(always)]
 pub fn get() -> Option<MemberId> {
     let bits = own().member.load(Ordering::Relaxed);
-    (bits != 0).then_some(MemberId { slot: bits as u32, generation: (bits >> 32) as u32 })
+    (bits != 0).then(|| MemberId::from_bits(bits))
 }
 
 /// This process is `me` from now on.
 pub fn set(me: MemberId) {
-    own().member.store((me.generation as u64) << 32 | me.slot as u64, Ordering::Release);
+    own().member.store(me.to_bits(), Ordering::Release);
 }

@@ -145,6 +145,20 @@ pub struct MemberId {
     pub generation: u32,
 }
 
+impl MemberId {
+    /// As one word; never 0, for slot 0 is nobody's.
+    #[inline(always)]
+    pub fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub fn from_bits(bits: u64) -> MemberId {
+        MemberId { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
 fn generation_of(fate: u64) -> u32 {
     ((fate & GENERATION) >> GENERATION_SHIFT) as u32
 }
