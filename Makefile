@@ -7,6 +7,7 @@ CXXFLAGS ?= -O2 -g
 
 archive := $(CARGO_TARGET_DIR)/release/libcarom.a
 headers := $(wildcard include/*.h include/*.hpp c-tests/*.h c-tests/*/*.h)
+points := $(CURDIR)/build/points
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 sanitizers := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -31,9 +32,11 @@ test: ## everything that CI runs
 	@scripts/setup.sh test
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	cargo test --release
+	@mkdir -p build && rm -f $(points)
+	CAROM_POINTS=$(points) cargo test --release
 	@$(MAKE) --no-print-directory -j$$(nproc) test-c
-	@$(MAKE) --no-print-directory step
+	@CAROM_POINTS=$(points) $(MAKE) --no-print-directory step
+	c-tests/points.sh $(points) 100000
 
 # Short forms of what `make torture` does for longer.
 step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory, a soak
@@ -53,14 +56,16 @@ sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
 torture: $(torture) ## kill at every instruction and every access, for SECONDS=60 each
-	CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
+	@rm -f $(points)
+	CAROM_POINTS=$(points) CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
 	build/c-tests/torture_faults
 	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
 	build/c-tests/torture_hostile $(or $(SECONDS),60)
 	build/c-tests/torture_soak $(or $(SECONDS),60)
-	build/c-tests/torture_step $(or $(SECONDS),60)
+	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
+	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)
 
 bench: ## measure, and compare with others
 	@scripts/setup.sh bench

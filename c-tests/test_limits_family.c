@@ -21,9 +21,13 @@ static void processes_of_a_family(void) {
     /* While this process is small: each of them is a copy of it, and pools make it larger. */
     for (; count < EARLY; count++) CHECK_OK(carom_process_start(for_ever, NULL, 0, NULL, &processes[count]));
     for (int i = 0; i < POOLS; i++) pools[i] = pool_of(1024, 0, 0);
-    int64_t until = now_ms() + PATIENCE_MS;
-    while (members() < 1 + EARLY + POOLS * 1025) {
+    /* As long as there are more from time to time. */
+    long seen = 0;
+    for (int64_t until = 0; seen < 1 + EARLY + POOLS * 1025;) {
+        long now = members();
+        if (now > seen) until = now_ms() + PATIENCE_MS;
         CHECK(now_ms() < until);
+        seen = now;
         usleep(20000); /* not too often: each look takes a while */
     }
     while (count < MOST && (status = carom_process_start(for_ever, NULL, 0, NULL, &processes[count])) == CAROM_OK) count++;

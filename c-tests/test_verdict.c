@@ -16,13 +16,18 @@ static void burn(int64_t ms) {
 enum end { DONE, FAILED, CRASHED, KILLED, LEFT, EVERY_END };
 
 static int32_t burn_and_end(carom_call *call) {
-    burn(30);
+    burn(10);
     switch (argument_of(call)) {
     case FAILED: return 7;
     case CRASHED: abort();
     case KILLED: kill(getpid(), SIGKILL); break;
     case LEFT: exit(3);
     }
+    return 0;
+}
+static int32_t burn_long(carom_call *call) {
+    (void)call;
+    burn(80);
     return 0;
 }
 static int32_t sleep_a_little(carom_call *call) {
@@ -33,12 +38,12 @@ static int32_t sleep_a_little(carom_call *call) {
 
 static void processor_time(void) {
     carom_pool *pool = pool_of(1, 0, 0);
-    for (int i = 0; i < 2 * EVERY_END; i++) {
+    for (int i = 0; i < EVERY_END; i++) {
         /* What the worker did before does not count. */
-        carom_result *before = submit(pool, burn_and_end, DONE), *result = submit(pool, burn_and_end, i % EVERY_END);
+        carom_result *before = submit(pool, burn_long, 0), *result = submit(pool, burn_and_end, i);
         carom_verdict verdict = verdict_of(result);
-        CHECK(verdict.cpu_ns >= 29 * MS && verdict.cpu_ns < 55 * MS);
-        CHECK(verdict.elapsed_ns >= 29 * MS);
+        CHECK(verdict.cpu_ns >= 9 * MS && verdict.cpu_ns < 80 * MS);
+        CHECK(verdict.elapsed_ns >= 9 * MS);
         CHECK_EQ(verdict.limit, 0);
         carom_result_free(result);
         carom_result_free(before);
@@ -60,7 +65,7 @@ static void of_short_tasks(void) {
     enum { TASKS = 500 };
     carom_pool *pool = pool_of(1, 0, 0);
     carom_result *results[TASKS];
-    carom_result_free(submit(pool, burn_and_end, DONE));
+    carom_result_free(submit(pool, burn_long, 0));
     for (int i = 0; i < TASKS; i++) results[i] = submit(pool, nothing, 0);
     int64_t cpu = 0, elapsed = 0;
     for (int i = 0; i < TASKS; i++) {
@@ -70,7 +75,7 @@ static void of_short_tasks(void) {
         carom_result_free(results[i]);
     }
     CHECK(cpu <= elapsed + TASKS * 50000);
-    CHECK(cpu < 25 * MS);
+    CHECK(cpu < 80 * MS);
     finish(pool);
 }
 
@@ -96,10 +101,11 @@ static void of_threads(void) {
     finish(pool);
 }
 
-/* Out of time, and out of what the system allows. */
+/* Out of time, and out of what the system allows. The kernel counts for its limit by ticks, which may be far off on a busy machine: so some of it is used for sure. */
 static int32_t burn_for_ever(carom_call *call) {
     struct rlimit limit = {1, RLIM_INFINITY};
     (void)call;
+    burn(200);
     setrlimit(RLIMIT_CPU, &limit);
     for (;;) {}
     return 0;
@@ -138,7 +144,7 @@ static void which_limit(void) {
     CHECK_STATUS(verdict.status, CAROM_EWORKERLOST);
     CHECK_EQ(verdict.signal, SIGXCPU);
     CHECK_EQ(verdict.limit, CAROM_LIMIT_CPU);
-    CHECK(verdict.cpu_ns > 900 * MS);
+    CHECK(verdict.cpu_ns > 150 * MS);
     CHECK(strstr(printed(&verdict), " of a processor\n  limit     processor time (RLIMIT_CPU)\n") != NULL);
     carom_result_free(result);
     result = submit(pool, write_too_much, 0);

@@ -16,12 +16,12 @@
 #include "step/values.h"
 
 static const struct operation operations[] = {
-    POOL_OPERATIONS,
-    PROCESS_OPERATIONS,
-    QUEUE_OPERATIONS,
-    SYNC_OPERATIONS,
-    VALUE_OPERATIONS,
     LOCK_OPERATIONS,
+    VALUE_OPERATIONS,
+    SYNC_OPERATIONS,
+    QUEUE_OPERATIONS,
+    PROCESS_OPERATIONS,
+    POOL_OPERATIONS,
 };
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations, PAIRS = OPERATION_COUNT * SCRIPTS };
 
@@ -53,6 +53,7 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
         int fds = fd_count();
         points_of(operation, script, budget_ms, &board->counts[pair / SCRIPTS][script], &board->traces[pair / SCRIPTS][runner]);
         CHECK_OK(carom_shutdown(PATIENCE_MS));
+        count->leaks = fd_count() != fds + OWN_FDS || waitpid(-1, NULL, WNOHANG) >= 0;
         CHECK_EQ(fd_count(), fds + OWN_FDS);
         CHECK(waitpid(-1, NULL, WNOHANG) < 0);
         _exit(0);
@@ -76,12 +77,50 @@ static void run_pairs(int64_t until, int runner, int runners) {
         int left = 0;
         if (!is_wanted(pair)) continue;
         for (uint32_t other = pair; other < PAIRS; other++) left += is_wanted(other);
-        /* More than its share: the short ones at the end need less. */
-        run_pair(pair, runner, (until - now_ms()) * runners * 3 / 2 / (left + runners - 1));
+        /* Its share of what is left. The long ones are at the end, and get what the short ones did not need. */
+        run_pair(pair, runner, (until - now_ms()) * runners / (left + runners - 1));
     }
 }
 
+/* Of all scripts together. */
+static struct count sum_of(int operation, uint32_t *losses) {
+    struct count sum = {0};
+    for (int script = 0; script < SCRIPTS; script++) {
+        const struct count *it = &board->counts[operation][script];
+        if (it->instructions > sum.instructions) sum.instructions = it->instructions;
+        sum.points += it->points;
+        sum.missed += it->missed;
+        sum.hangs += it->hangs;
+        sum.leaks += it->leaks;
+    }
+    *losses = atomic_load(&board->failures[operation]) - (uint32_t)(sum.hangs + sum.leaks);
+    return sum;
+}
+
+/* A line per operation; for `points.sh` too. */
+static struct count report(void) {
+    struct count total = {0};
+    const char *path = getenv("CAROM_POINTS");
+    FILE *points = path ? fopen(path, "ae") : NULL;
+    for (int i = 0; i < OPERATION_COUNT; i++) {
+        uint32_t losses;
+        struct count sum = sum_of(i, &losses);
+        if (!sum.points && !atomic_load(&board->failures[i])) continue;
+        printf("step: %-28s %7ld instructions %7ld points %3ld hangs %3u losses %3ld leaks %7ld missed\n", operations[i].name,
+               sum.instructions, sum.points, sum.hangs, losses, sum.leaks, sum.missed);
+        if (points) fprintf(points, "stepping|%s|%ld|%ld|%u|%ld\n", operations[i].name, sum.points, sum.hangs, losses, sum.leaks);
+        total.points += sum.points;
+        total.missed += sum.missed;
+        total.hangs += sum.hangs;
+        total.leaks += sum.leaks;
+    }
+    if (points) fclose(points);
+    return total;
+}
+
 int main(int argc, char **argv) {
+    enum { RUNNERS = 2 };
+    pid_t runners[RUNNERS];
     /* Else the first call of each function is the loader's. */
     if (!getenv("LD_BIND_NOW")) {
         setenv("LD_BIND_NOW", "1", 1);
@@ -92,8 +131,6 @@ int main(int argc, char **argv) {
     only_script = argc > 3 ? argv[3] : NULL;
     board = share(sizeof *board);
     int64_t begin = now_ms(), until = begin + seconds * 1000;
-    enum { RUNNERS = 2 };
-    pid_t runners[RUNNERS];
     for (int i = 0; i < RUNNERS; i++) {
         if ((runners[i] = fork()) == 0) {
             run_pairs(until, i, RUNNERS);
@@ -101,23 +138,10 @@ int main(int argc, char **argv) {
         }
     }
     for (int i = 0; i < RUNNERS; i++) CHECK_EQ(wait_for(runners[i]), 0);
-    struct count total = {0};
-    for (int i = 0; i < OPERATION_COUNT; i++) {
-        struct count sum = {0};
-        for (int script = 0; script < SCRIPTS; script++) {
-            const struct count *it = &board->counts[i][script];
-            if (it->instructions > sum.instructions) sum.instructions = it->instructions;
-            sum.points += it->points;
-            sum.missed += it->missed;
-        }
-        if (!sum.points && !atomic_load(&board->failures[i])) continue;
-        printf("step: %-28s %7ld instructions %7ld points  %s  %6ld missed\n", operations[i].name, sum.instructions, sum.points,
-               atomic_load(&board->failures[i]) ? "HANGS, LOSSES OR LEAKS: see above" : "0 hangs  0 losses  0 leaks", sum.missed);
-        total.points += sum.points;
-        total.missed += sum.missed;
-    }
-    printf("step: killed at %ld points, %s; %ld missed; %lld s\n", total.points,
-           atomic_load(&board->failed) ? "FAILED: hangs, losses or leaks, see above" : "0 hangs, 0 losses, 0 leaks", total.missed,
-           (long long)(now_ms() - begin + 500) / 1000);
-    return atomic_load(&board->failed) || total.points == 0;
+    struct count total = report();
+    uint32_t failed = atomic_load(&board->failed);
+    printf("step: killed at %ld points: %ld hangs, %ld losses, %ld leaks; %ld missed; %lld s%s\n", total.points, total.hangs,
+           (long)failed - total.hangs - total.leaks, total.leaks, total.missed, (long long)(now_ms() - begin + 500) / 1000,
+           failed ? ": FAILED, see above" : "");
+    return failed || total.points == 0;
 }

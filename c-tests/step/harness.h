@@ -131,7 +131,7 @@ static inline void partner_begins(void) {
     int64_t until = now_ms() + PATIENCE_MS;
     for (int asleep = 0; asleep < 2 && !partner_is_through();) {
         asleep = atomic_load(&shared->begun) == asked && state_of(pid, pid) == 'S' ? asleep + 1 : 0;
-        if (now_ms() > until) check_fail_(__FILE__, __LINE__, "the partner neither sleeps nor ends", "", "", "");
+        if (now_ms() > until) hangs("the partner neither sleeps nor ends");
         sched_yield();
     }
 }
@@ -142,7 +142,7 @@ static inline void partner_ends(void) {
         uint32_t served = atomic_load(&shared->served);
         struct timespec t = {0, 50000000};
         if (!partner_is_through()) syscall(SYS_futex, &shared->served, FUTEX_WAIT, served, &t, NULL, 0);
-        if (now_ms() > until) check_fail_(__FILE__, __LINE__, "the partner hangs", point.operation->name, "", "");
+        if (now_ms() > until) hangs("the partner hangs");
     }
 }
 
@@ -212,12 +212,19 @@ static void tracee_begins(int is_recorded) {
     if (operation->ready) operation->ready();
 }
 
+static carom_arena_info census(void) {
+    carom_arena_info info = {.size = sizeof info};
+    CHECK_OK(carom_arena_check(&info));
+    return info;
+}
+
 /* Kills what is stepped. Whoever is not our child is reaped by us as its tracer first. */
 static void tracee_dies(void) {
     int status;
     point.killed = kill(tracee.pid, SIGKILL) == 0 && tracee.generation == 0;
     if (!victim_process || point.operation->descends)
         while (next_stop(tracee.pid, &status) == tracee.pid && WIFSTOPPED(status)) {}
+    census(); /* before anybody has repaired what it left, and while somebody does */
 }
 
 static void victim_ends(int32_t wanted) {
@@ -243,12 +250,6 @@ static void is_stopped_for_a_while(void) {
 
 /* ---- oracles ---- */
 
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-
 /* What the dead had is given back, at the latest when the keeper has looked. */
 static void nothing_is_left(const carom_arena_info *wanted) {
     int64_t until = now_ms() + PATIENCE_MS;
@@ -256,6 +257,7 @@ static void nothing_is_left(const carom_arena_info *wanted) {
         carom_arena_info now = census();
         if (now.objects == wanted->objects && now.blocks == wanted->blocks) return;
         if (now_ms() > until) {
+            if (count) count->leaks = 1;
             check_eq_(__FILE__, __LINE__, "objects", (long long)now.objects, (long long)wanted->objects);
             check_eq_(__FILE__, __LINE__, "blocks", (long long)now.blocks, (long long)wanted->blocks);
         }
@@ -336,11 +338,6 @@ static int applies(const struct operation *operation, enum script script) {
     }
 }
 
-struct count {
-    long instructions, points, missed;
-    long at; /* the instruction of the point under way */
-};
-
 static void partner_starts(void) {
     partner_process = NULL;
     if (needs_partner(point.operation, point.script)) partner_process = started(partner);
@@ -368,9 +365,11 @@ static void rehearse(enum script script, void (*run)(void (*begin)(void), void (
 }
 
 /* In a process of its own: see run_case_. `recorded`: of another script's run, if it is not empty. */
-static void points_of(const struct operation *operation, enum script script, int64_t budget_ms, struct count *count,
+static void points_of(const struct operation *operation, enum script script, int64_t budget_ms, struct count *counted,
                       struct trace *recorded) {
+    int64_t until = now_ms() + budget_ms;
     trace = recorded;
+    count = counted;
     shared = share(sizeof *shared);
     through = &shared->through;
     point.operation = operation;
@@ -384,14 +383,13 @@ static void points_of(const struct operation *operation, enum script script, int
     /* First unrecorded: what is done only once in the life of a family shall not be in the trace. */
     rehearse(script, run_through);
     if (trace->count == 0) rehearse(script, record);
-    int64_t until = now_ms() + budget_ms;
     int fds = fd_count();
     count->instructions = trace->count;
     CHECK(trace->count > 0);
     /* Every instruction once, in an order that is even wherever it ends; and asleep. */
     long all = trace->count + (operation->wake != NULL), stride = (long)((double)all * 0.618) | 1;
     while (all > 1 && __extension__({ long a = all, b = stride, t; while (b) { t = a % b; a = b; b = t; } a; }) != 1) stride += 2;
-    for (long i = 0, k = 0; i < all && (i < 3 || now_ms() < until); i++, k = (k + stride) % all) {
+    for (long i = 0, k = 0; i < all && (i == 0 || now_ms() < until); i++, k = (k + stride) % all) {
         count->at = k;
         int there = kill_at(k);
         count->points += there;

@@ -2,21 +2,24 @@
 #ifndef STEP_QUEUES_H
 #define STEP_QUEUES_H
 
-#include "harness.h"
+#include "locks.h"
 
 enum { MESSAGE = 1500 };
 static carom_queue *queue;
-static char message[MESSAGE];
+static char message[MESSAGE], sent[MESSAGE];
 
 static void queue_put(void) {
-    memset(message, 'm', sizeof message);
-    CHECK_OK(carom_queue_put(queue, message, sizeof message, PATIENCE_MS));
+    memset(sent, 'm', sizeof sent);
+    CHECK_OK(carom_queue_put(queue, sent, sizeof sent, PATIENCE_MS));
+}
+static void is_sent(size_t len) {
+    CHECK_EQ(len, sizeof message);
+    CHECK(memcmp(message, sent, len) == 0);
 }
 static void queue_get(void) {
     size_t len = 0;
     CHECK_OK(carom_queue_get(queue, message, sizeof message, &len, PATIENCE_MS));
-    CHECK_EQ(len, sizeof message);
-    for (size_t i = 0; i < len; i++) CHECK_EQ(message[i], 'm');
+    is_sent(len);
 }
 /* With one segment in use and one kept, as it is whenever somebody looks what is left. (They may have grown.) */
 static void queue_settle(void) {
@@ -47,8 +50,13 @@ static void put_victim(void) {
     stage(DONE);
 }
 static void get_victim(void) {
+    size_t len = 0;
     stage(ACQUIRING);
-    queue_get();
+    carom_status status = carom_queue_get(queue, message, sizeof message, &len, PATIENCE_MS);
+    /* Who only gets does not hold a queue open. */
+    if (status == CAROM_ECLOSED && point.script == FREED) return;
+    CHECK_STATUS(status, CAROM_OK);
+    is_sent(len);
     stage(DONE);
 }
 /* All of it or nothing: `before` messages, and one more or less. */
@@ -86,6 +94,13 @@ static void queue_timed_back(void) {
     else CHECK_STATUS(status, CAROM_ETIMEDOUT);
 }
 
+static void queue_make_and_free(void) {
+    carom_queue *fresh = NULL;
+    CHECK_OK(carom_queue_new(NULL, &fresh));
+    CHECK_OK(carom_queue_put(fresh, sent, sizeof sent, 0));
+    carom_queue_free(fresh);
+}
+
 #define QUEUE_OPERATIONS                                                                                                    \
     {.name = "queue, put", .make = queue_make, .unmake = queue_unmake, .before = put_before, .victim = put_victim,         \
      .after = put_after, .barge = queue_barge, .unbarge = queue_put, .wait = queue_get, .timed = queue_timed},             \
@@ -95,5 +110,6 @@ static void queue_timed_back(void) {
     {.name = "queue, get", .make = queue_make, .unmake = queue_unmake, .before = get_before, .victim = get_victim,         \
      .after = get_after, .wait = queue_get, .timed = queue_timed_back},                                      \
     {.name = "queue, wait", .make = queue_make, .unmake = queue_unmake, .before = wait_before, .victim = get_victim,       \
-     .wake = queue_put, .after = wait_after, .timed = queue_timed_back}
+     .wake = queue_put, .after = wait_after, .timed = queue_timed_back},                                                   \
+    {.name = "queue, made and freed", .victim = queue_make_and_free, .after = nothing_after, .wait = queue_make_and_free}
 #endif

@@ -89,9 +89,20 @@ static inline void break_nowhere(void) {
 
 static int64_t patient_until; /* all that a point needs is done before */
 
+/* What has been done of an operation under one script, and what was found there, once at most: then it ends. */
+static struct count {
+    long instructions, points, missed, hangs, leaks;
+    long at; /* the instruction of the point under way */
+} *count;
+
+static inline void hangs(const char *what) {
+    if (count) count->hangs = 1;
+    check_fail_(__FILE__, __LINE__, what, "", "", "");
+}
+
 static void tick(int signal) {
     (void)signal;
-    if (patient_until && now_ms() > patient_until) check_fail_(__FILE__, __LINE__, "hangs", "", "", "");
+    if (patient_until && now_ms() > patient_until) hangs("hangs");
 }
 
 /* Ends a wait of this process now and then, to look whether the tracee sleeps. */

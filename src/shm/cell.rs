@@ -471,7 +471,8 @@ impl Cell {
         let unchanged = || self.life.load(Acquire) == life;
         let generation = generation_of(life) as u16;
         match self.lock.owner(generation) {
-            // Whoever takes it apart retires the lock first.
+            // Whoever takes it apart retires the lock first; that of an outlet while it still is one.
+            None if kind == Kind::Outlet && !queue_cell::is_in_use(arena, self) => {}
             None if kind != Kind::Ending && unchanged() => {
                 return broken(format_args!("the lock of object {index} is another object's"));
             }

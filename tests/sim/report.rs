@@ -3,6 +3,8 @@
 use super::explore::{Failure, Limits, Report, explore};
 use super::machine::with;
 use super::runner::Scenario;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -72,6 +74,16 @@ fn tally(change: impl FnOnce(&mut Total)) {
     change(total.get_or_insert_with(Total::default));
 }
 
+/// A line for `c-tests/points.sh`, in one write: others append too. Not for the bugs that are seeded.
+fn note_points(name: &str, report: &Report) {
+    let Some(path) = std::env::var_os("CAROM_POINTS") else { return };
+    let hangs = report.failure.as_ref().is_some_and(|failure| failure.hang) as u32;
+    let losses = report.failure.as_ref().is_some_and(|failure| !failure.hang) as u32;
+    let line = format!("simulator|{name}|{}|{hangs}|{losses}|0\n", report.kills);
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(line.as_bytes())).expect("CAROM_POINTS can be written");
+}
+
 fn print_trace(name: &str, failure: &Failure) {
     println!("sim: {name}: {}", failure.what);
     for line in &failure.trace {
@@ -97,6 +109,7 @@ pub fn holds<S: Scenario>(name: &str, limits: Limits, make: impl FnOnce() -> S) 
     });
     let verdict = report.failure.as_ref().map_or(depth, |failure| failure.what.clone());
     count(name, &verdict, &report, time);
+    note_points(name, &report);
     if let Some(failure) = &report.failure {
         print_trace(name, failure);
         panic!("{name}: {}", failure.what);
