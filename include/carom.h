@@ -1432,6 +1432,16 @@ int32_t carom_queue_empty(carom_queue *queue);
 int32_t carom_queue_full(carom_queue *queue);
 
 /**
+ * A descriptor for poll and its like: readable when there may be something to get, or the end, after a get through this
+ * handle has said `CAROM_ETIMEDOUT`; when there may be room, after a put has; and sometimes for nothing. So an event
+ * loop calls with time-out 0 until it is `CAROM_ETIMEDOUT`, then polls. It belongs to the handle: never read, write or
+ * close it. In a forked child ask again. Who puts makes a system call only if somebody polls and has found nothing.
+ *
+ * Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE.
+ */
+int32_t carom_queue_fd(carom_queue *queue);
+
+/**
  * This process puts no more through this handle. When nobody is left who could put, every get of the empty queue says
  * `CAROM_ECLOSED`. Getting goes on.
  *
@@ -1587,8 +1597,8 @@ int32_t carom_connection_poll(carom_connection *connection, int64_t timeout_ms);
  * has found none, and sometimes for nothing. It belongs to the connection: never read, write or close it. In a forked
  * child ask again.
  *
- * Never blocks. `CAROM_ECLOSED` if this end is closed; `CAROM_ENOMEM` if three processes poll this end of a pipe
- * already; -EMFILE.
+ * Never blocks. `CAROM_ECLOSED` if this end is closed; `CAROM_ENOMEM` if the family polls more than 4096 pipes and
+ * queues; -EMFILE.
  */
 int32_t carom_connection_fd(carom_connection *connection);
 
@@ -1717,7 +1727,7 @@ carom_status carom_client_open(const char *address, const carom_link_options *op
 
 /** Something to wait for. Frozen: this struct never grows, since arrays of it cross the border. */
 typedef struct carom_waitable {
-    /** A connection, listener, process or pool. NULL: `fd` is waited for. */
+    /** A connection, listener, process, pool or queue. NULL: `fd` is waited for. */
     void *handle;
     /** A descriptor of yours, if `handle` is NULL. */
     int32_t fd;
@@ -1728,14 +1738,15 @@ typedef struct carom_waitable {
 /**
  * Waits up to `timeout_ms` until one of the items is ready, or more: how many, and `ready` of each. A connection is
  * ready when there is something to receive (or the end), a listener when there is somebody to accept, a process when it
- * has ended, a pool when there is an event for `carom_pool_next_event`, a descriptor when it is readable or hung up.
- * Moves all of them on meanwhile: handshakes, rests of messages, the tasks of pools. If another thread is receiving
- * from a connection or accepting, that is ready too, perhaps for nothing.
+ * has ended, a pool when there is an event for `carom_pool_next_event`, a queue when there is something to get (or the
+ * end), a descriptor when it is readable or hung up. Moves all of them on meanwhile: handshakes, rests of messages, the
+ * tasks of pools. If another thread is receiving from a connection or accepting, that is ready too, perhaps for
+ * nothing.
  *
  * `CAROM_ETIMEDOUT` if none is; then, and after every other status, no `ready` was changed. -EBADF for a descriptor
  * that is not open; `CAROM_EBADHANDLE` for what is no handle of these kinds; `CAROM_ECLOSED` for a closed connection;
- * `CAROM_EPERM` for a process or pool of another process; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or
- * more than there may be descriptors.
+ * `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM` if the family polls more than 4096 queues and
+ * pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
  */
 int64_t carom_wait(carom_waitable *items, size_t count, int64_t timeout_ms);
 

@@ -4,6 +4,7 @@
 //! below that [`shm`], layout and protocols in shared memory; at the bottom [`sys`], every system call.
 //! Calls go downward only. `docs/architecture.md` says why things are as they are.
 
+pub mod bell;
 pub mod call;
 pub mod capsule;
 pub mod connection;

@@ -1,10 +1,12 @@
 //! Queues: messages from any process of the family to any other. What survives whom is in [`crate::shm::queue`].
 #![forbid(unsafe_code)]
 
+pub mod poll;
+
 use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
 use crate::pin::{self, GIVEN};
-use crate::shm::cell::{Cell, Kind, Reference};
+use crate::shm::cell::{Cell, Reference};
 use crate::shm::gate::Gate;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::{Role, State};
@@ -104,8 +106,7 @@ impl Queue {
     }
 
     fn reference(self) -> Reference {
-        let index = self.family.arena.cell_index(self.ends.inlet);
-        Reference { index, generation: self.ends.generation, kind: Kind::Queue as u8 }
+        self.ends.reference(self.family.arena)
     }
 
     #[cold]
@@ -186,6 +187,7 @@ impl Queue {
         queue.commit(batch);
         drop(inside);
         self.ends.news().rouse(|| self.size_now());
+        self.ends.tell(self.family.arena);
         Ok(true)
     }
 
@@ -290,6 +292,7 @@ impl Queue {
         drop(inside);
         if room != 0 {
             self.ends.room().rouse(|| room);
+            self.ends.tell(self.family.arena);
         }
         self.ends.news().rouse(|| self.size_now());
         Ok(Some(got))
@@ -471,5 +474,6 @@ impl Queue {
     fn wake_all(self) {
         self.ends.news().rouse_all();
         self.ends.room().rouse_all();
+        self.ends.tell(self.family.arena);
     }
 }

@@ -1,11 +1,13 @@
 //! Waiting for several things at once.
 #![forbid(unsafe_code)]
 
+use crate::bell::Bell;
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
 use crate::pool::Hold;
 use crate::process::Process;
+use crate::queue::Queue;
 use crate::shm::memory::Deadline;
 use crate::shm::stop;
 use crate::sys::clock::now_ns;
@@ -72,6 +74,28 @@ impl Waitable for Listener {
     }
     fn fd(&self) -> Result<RawFd> {
         Listener::fd(self)
+    }
+}
+
+/// A queue, by a handle of this process.
+pub struct Asked {
+    queue: Queue,
+    bell: Arc<Bell>,
+}
+
+impl Asked {
+    /// To wait for a message.
+    pub fn of(queue: Queue, handle: u64) -> Result<Asked> {
+        Ok(Asked { queue, bell: queue.bell(handle)? })
+    }
+}
+
+impl Waitable for Asked {
+    fn is_ready(&self) -> Result<bool> {
+        Ok(self.queue.is_ready())
+    }
+    fn fd(&self) -> Result<RawFd> {
+        Ok(self.bell.arm(|| self.queue.is_ready()))
     }
 }
 

@@ -171,7 +171,7 @@ ROW(carom_wait) {
     carom_waitable items[2] = {{.handle = connection, .ready = 5}, {.handle = listener, .ready = 5}};
     for (size_t i = 0; i < handle_count; i++) {
         enum kind kind = handles[i].kind;
-        int can_wait = kind == CONNECTION || kind == LISTENER || kind == PROCESS || kind == POOL;
+        int can_wait = kind == CONNECTION || kind == LISTENER || kind == PROCESS || kind == POOL || kind == QUEUE;
         if (handles[i].is_good && can_wait) continue;
         items[1] = (carom_waitable){.handle = handles[i].handle, .fd = -1, .ready = 5};
         REFUSED(carom_wait(items, 2, 0), handles[i].handle ? CAROM_EBADHANDLE : -EBADF);

@@ -40,6 +40,10 @@ ROW(carom_queue_put) {
     CHECK_EQ(carom_queue_size(small), 1);
     carom_queue_free(small);
 }
+ROW(carom_queue_fd) {
+    EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_fd(h), CAROM_EBADHANDLE));
+    CHECK(carom_queue_fd(queue) > 2);
+}
 ROW(carom_queue_put_many) {
     EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_put_many(h, "xy", 1, 2, t), CAROM_EBADHANDLE)));
     REFUSED(carom_queue_put_many(queue, NULL, 1, 1, 0), CAROM_EINVAL);

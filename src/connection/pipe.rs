@@ -4,23 +4,22 @@
 
 use super::stream::take;
 use super::{Backend, Connection};
+use crate::bell::Bell;
 use crate::error::{Error, Result};
-use crate::family::{self, Family, Sentry, Vigil};
+use crate::family::{self, Family, Sentry};
 use crate::pin;
 use crate::shm::arena::Arena;
-use crate::shm::bells;
 use crate::shm::cell::Reference;
 use crate::shm::heap::Heap;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::pipe::{INLINE, LONG, Slot, Tried};
-use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, bells_of, damaged};
+use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::sync::wait_until;
 use crate::sys::clock::now_ns;
-use crate::sys::doorbell::{self, Doorbell};
 use crate::sys::turn::Turn;
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -47,16 +46,8 @@ struct PipeEnd {
     users: AtomicUsize,
     /// There is a bell. Written by whoever has its turn.
     polled: AtomicBool,
+    /// What this process polls.
     bell: Turn<Option<Bell>>,
-}
-
-/// What this process polls.
-struct Bell {
-    /// Whose it is: a copy in a forked child is not the child's.
-    holder: u64,
-    doorbell: Doorbell,
-    word: &'static AtomicU64,
-    vigil: Vigil,
 }
 
 /// A hold as a word: 12 bits, 24 bits, 24 bits.
@@ -261,47 +252,34 @@ impl PipeEnd {
     }
 
     /// A call has found nothing: from now on news rings the bell, if this process has one.
-    fn arm(&self, family: Family) -> Result<Option<RawFd>> {
-        let me = holder(hold_of(family.me, 0));
+    fn arm(&self, family: Family, is_news: impl FnOnce() -> bool) -> Result<Option<RawFd>> {
         let bell = take(&self.bell, None)?;
-        let Some(bell) = bell.as_ref().filter(|bell| bell.holder == me) else { return Ok(None) };
-        bell.doorbell.hush();
-        let name = bell.doorbell.name();
-        bell.vigil.begin_sleep();
-        if !bells::arm::<Real>(bell.word, name) || self.is_readable() {
-            doorbell::ring(name);
-        }
-        Ok(Some(bell.doorbell.raw()))
+        let bell = bell.as_ref().filter(|bell| bell.is_of(family));
+        Ok(bell.map(|bell| bell.arm(|| self.is_readable() || is_news())))
     }
 
     fn make_bell(&self, family: Family) -> Result<()> {
-        let me = holder(hold_of(family.me, 0));
         let mut bell = take(&self.bell, None)?;
-        if bell.as_ref().is_some_and(|bell| bell.holder == me) {
+        if bell.as_ref().is_some_and(|bell| bell.is_of(family)) {
             return Ok(());
         }
-        let doorbell = Doorbell::new()?;
-        let word = bells::place::<Real>(&bells_of(self.end.cell), doorbell.name());
-        let word = word.ok_or(Error::NoMemory("three processes poll this end of the pipe already"))?;
-        *bell = Some(Bell { holder: me, doorbell, word, vigil: Vigil::new(family) });
+        *bell = Some(Bell::new(family, self.reference.to_bits())?);
+        self.end.set_polled();
         self.polled.store(true, Release);
         Ok(())
     }
 
-    /// The end of a call that may have found nothing.
-    fn told<T>(&self, family: Family, result: Result<T>) -> Result<T> {
+    /// The end of a call that may have found nothing; whether there is something for it by now.
+    fn told<T>(&self, family: Family, result: Result<T>, is_news: impl FnOnce() -> bool) -> Result<T> {
         if self.polled.load(Acquire) && matches!(result, Err(Error::TimedOut)) {
-            self.arm(family)?;
+            self.arm(family, is_news)?;
         }
         result
     }
 
     fn drop_bell(&self) {
-        if let (Ok(mut bell), Ok(family)) = (take(&self.bell, Some(0)), family::current())
-            && let Some(bell) = bell.take()
-            && bell.holder == holder(hold_of(family.me, 0))
-        {
-            bells::remove::<Real>(bell.word, bell.doorbell.name());
+        if let Ok(mut bell) = take(&self.bell, Some(0)) {
+            *bell = None;
         }
     }
 
@@ -322,7 +300,7 @@ impl PipeEnd {
             drop(locked);
             match tried {
                 Tried::Done(sent) => {
-                    end.wake_other();
+                    end.wake_other(self.arena);
                     return sent;
                 }
                 Tried::Gone => return Err(GONE),
@@ -345,7 +323,7 @@ impl PipeEnd {
                 match tried {
                     Tried::Done(received) => {
                         if received.is_ok() {
-                            end.wake_other();
+                            end.wake_other(self.arena);
                         }
                         return received;
                     }
@@ -360,20 +338,21 @@ impl PipeEnd {
 
 impl Backend for PipeEnd {
     fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
-        let inside = self.enter()?;
-        self.told(inside.family, self.send_inside(&inside, message, deadline))
+        let (inside, end, long) = (self.enter()?, &self.end, message.len() > LONG);
+        let is_writable = || end.out.is_writable(long, || end.other_is_there());
+        self.told(inside.family, self.send_inside(&inside, message, deadline), is_writable)
     }
 
     fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
         let inside = self.enter()?;
-        self.told(inside.family, self.receive_inside(&inside, out, deadline))
+        self.told(inside.family, self.receive_inside(&inside, out, deadline), || false)
     }
     fn is_ready(&self, deadline: Deadline) -> Result<bool> {
         let inside = self.enter()?;
         self.check_receives()?;
         let end = &self.end;
         let waited = self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()));
-        match self.told(inside.family, waited) {
+        match self.told(inside.family, waited, || false) {
             Err(Error::TimedOut) => Ok(false),
             result => result.map(|()| true),
         }
@@ -396,7 +375,7 @@ impl Backend for PipeEnd {
     fn fd(&self) -> Result<RawFd> {
         let inside = self.enter()?;
         self.make_bell(inside.family)?;
-        self.arm(inside.family)?.ok_or(SHUT)
+        self.arm(inside.family, || false)?.ok_or(SHUT)
     }
 
     fn is_closed(&self) -> bool {

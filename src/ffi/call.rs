@@ -13,6 +13,7 @@ use super::managed::kind_of_managed;
 use super::queue::carom_queue;
 use super::semaphore::carom_semaphore;
 use super::value::carom_value;
+use crate::bell;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
 use crate::family;
@@ -360,6 +361,7 @@ fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T>
     call.borrow(handle as u64, |handle| {
         let handle = std::ptr::without_provenance_mut::<c_void>(handle as usize);
         if let Ok((kind, _)) = handle::named_any(handle) {
+            bell::forget(handle as u64);
             handle::free_cell(handle, kind, None);
         }
     });

@@ -217,7 +217,7 @@ pub extern "C" fn carom_connection_poll(connection: *mut carom_connection, timeo
 /// when there may be room; that of a pipe is readable then too, after a send has found none, and sometimes for nothing. It belongs to the connection: never read, write
 /// or close it. In a forked child ask again.
 ///
-/// Never blocks. `CAROM_ECLOSED` if this end is closed; `CAROM_ENOMEM` if three processes poll this end of a pipe already; -EMFILE.
+/// Never blocks. `CAROM_ECLOSED` if this end is closed; `CAROM_ENOMEM` if the family polls more than 4096 pipes and queues; -EMFILE.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_connection_fd(connection: *mut carom_connection) -> i32 {
     boundary::answer(|| connection_of(connection)?.fd())

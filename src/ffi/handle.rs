@@ -416,7 +416,7 @@ pub fn is(handle: *mut std::ffi::c_void, kind: Kind) -> bool {
 
 /// What a handle says that it names, of the kinds that can be waited for; whether it does is for [`object`] to say.
 pub fn kind(handle: *mut std::ffi::c_void) -> Option<Kind> {
-    const KINDS: [Kind; 4] = [Kind::Process, Kind::Pool, Kind::Connection, Kind::Listener];
+    const KINDS: [Kind; 5] = [Kind::Process, Kind::Pool, Kind::Connection, Kind::Listener, Kind::Queue];
     KINDS.into_iter().find(|kind| is(handle, *kind))
 }
 

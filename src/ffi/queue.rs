@@ -15,8 +15,10 @@ use super::library::carom_status;
 use super::lock::{free, lock_deadline};
 use super::object;
 use super::options::{self, Sized_};
+use crate::bell;
 use crate::error::{Error, Result};
 use crate::family;
+use crate::queue::poll::Wanted;
 use crate::queue::{Options, Queue};
 use std::ffi::c_void;
 
@@ -64,7 +66,7 @@ fn new(options: *const carom_queue_options, joinable: bool, queue: *mut *mut car
     })
 }
 
-fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
+pub(super) fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
     Ok(held(queue)?.0)
 }
 
@@ -132,8 +134,9 @@ pub extern "C" fn carom_queue_put(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let queue = writable(queue)?;
-        queue.put(boundary::bytes(data, len)?, len, 1, lock_deadline(timeout_ms))
+        let (handle, queue) = (queue as u64, writable(queue)?);
+        let put = queue.put(boundary::bytes(data, len)?, len, 1, lock_deadline(timeout_ms));
+        queue.told(handle, Wanted::Room { bytes: len, items: 1 }, put)
     })
 }
 
@@ -150,10 +153,11 @@ pub extern "C" fn carom_queue_get(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let queue = queue_of(queue)?;
+        let (handle, queue) = (queue as u64, queue_of(queue)?);
         let room = boundary::bytes_mut(data, capacity)?;
         let mut got = 0;
         let result = queue.get(room, capacity, 1, &mut |_, len| got = len, lock_deadline(timeout_ms));
+        let result = queue.told(handle, Wanted::News, result);
         if let Err(Error::MessageSize { needed, .. }) = result {
             boundary::write_optional(len, needed);
         }
@@ -176,11 +180,15 @@ pub extern "C" fn carom_queue_put_many(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let queue = writable(queue)?;
+        let (handle, queue) = (queue as u64, writable(queue)?);
         let len = item_size.checked_mul(count).filter(|_| count <= MOST_AT_ONCE);
         let len = len.ok_or(Error::invalid("a batch is absurdly large"))?;
         let items = boundary::bytes(data, len)?;
-        if count == 0 { Ok(()) } else { queue.put(items, item_size, count, lock_deadline(timeout_ms)) }
+        if count == 0 {
+            return Ok(());
+        }
+        let put = queue.put(items, item_size, count, lock_deadline(timeout_ms));
+        queue.told(handle, Wanted::Room { bytes: items.len(), items: count }, put)
     })
 }
 
@@ -198,7 +206,7 @@ pub extern "C" fn carom_queue_get_many(
     timeout_ms: i64,
 ) -> i64 {
     boundary::answer(|| {
-        let queue = queue_of(queue)?;
+        let (handle, queue) = (queue as u64, queue_of(queue)?);
         let len = item_size.checked_mul(max).ok_or(Error::invalid("a length is absurd"))?;
         let room = boundary::bytes_mut(data, len)?;
         let lens = if lens.is_null() { &mut [] } else { boundary::items_mut(lens, max)? };
@@ -206,7 +214,8 @@ pub extern "C" fn carom_queue_get_many(
             return Err(Error::invalid("no message is wanted"));
         }
         let mut note = |index: usize, len| _ = lens.get_mut(index).map(|place| *place = len);
-        Ok(queue.get(room, item_size, max, &mut note, lock_deadline(timeout_ms))? as i64)
+        let got = queue.get(room, item_size, max, &mut note, lock_deadline(timeout_ms));
+        Ok(queue.told(handle, Wanted::News, got)? as i64)
     })
 }
 
@@ -226,6 +235,16 @@ pub extern "C" fn carom_queue_empty(queue: *mut carom_queue) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_full(queue: *mut carom_queue) -> i32 {
     boundary::answer(|| Ok(queue_of(queue)?.is_full()? as i32))
+}
+
+/// A descriptor for poll and its like: readable when there may be something to get, or the end, after a get through this handle has said `CAROM_ETIMEDOUT`; when there may be
+/// room, after a put has; and sometimes for nothing. So an event loop calls with time-out 0 until it is `CAROM_ETIMEDOUT`, then polls. It belongs to the handle: never read, write or close it. In a
+/// forked child ask again. Who puts makes a system call only if somebody polls and has found nothing.
+///
+/// Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_queue_fd(queue: *mut carom_queue) -> i32 {
+    boundary::answer(|| queue_of(queue)?.fd(queue as u64))
 }
 
 /// This process puts no more through this handle. When nobody is left who could put, every get of the empty queue says `CAROM_ECLOSED`. Getting goes on.
@@ -275,5 +294,6 @@ pub extern "C" fn carom_queue_join(queue: *mut carom_queue, timeout_ms: i64) -> 
 /// Never blocks; as `carom_lock_free`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_free(queue: *mut carom_queue) {
+    bell::forget(queue as u64);
     free(queue, Kind::Queue);
 }

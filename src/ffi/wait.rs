@@ -3,12 +3,13 @@
 use super::boundary;
 use super::handle::{self, Kind, Object};
 use super::lock::lock_deadline;
+use super::queue::queue_of;
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
 use crate::error::Result;
 use crate::pool::Hold;
 use crate::process::Process;
-use crate::wait::{self, Plain, Waitable};
+use crate::wait::{self, Asked, Plain, Waitable};
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy)]
 #[allow(non_camel_case_types)]
 pub struct carom_waitable {
-    /// A connection, listener, process or pool. NULL: `fd` is waited for.
+    /// A connection, listener, process, pool or queue. NULL: `fd` is waited for.
     pub handle: *mut c_void,
     /// A descriptor of yours, if `handle` is NULL.
     pub fd: i32,
@@ -51,18 +52,19 @@ fn waitable(item: &carom_waitable) -> Result<Box<dyn Waitable>> {
         Some(Kind::Process) => of::<Arc<Process>>(item.handle),
         Some(Kind::Pool) => of::<Hold>(item.handle),
         Some(Kind::Listener) => of::<Listener>(item.handle),
+        Some(Kind::Queue) => Ok(Box::new(Asked::of(queue_of(item.handle.cast())?, item.handle as u64)?)),
         // What is none of them is refused in the name of this.
         _ => of::<Connection>(item.handle),
     }
 }
 
 /// Waits up to `timeout_ms` until one of the items is ready, or more: how many, and `ready` of each. A connection is ready when there is something to receive (or the end), a
-/// listener when there is somebody to accept, a process when it has ended, a pool when there is an event for `carom_pool_next_event`, a descriptor when it is readable or
+/// listener when there is somebody to accept, a process when it has ended, a pool when there is an event for `carom_pool_next_event`, a queue when there is something to get (or the end), a descriptor when it is readable or
 /// hung up. Moves all of them on meanwhile: handshakes, rests of messages, the tasks of pools. If another thread is receiving from a connection or accepting, that is ready too,
 /// perhaps for nothing.
 ///
 /// `CAROM_ETIMEDOUT` if none is; then, and after every other status, no `ready` was changed. -EBADF for a descriptor that is not open; `CAROM_EBADHANDLE` for what is no handle of
-/// these kinds; `CAROM_ECLOSED` for a closed connection; `CAROM_EPERM` for a process or pool of another process; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
+/// these kinds; `CAROM_ECLOSED` for a closed connection; `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_wait(items: *mut carom_waitable, count: usize, timeout_ms: i64) -> i64 {
     boundary::answer(|| {

@@ -4,6 +4,7 @@
 //! 0            header: keeper, counters, heap root
 //! MEMBERS      one record per process of the family
 //! FUNCTIONS    identities of the functions that workers run
+//! BELLS        one record per descriptor that somebody polls for an object
 //! CELLS        one record per shared object
 //! HEAP         blocks of any size
 //! ```
@@ -11,6 +12,7 @@
 //! Memory that processes share is only ever accessed as atomics or by raw copies, never as `&[u8]`
 //! while somebody may write it.
 
+use super::bell_table::Record;
 use super::cell::Cell;
 use super::heap::HeapRoot;
 use super::internal_lock::InternalLock;
@@ -27,6 +29,8 @@ pub const MEMBERS: usize = 4096;
 pub const FUNCTIONS: usize = 1024;
 /// Bytes of a function record.
 pub const FUNCTION_SIZE: usize = 512;
+/// Descriptors that the processes of a family poll at once, for objects of the arena.
+pub const BELLS: usize = 4096;
 
 const FULL_SIZE: u64 = 64 << 30;
 /// What is tried where the full size is refused: valgrind, for one, has no room for it, and its search for leaks
@@ -35,7 +39,9 @@ const SMALL_SIZE: u64 = 1 << 30;
 const LEAST_SIZE: u64 = 64 << 20;
 const MEMBERS_AT: u64 = 4096;
 const FUNCTIONS_AT: u64 = MEMBERS_AT + (MEMBERS * size_of::<Member>()) as u64;
-const CELLS_AT: u64 = FUNCTIONS_AT + (FUNCTIONS * FUNCTION_SIZE) as u64;
+const BELLS_AT: u64 = FUNCTIONS_AT + (FUNCTIONS * FUNCTION_SIZE) as u64;
+const CELLS_AT: u64 = BELLS_AT + (BELLS * size_of::<Record>()) as u64;
+const _: () = assert!(CELLS_AT.is_multiple_of(align_of::<Cell>() as u64));
 
 /// Of what build the arena is: processes of another one would find everything elsewhere in it.
 const STAMP: u64 = {
@@ -70,7 +76,9 @@ pub struct Header {
     pub unwatched: AtomicU32,
     /// Highest member slot ever used. Only grows.
     pub member_high: AtomicU32,
-    pad1: [u32; 10],
+    /// Records of bells ever used. Only grows.
+    pub bell_high: AtomicU32,
+    pad1: [u32; 9],
     /// Counts births of members; orders them against births and ends of cells.
     pub births: AtomicU64,
     pad2: [u64; 7],
@@ -263,6 +271,12 @@ impl Arena {
         let index = slot as usize % MEMBERS;
         // SAFETY: as `header`; MEMBERS records begin at MEMBERS_AT, and `index` is below MEMBERS.
         unsafe { &*((self.base + MEMBERS_AT as usize) as *const Member).add(index) }
+    }
+
+    /// Every record of a bell, used or not.
+    pub fn bells(self) -> impl Iterator<Item = &'static Record> {
+        // SAFETY: as `header`; BELLS records begin at BELLS_AT, and `index` is below it.
+        (0..BELLS).map(move |index| unsafe { &*((self.base + BELLS_AT as usize) as *const Record).add(index) })
     }
 
     /// The cell of an index; `None` beyond the table.

@@ -273,9 +273,6 @@ impl Cell {
         if self.has_waiters() {
             self.wait_word().broadcast(true);
         }
-        if self.kind() == Kind::End {
-            pipe_cell::tell_all(self);
-        }
     }
 
     fn guess_lock(&self) {
@@ -503,7 +500,6 @@ impl Cell {
         }
         if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
             pipe_cell::wake_other(arena, self);
-            self.inline[2].store(0, Relaxed);
         }
         let of_queue = self.is_of_queue();
         if self.life.load(Relaxed) & KIND == Kind::Queue as u64 | ENDING
@@ -562,9 +558,6 @@ impl Cell {
             }
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);
-                if kind == Kind::End {
-                    pipe_cell::tell_all(self);
-                }
                 self.wait_word().broadcast(force);
             }
             self.let_go(arena, self.generation(), dead);

@@ -2,6 +2,7 @@
 //! store when its process is killed; everything here is written so that this does not matter.
 
 pub mod arena;
+pub mod bell_table;
 pub mod bells;
 pub mod cell;
 pub mod check;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `lock` | of whoever sends or receives at it | |
 //! | `inline[1]` | those who wait at it | |
-//! | `inline[0]`, `inline[2]`, `extra[2]` | [bells](super::bells) of those who poll | |
+//! | `inline[0]` | not 0: somebody polls, or has: see [`bell_table`] | |
 //! | `refers_to` | the pipe | |
 //! | `item_size` | reference of the other end | |
 //! | `type_code` | side, 0 or 1 | |
@@ -18,13 +18,12 @@
 //! long as one of its ends is.
 
 use super::arena::Arena;
-use super::bells;
+use super::bell_table;
 use super::cell::{Cell, Kind, Reference};
 use super::heap::Heap;
 use super::pipe::Ring;
 use super::real::Real;
 use crate::error::{Error, Result};
-use crate::sys::doorbell;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -83,10 +82,17 @@ impl End {
 
     /// Wakes whoever waits at the other end, and tells who polls.
     #[inline(always)]
-    pub fn wake_other(&self) {
+    pub fn wake_other(&self, arena: Arena) {
         self.other.wait_word().notify(u32::MAX);
         // Behind the fence of the line above.
-        bells::tell::<Real>(&bells_of(self.other), doorbell::ring);
+        if self.other.inline[0].load(Relaxed) != 0 {
+            bell_table::tell(arena, reference(arena, self.other, self.other_generation).to_bits());
+        }
+    }
+
+    /// From now on whoever has news for this end looks who polls it.
+    pub fn set_polled(&self) {
+        self.cell.inline[0].store(1, Release);
     }
 }
 
@@ -151,18 +157,12 @@ pub(super) fn wake_other(arena: Arena, end: &Cell) {
     let other = Reference::from_bits(end.item_size.load(Acquire));
     if let Some(cell) = other.cell(arena).filter(|cell| cell.kind() == Kind::End) {
         cell.wait_word().broadcast(true);
-        bells::tell_all::<Real>(&bells_of(cell), doorbell::ring);
+        bell_table::tell_all_of(arena, other.to_bits());
     }
 }
 
-/// Places for the bells of those who poll an end.
-pub fn bells_of(end: &Cell) -> [&AtomicU64; 3] {
-    [&end.inline[0], &end.inline[2], &end.extra[2]]
-}
-
-/// The repair of a death, which may have been that of somebody with news for an end.
-pub(super) fn tell_all(end: &Cell) {
-    bells::tell_all::<Real>(&bells_of(end), doorbell::ring);
+fn reference(arena: Arena, end: &Cell, generation: u32) -> Reference {
+    Reference { index: arena.cell_index(end), generation, kind: Kind::End as u8 }
 }
 
 /// What a message that was sent here needs to become bytes again, or the reverse.

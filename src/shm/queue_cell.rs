@@ -7,7 +7,7 @@
 //! | `len` | not 0: the block is as it should be | tail as the head's holder saw it last |
 //! | `item_size` | | reference of the inlet |
 //! | `extra[2]`, `owner_thread` | gate of those who wait for room | gate of those who wait for messages |
-//! | `flags` | see below | |
+//! | `flags` | see below | [`POLLED`] |
 //! | `type_code` | index of the outlet | slot of the process that got last |
 //! | `depth` | | index of a view that was open when somebody looked last: a hint |
 //! | `inline[1]` | the head's count as the tail's holder saw it last | those who wait for all tasks to be done |
@@ -24,6 +24,7 @@
 //! derived too: the end of a view wakes those who wait for messages.
 
 use super::arena::{Arena, MEMBERS};
+use super::bell_table;
 use super::cell::{Cell, Kind, Reference};
 use super::gate::Gate;
 use super::heap::Heap;
@@ -45,6 +46,8 @@ pub const SHUT: u32 = 2;
 pub const DOOMED: u32 = 4;
 /// Flag of a view of a queue: who has it puts no more.
 pub const CLOSED: u32 = 1;
+/// Flag of an outlet, set once, under its lock: somebody polls, or has. See [`bell_table`].
+pub const POLLED: u32 = 1;
 
 /// Segments in the heap of the arena. A block of `2^n - 16` bytes wastes nothing there.
 #[derive(Clone, Copy)]
@@ -211,6 +214,19 @@ impl Ends {
         gate(self.outlet)
     }
 
+    /// There is news for somebody at one of the two gates, who was roused: those who poll hear of it too.
+    #[inline(always)]
+    pub fn tell(self, arena: Arena) {
+        if self.outlet.flags.load(Relaxed) & POLLED != 0 {
+            bell_table::tell(arena, self.reference(arena).to_bits());
+        }
+    }
+
+    /// What handles name.
+    pub fn reference(self, arena: Arena) -> Reference {
+        Reference { index: arena.cell_index(self.inlet), generation: self.generation, kind: Kind::Queue as u8 }
+    }
+
     /// Makes it a queue whose messages are tasks.
     pub fn make_ledger(self, arena: Arena) -> Result<()> {
         Heap::of(arena).take_zero(MEMBERS as u64 * 8, &self.outlet.block).map(|_| ())
@@ -243,9 +259,8 @@ impl Ends {
         if self.inlet.creator() != 0 && flags & CREATOR_CLOSED == 0 {
             return true;
         }
-        let me =
-            Reference { index: arena.cell_index(self.inlet), generation: self.generation, kind: Kind::Queue as u8 };
-        let opens = |index: &u64| arena.cell(*index).is_some_and(|cell| holds_open(cell, me.to_bits()));
+        let me = self.reference(arena).to_bits();
+        let opens = |index: &u64| arena.cell(*index).is_some_and(|cell| holds_open(cell, me));
         if opens(&(self.outlet.depth.load(Relaxed) as u64)) {
             return true;
         }
@@ -297,6 +312,7 @@ pub(super) fn openness_changed(arena: Arena, inlet: &'static Cell, generation: u
     if let Some(ends) = Ends::of(arena, inlet, generation) {
         ends.news().rouse_all();
         ends.room().rouse_all();
+        ends.tell(arena);
     }
 }
 
@@ -364,5 +380,6 @@ pub(super) fn take_apart(arena: Arena, inlet: &'static Cell, force: bool) -> Opt
         // Damaged memory is lost, and nothing else.
         let _ = queue.give_all();
     }
+    bell_table::tell_all_of(arena, owner.to_bits());
     outlet
 }

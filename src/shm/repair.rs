@@ -4,6 +4,7 @@
 //! child. Every step may be repeated; a repairer that dies hands its claim to its own repairer.
 
 use super::arena::Arena;
+use super::bell_table;
 use super::heap::Heap;
 use super::member::{MemberId, State};
 
@@ -36,6 +37,8 @@ fn sweep(arena: Arena, dead: u32, force: bool, slot: u32) {
     for cell in arena.cells() {
         cell.repair(arena, dead, force, slot);
     }
+    // Behind them: whoever polls looks at what they are like now.
+    bell_table::tell_all(arena);
 }
 
 /// What the dead had begun for others: claims of children that never came, repairs, exit records
@@ -83,4 +86,5 @@ pub fn wake_everybody(arena: Arena) {
         cell.lock.repair(NOBODY, true);
         cell.wake_waiters();
     }
+    bell_table::tell_all(arena);
 }
