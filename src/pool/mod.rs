@@ -17,6 +17,7 @@ pub mod batch;
 mod bay;
 mod crew;
 pub mod desk;
+mod drive;
 pub mod event;
 mod evidence;
 pub mod extras;
@@ -26,123 +27,41 @@ pub mod job;
 pub mod map;
 mod meter;
 mod notice;
+mod options;
 mod post;
 mod restarts;
 mod stderr;
-pub mod template;
+mod template;
+mod tend;
 pub mod work;
 pub mod worker;
 
-use crate::capsule::{self, Writer};
+pub use self::options::{HookOf, OnEvent, Options, TaskOptions};
+pub use self::tend::template_of;
+
+use self::tend::{Spawned, Watch};
+use crate::capsule;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
-use crate::keeper;
-use crate::log;
 use crate::pin::Pins;
 use crate::shm::cell::{Cell, Kind};
 use crate::shm::functions;
-use crate::shm::member::{Inherits, MemberId};
-use crate::shm::memory::{Deadline, Wake};
+use crate::shm::memory::Deadline;
 use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
-use crate::shm::stop;
 use crate::start::{self, Method};
-use crate::sys::clock::{self, now_ns};
-use crate::sys::descriptor::Poll;
-use crate::sys::{crash, descriptor, fork, limits};
-use crate::wire::{self, Argument};
+use crate::sys::clock::now_ns;
+use crate::sys::{descriptor, fork, limits};
 use desk::{Desk, Goal};
-use event::Event;
-use extras::{Extras, Hook};
+use extras::Extras;
 use inline::Inline;
 use job::{Job, JobId};
-use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use template::Template;
 use work::{Limits, Order, Work};
-
-/// What a pool is like.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// Worker positions; `None`: one per processor.
-    pub workers: Option<u32>,
-    /// What each task may take.
-    pub limits: Limits,
-    /// Bits of the events that are kept for [`Pool::next_event`].
-    pub events: u32,
-    /// What a worker that dies wrote to stderr last is evidence.
-    pub capture_stderr: bool,
-    /// What each worker runs first.
-    pub initializer: HookOf<'a>,
-    /// What it runs last, where it leaves.
-    pub finalizer: HookOf<'a>,
-    /// Tasks after which a worker is replaced, 0 for never.
-    pub max_tasks: u64,
-    /// Bytes of memory after which it is, likewise.
-    pub max_memory: u64,
-    /// How many workers may die; `None`: see [`restarts`].
-    pub max_restarts: Option<u32>,
-    /// Within so many seconds; 0: the default.
-    pub restart_window_s: u32,
-    /// Its workers are its callers.
-    pub inline: bool,
-    /// [`Pool::restart`] is allowed.
-    pub restartable: bool,
-    /// Tasks that it takes before one is settled, 0 for any number.
-    pub max_waiting: u64,
-    /// The directory in which tasks are saved whose worker dies.
-    pub capsules: Option<&'a Path>,
-    /// How the template is started, which forks the workers; the default if nothing is said.
-    pub method: Option<Method>,
-}
-
-/// A function and its encoded arguments; address 0: none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct HookOf<'a> {
-    /// The function.
-    pub address: usize,
-    /// Its arguments.
-    pub arguments: &'a [u8],
-}
-
-/// What a task is like.
-#[derive(Clone, Default)]
-pub struct TaskOptions {
-    /// Hears of it.
-    pub hook: Option<Hook>,
-    /// How long its submission may wait for room, in ns; `None`: as long as it takes. `Some(0)`: not at all.
-    pub patience_ns: Option<u64>,
-    /// Many tasks with one result: the first failure settles it, and what is not begun never is.
-    pub fail_fast: bool,
-    /// Its time limit in ns; `None`: the pool's. `Some(0)`: none.
-    pub limit_ns: Option<u64>,
-    /// Likewise the soft one.
-    pub soft_limit_ns: Option<u64>,
-    /// Its limits beyond these.
-    pub cpu_ns: u64,
-    /// `None`: the pool's. `Some(0)`: none.
-    pub memory: Option<u64>,
-    /// How often it may be begun; 0 is 1.
-    pub attempts: u32,
-    /// For which reasons again, see [`work`].
-    pub retry_on: u32,
-    /// It is not begun later than so long after its submission, 0 for whenever.
-    pub expires_ns: u64,
-    /// See [`work::Order`].
-    pub priority: i32,
-    /// Items of a chunk of a map; 0: billiard's rule.
-    pub chunk: u64,
-    /// What the host wants to find at its events.
-    pub context: usize,
-}
-
-/// What is called for each event.
-pub type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
 
 /// A pool, in the process that made it.
 pub struct Pool {
@@ -174,84 +93,7 @@ pub struct Pool {
     freed: AtomicBool,
 }
 
-/// The last attempt to make a template.
-#[derive(Default)]
-struct Spawned {
-    at_ns: u64,
-    /// Which template there was before.
-    after: u64,
-    /// Which it is, once it is forked.
-    id: Option<MemberId>,
-}
-
-/// What [`Pool::fd`] gives: readable for news, and when the template dies, which can tell of nothing then.
-struct Watch {
-    poll: Poll,
-    /// The template, and which one it is.
-    template: Option<(OwnedFd, u64)>,
-}
-
-/// A template that has not taken its place for so long is made again; a surplus one finds the place taken, and
-/// leaves.
-const START_NS: u64 = 1_000_000_000;
-
-/// Bits of a liveness word that name its holder.
-const HOLDER: u32 = 0x3fff_ffff;
-
-/// How long the host looks for news before it sleeps: about the cost of a wake.
-const SPIN_NS: u64 = 20_000;
-
-/// What a template that has no copy of the host's memory is to know.
-fn duty_of(index: u64, capture_stderr: bool, capsules: Option<&Path>) -> Result<Vec<u8>> {
-    let capsules = capsules.map_or(Argument::Nil, |path| Argument::String(path.as_os_str().as_bytes()));
-    wire::to_vec(&[Argument::Integer(index as i64), Argument::Bool(capture_stderr), capsules])
-}
-
-/// The template that a duty of [`duty_of`] is of, in its process.
-pub fn template_of(family: Family, duty: &[u8], bells: [RawFd; 2]) -> Result<Template> {
-    let gone = || Error::Broken("the pool of a template is gone".into());
-    let (Argument::Integer(index), Argument::Bool(capture_stderr)) =
-        (wire::argument(duty, 0)?, wire::argument(duty, 1)?)
-    else {
-        return Err(gone());
-    };
-    let cell = family.arena.cell(index as u64).filter(|cell| cell.kind() == Kind::Pool).ok_or_else(gone)?;
-    let plan = PlanRef::open(family.arena, cell.block.load(Acquire))?;
-    let capsules = match wire::argument(duty, 2)? {
-        Argument::String(path) => Some(Path::new(OsStr::from_bytes(path))),
-        _ => None,
-    };
-    crash::warm_up();
-    Ok(Template::new(plan, index as u64, bells, capture_stderr, writer_of(capsules)))
-}
-
-/// The directory may be gone by now, which is no reason to have no workers.
-fn writer_of(capsules: Option<&Path>) -> Option<Arc<Writer>> {
-    let writer = Writer::new(capsules?);
-    writer.inspect_err(|error| log::warning(format_args!("no capsules: {error}"))).ok().map(Arc::new)
-}
-
 impl Pool {
-    fn spawn_template(&self) -> Result<MemberId> {
-        let after = self.plan.plan().template_id.load(Acquire);
-        let spawned = || self.spawned.lock().unwrap_or_else(PoisonError::into_inner);
-        *spawned() = Spawned { at_ns: now_ns(), after, id: None };
-        let index = self.family.arena.cell_index(self.cell);
-        if self.method != Method::Fork {
-            let duty = duty_of(index, self.capture_stderr, self.capsules.as_deref())?;
-            let given = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
-            let id = keeper::spawn_anew(self.family, self.method, index, &duty, &given)?;
-            spawned().id = Some(id);
-            return Ok(id);
-        }
-        crash::warm_up();
-        let bells = [self.doorbell.as_raw_fd(), self.notify.as_raw_fd()];
-        let duty = Template::new(self.plan, index, bells, self.capture_stderr, writer_of(self.capsules.as_deref()));
-        let id = keeper::spawn(self.family, Inherits::Everything, index, duty)?;
-        spawned().id = Some(id);
-        Ok(id)
-    }
-
     /// Only its maker uses a pool; a copy of the handle in a forked child is of no use.
     pub fn own(&self) -> Result<()> {
         match family::current()?.me == self.family.me {
@@ -317,111 +159,6 @@ impl Pool {
         let job = self.apply_async(address, arguments, options)?;
         job.wait(deadline).inspect_err(|_| self.desk().abandon_job(&job))?;
         Ok(job)
-    }
-
-    /// Whether a job is settled, after a look at what came back.
-    pub fn is_settled(&self, job: &Job) -> bool {
-        if job.is_settled() {
-            return true;
-        }
-        let _ = self.own().and_then(|()| self.mind_template());
-        self.own().is_ok() && self.look(&mut |_| job.is_settled().then_some(())).is_some()
-    }
-
-    /// Waits until `done` has an answer, moving the pool on from this thread.
-    pub fn wait<T>(&self, deadline: Deadline, goal: Goal, mut done: impl FnMut(&mut Desk) -> Option<T>) -> Result<T> {
-        self.own()?;
-        let mut spin_until = None;
-        loop {
-            if let Some(answer) = self.look(&mut done) {
-                return Ok(answer);
-            }
-            if self.freed.load(Acquire) {
-                return self.look(&mut done).ok_or(Error::Closed("the pool was freed"));
-            }
-            let now = now_ns();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                self.arm();
-                return self.look(&mut done).ok_or(Error::TimedOut);
-            }
-            if stop::notice() {
-                return Err(Error::SoftLimit);
-            }
-            let until = *spin_until.get_or_insert(now + SPIN_NS);
-            if now < until {
-                clock::spin_or_yield(until - now, SPIN_NS);
-                continue;
-            }
-            if let Some(answer) = self.sleep(deadline, goal, &mut done)? {
-                return Ok(answer);
-            }
-            spin_until = None;
-        }
-    }
-
-    fn look<T>(&self, done: &mut impl FnMut(&mut Desk) -> Option<T>) -> Option<T> {
-        self.run_inline();
-        let mut desk = self.desk();
-        let settled = desk.pump();
-        let answer = done(&mut desk);
-        drop(desk);
-        self.pass_on(settled);
-        answer
-    }
-
-    /// This thread may have collected what another one sleeps for.
-    fn pass_on(&self, settled: bool) {
-        if settled && !self.freed.load(Acquire) && self.waiters.load(Acquire) > 0 {
-            self.plan.plan().news.ring();
-        }
-    }
-
-    fn sleep<T>(
-        &self,
-        deadline: Deadline,
-        goal: Goal,
-        done: &mut impl FnMut(&mut Desk) -> Option<T>,
-    ) -> Result<Option<T>> {
-        let plan = self.plan.plan();
-        let alone = self.waiters.fetch_add(1, AcqRel) == 0;
-        let ticket = plan.news.prepare();
-        self.desk().plan_rings(goal, alone);
-        let answer = self.look(done);
-        let mut minded = Ok(());
-        if answer.is_none() && !self.freed.load(Acquire) {
-            let word = &plan.template.word;
-            let seen = word.load(Acquire);
-            minded = self.mind_template();
-            // While a template is on its way, look after it.
-            let until = if seen & HOLDER == 0 { Some(now_ns() + keeper::LOOK_NS) } else { None };
-            let until = deadline.into_iter().chain(until).min();
-            if minded.is_ok() {
-                let _: Wake = plan.news.sleep(ticket, Some((word, seen)), until);
-                // The kernel wakes only one of those who sleep on a dead template's word, and this thread
-                // may leave before it revives it: out of time, or with an answer.
-                if word.load(Acquire) != seen {
-                    plan.news.ring_all();
-                }
-            }
-        }
-        self.waiters.fetch_sub(1, AcqRel);
-        minded.map(|()| answer)
-    }
-
-    /// If the template died, or never came to its place: its workers die with it, and a new one takes their
-    /// lanes over. Forked by whoever finds out, for want of another.
-    fn mind_template(&self) -> Result<()> {
-        let plan = self.plan.plan();
-        let vacant = || !self.freed.load(Acquire) && plan.template.word.load(Acquire) & HOLDER == 0;
-        if self.inline.is_some() || !vacant() || self.plan.phase() == Phase::Ended {
-            return Ok(());
-        }
-        let due = self.spawned.try_lock().is_ok_and(|spawned| {
-            let on_its_way = spawned.after == plan.template_id.load(Acquire);
-            let gone = || spawned.id.is_some_and(|id| keeper::is_gone(self.family.arena, id));
-            vacant() && (!on_its_way || gone() || now_ns() > spawned.at_ns + START_NS)
-        });
-        if due { self.spawn_template().map(|_| ()) } else { Ok(()) }
     }
 
     /// The host lets go: ends at once, and for good. Whoever waits in another thread gets its answer now.

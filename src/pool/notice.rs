@@ -1,10 +1,11 @@
 //! How a pool is noticed: its descriptor, its events, its hooks.
 #![forbid(unsafe_code)]
 
+use super::Pool;
 use super::desk::{Desk, Goal};
 use super::event::Event;
 use super::job::Job;
-use super::{HOLDER, Pool, START_NS, Watch};
+use super::tend::{HOLDER, START_NS, Watch};
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
 use crate::sys::clock::now_ns;
