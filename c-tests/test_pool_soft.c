@@ -31,6 +31,15 @@ static int32_t spins(carom_call *call) {
     return reply_number(call, carom_call_should_stop(call));
 }
 
+/* The word does not come by the signal, which this task does not let in. */
+static int32_t spins_deaf(carom_call *call) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGURG);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return spins(call);
+}
+
 static int32_t blocks(carom_call *call) {
     int fds[2];
     char byte;
@@ -64,6 +73,7 @@ static int32_t takes_back(carom_call *call) {
 static void ways(void) {
     carom_pool *pool = pool_of(1, 0, 0);
     CHECK_EQ(told(pool, spins, NULL, 0), 1);
+    CHECK_EQ(told(pool, spins_deaf, NULL, 0), 1);
     CHECK_EQ(told(pool, blocks, NULL, 0), EINTR);
     CHECK_EQ(told(pool, hooks, NULL, 0), 2);
     CHECK_EQ(told(pool, takes_back, NULL, 0), 0);

@@ -545,9 +545,14 @@ pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_
 /// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_should_stop(call: *const carom_call) -> i32 {
-    if at_once(call).is_some() && !stop::is_asked() {
+    if stop::goes_on(call as usize) {
         return 0;
     }
+    should_stop(call)
+}
+
+#[inline(never)]
+fn should_stop(call: *const carom_call) -> i32 {
     boundary::answer(|| {
         running(call)?;
         let asked = stop::is_asked();

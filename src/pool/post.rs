@@ -98,7 +98,8 @@ pub fn enforce_lane(lane: &'static Lane, post: &Post, now: u64) -> Option<u64> {
     // Items of a chunk are sampled: an eighth of the limit is how late its end may come.
     let due = |limit: u64| if chunk { now + (limit / 8).max(1_000_000) } else { since.saturating_add(limit) };
     let hard = (limit != 0).then(|| due(limit));
-    let others = terms.and_then(|terms| look_at_terms(slot, terms, post, task, since, now, due));
+    let at_work = AtWork { lane, slot, post, task, since, now };
+    let others = terms.and_then(|terms| at_work.look_at_terms(terms, due));
     hard.into_iter().chain(others).min()
 }
 
@@ -127,32 +128,61 @@ fn own_memory(pid: u32) -> u64 {
     private(pid).saturating_sub(private(fork::pid()))
 }
 
-/// When a task with terms that goes on is to be looked at again.
-fn look_at_terms(
-    slot: &Slot,
-    terms: &Terms,
-    post: &Post,
+/// A task at work, as it is looked at.
+struct AtWork<'a> {
+    lane: &'static Lane,
+    slot: &'static Slot,
+    post: &'a Post,
     task: lane::Task,
     since: u64,
     now: u64,
-    due: impl Fn(u64) -> u64,
-) -> Option<u64> {
-    let (soft, kill_at) = (terms.soft_ns.load(Relaxed), terms.kill_at_ns.load(Relaxed));
-    let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
-    // Who goes from item to item by plain stores cannot be asked.
-    let exact = !chunk || slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
-    let softly = match (kill_at, soft) {
-        (0, 0) => None,
-        (0, soft) => ask(slot, terms, post, task, since.saturating_add(soft), now).map(|instant| match task.state() {
-            TaskState::Running => instant.min(due(soft)),
-            _ => instant,
-        }),
-        _ if exact => ask(slot, terms, post, task, now, now),
-        _ => None,
-    };
-    let watched = terms.memory.load(Relaxed) != 0 || terms.cpu_ns.load(Relaxed) != 0;
-    let kill_at = (kill_at != 0 && kill_at != u64::MAX).then_some(kill_at);
-    softly.into_iter().chain(kill_at).chain(watched.then_some(now + WATCH_NS)).min()
+}
+
+impl AtWork<'_> {
+    /// When a task with terms that goes on is to be looked at again.
+    fn look_at_terms(&self, terms: &Terms, due: impl Fn(u64) -> u64) -> Option<u64> {
+        let (slot, now) = (self.slot, self.now);
+        let (soft, kill_at) = (terms.soft_ns.load(Relaxed), terms.kill_at_ns.load(Relaxed));
+        let chunk = slot.kind.load(Relaxed) == TaskKind::Chunk as u32;
+        // Who goes from item to item by plain stores cannot be asked.
+        let exact = !chunk || slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
+        let softly = match (kill_at, soft) {
+            (0, 0) => None,
+            (0, soft) => self.ask(terms, self.since.saturating_add(soft)).map(|instant| match self.task.state() {
+                TaskState::Running => instant.min(due(soft)),
+                _ => instant,
+            }),
+            _ if exact => self.ask(terms, now),
+            _ => None,
+        };
+        let watched = terms.memory.load(Relaxed) != 0 || terms.cpu_ns.load(Relaxed) != 0;
+        let kill_at = (kill_at != 0 && kill_at != u64::MAX).then_some(kill_at);
+        softly.into_iter().chain(kill_at).chain(watched.then_some(now + WATCH_NS)).min()
+    }
+
+    /// Tells the task that it should stop, once that is `due`, and again until it has noticed; when it is to be told next.
+    fn ask(&self, terms: &Terms, due: u64) -> Option<u64> {
+        let (post, now) = (self.post, self.now);
+        let first = self.task.state() == TaskState::Running;
+        let due = if first { due } else { post.repeat_at_ns.load(Relaxed) };
+        if !first && terms.noticed.load(Relaxed) == self.task.at_work().bits() {
+            return None;
+        }
+        if now < due {
+            return Some(due);
+        }
+        // The worker does not leave the item between the two steps: the signal hits no other.
+        if let Ok(asked) = self.slot.word.ask(self.task) {
+            self.lane.going.store(0, Relaxed);
+            let _ = pidfd::signal(post.pidfd.load(Relaxed), stop::SIGNAL);
+            let _ = self.slot.word.tell(asked);
+            post.told.store(first as u32, Relaxed);
+        }
+        let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };
+        post.repeat_ns.store(pause, Relaxed);
+        post.repeat_at_ns.store(now + pause, Relaxed);
+        Some(now + pause)
+    }
 }
 
 /// The worker is to be killed; gently first, if the host wants that.
@@ -177,29 +207,6 @@ fn carry_out(terms: Option<&Terms>, post: &Post, now: u64) -> Option<u64> {
 /// again, ever less often, until the task has noticed.
 const LEAST_REPEAT_NS: u64 = 10_000_000;
 const MOST_REPEAT_NS: u64 = 1_000_000_000;
-
-/// Tells the task at work that it should stop, once that is `due`, and again until it has noticed; when it is to be told
-/// next.
-fn ask(slot: &Slot, terms: &Terms, post: &Post, task: lane::Task, due: u64, now: u64) -> Option<u64> {
-    let first = task.state() == TaskState::Running;
-    let due = if first { due } else { post.repeat_at_ns.load(Relaxed) };
-    if !first && terms.noticed.load(Relaxed) == task.at_work().bits() {
-        return None;
-    }
-    if now < due {
-        return Some(due);
-    }
-    // The worker does not leave the item between the two steps: the signal hits no other.
-    if let Ok(asked) = slot.word.ask(task) {
-        let _ = pidfd::signal(post.pidfd.load(Relaxed), stop::SIGNAL);
-        let _ = slot.word.tell(asked);
-        post.told.store(first as u32, Relaxed);
-    }
-    let pause = if first { LEAST_REPEAT_NS } else { (post.repeat_ns.load(Relaxed) * 2).min(MOST_REPEAT_NS) };
-    post.repeat_ns.store(pause, Relaxed);
-    post.repeat_at_ns.store(now + pause, Relaxed);
-    Some(now + pause)
-}
 
 fn since_sample(post: &Post, place: u64, task: lane::Task, now: u64) -> u64 {
     let same = post.seen_place.swap(place, Relaxed) == place;

@@ -158,6 +158,7 @@ impl Template {
         member.works_for.store(self.pool, Release);
         lane.begun.store(0, Relaxed);
         lane.leaving.store(0, Relaxed);
+        lane.going.store(0, Relaxed);
         lane.born_ns.store(now_ns(), Relaxed);
         let pid = match birth::fork_child() {
             Err(error) => {

@@ -51,6 +51,8 @@ pub struct Worker {
     /// Memory that it was born with, where somebody wants to know.
     inherited: u64,
     weighed_ns: Cell<u64>,
+    /// Address of the call that it makes.
+    call: Cell<u64>,
 }
 
 /// How often a worker looks how much memory it has.
@@ -64,9 +66,9 @@ impl Worker {
         let restarts = words.restarts.load(Acquire);
         let weighs = words.max_memory.load(Relaxed) != 0;
         let inherited = if weighs { statm::of(fork::pid()).map_or(0, |held| held.private) } else { 0 };
-        let weighed_ns = Cell::new(0);
+        let (weighed_ns, call) = (Cell::new(0), Cell::new(0));
         let (pid, meter) = (fork::pid(), Meter::default());
-        Worker { marks, plan, lane, notify, pid, meter, left, restarts, inherited, weighed_ns }
+        Worker { marks, plan, lane, notify, pid, meter, left, restarts, inherited, weighed_ns, call }
     }
 
     /// Runs tasks until the pool ends or needs this worker no more, and leaves.
@@ -229,8 +231,14 @@ impl Worker {
         slot.failed_item.store(NOTHING_FAILED, Relaxed);
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);
+        // Before the begin: from then on the template may say that the task should stop.
+        self.call.set(std::ptr::from_ref::<Call>(call) as u64);
+        self.lane.going.store(self.call.get(), Relaxed);
         // As it was when it was found to be this place's: by now it may be revoked, or another task.
-        let Ok(task) = slot.word.start(seen) else { return since };
+        let Ok(task) = slot.word.start(seen) else {
+            self.lane.going.store(0, Relaxed);
+            return since;
+        };
         self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
         self.left.set(self.left.get() - 1);
         if slot.flags.load(Relaxed) & FLAG_TELLS != 0 {
@@ -263,7 +271,9 @@ impl Worker {
         let ended = now_ns();
         slot.ended_ns.store(ended, Relaxed);
         slot.cpu_ns.store(self.meter.at(ended).saturating_sub(cpu), Relaxed);
-        let finished = task.map(|task| slot.word.finish(task).or_else(|now| leave_told(slot, now, TaskWord::finish)));
+        let finished =
+            task.map(|task| slot.word.finish(task).or_else(|now| self.leave_told(slot, now, TaskWord::finish)));
+        self.lane.going.store(0, Relaxed);
         match finished {
             Some(Ok(_)) => self.tell(place),
             // The keeper decided that the task is out of time: the end comes any moment, and nothing
@@ -394,7 +404,7 @@ impl Worker {
                 slot.leave_chunk(work.until);
                 return Some(task);
             }
-            task = if work.exact { advance_exact(slot, task)? } else { slot.word.advance(task) };
+            task = if work.exact { self.advance_exact(slot, task)? } else { slot.word.advance(task) };
             input = input.from(item_size)?;
             if answers {
                 output = output.from(reply_size)?;
@@ -431,6 +441,44 @@ impl Worker {
         }
     }
 
+    #[inline(always)]
+    fn advance_exact(&self, slot: &Slot, task: Task) -> Option<Task> {
+        let next = slot.word.advance_exact(task);
+        next.or_else(|now| self.leave_told(slot, now, TaskWord::advance_exact)).ok()
+    }
+
+    /// Leaves an item by `step` whose word turned out to be `now`: if its task was told to stop, the signal has come by
+    /// the time that this returns, and hits nothing that is begun later.
+    #[cold]
+    fn leave_told(
+        &self,
+        slot: &Slot,
+        mut now: Task,
+        step: fn(&TaskWord<Real>, Task) -> Result<Task, Task>,
+    ) -> Result<Task, Task> {
+        loop {
+            now = match now.state() {
+                // The template is about to send it. If it dies, so does this process.
+                State::Asked => {
+                    std::thread::yield_now();
+                    slot.word.load()
+                }
+                State::Told => {
+                    // The next item goes on. Before the step: behind it the template may say otherwise of that one.
+                    self.lane.going.store(self.call.get(), Relaxed);
+                    match step(&slot.word, now) {
+                        Ok(next) => {
+                            stop::let_in();
+                            return Ok(next);
+                        }
+                        Err(now) => now,
+                    }
+                }
+                _ => return Err(now),
+            };
+        }
+    }
+
     /// No item of the chunk can be run.
     #[cold]
     fn refuse_chunk(&self, slot: &'static Slot, first: u64, message: &str) {
@@ -440,35 +488,6 @@ impl Worker {
             place.map(|place| place.write(&REFUSED.to_ne_bytes()));
         }
         self.refuse(slot, message);
-    }
-}
-
-#[inline(always)]
-fn advance_exact(slot: &Slot, task: Task) -> Option<Task> {
-    let next = slot.word.advance_exact(task);
-    next.or_else(|now| leave_told(slot, now, TaskWord::advance_exact)).ok()
-}
-
-/// Leaves an item by `step` whose word turned out to be `now`: if its task was told to stop, the signal has come by the
-/// time that this returns, and hits nothing that is begun later.
-#[cold]
-fn leave_told(slot: &Slot, mut now: Task, step: fn(&TaskWord<Real>, Task) -> Result<Task, Task>) -> Result<Task, Task> {
-    loop {
-        now = match now.state() {
-            // The template is about to send it. If it dies, so does this process.
-            State::Asked => {
-                std::thread::yield_now();
-                slot.word.load()
-            }
-            State::Told => match step(&slot.word, now) {
-                Ok(next) => {
-                    stop::let_in();
-                    return Ok(next);
-                }
-                Err(now) => now,
-            },
-            _ => return Err(now),
-        };
     }
 }
 

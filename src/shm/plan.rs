@@ -335,7 +335,10 @@ pub struct Lane {
     pub begun: AtomicU64,
     /// How much had been written to its stderr when the task began, if that is captured. Worker.
     pub stderr_mark: AtomicU64,
-    pad1: [u64; 5],
+    /// Address of the call that runs here and may go on, in the worker's memory; 0: it should stop, or none runs. Worker,
+    /// between two items; the template while the item's word is `Asked`, in which the worker does not leave it.
+    pub going: AtomicU64,
+    pad1: [u64; 4],
     /// The host is woken by tasks from this place on. Host.
     pub ring_from: AtomicU64,
     pad2: [u64; 7],

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 /// In a worker: its lane, for the questions below. A child that it forks has none.
 pub fn attach(lane: &'static Lane) {
     own().lane.store(std::ptr::from_ref(lane).cast_mut().cast(), Release);
+    own().going.store(std::ptr::from_ref(&lane.going).cast_mut(), Release);
     stop::attach(is_due);
 }
 
@@ -16,6 +17,14 @@ fn lane() -> Option<&'static Lane> {
     let lane = own().lane.load(Acquire).cast::<Lane>();
     // SAFETY: NULL, or what `attach` stored: a lane of the arena, which is never unmapped.
     unsafe { lane.as_ref() }
+}
+
+/// Whether `call` runs in this process, and need not stop: one word says both. False where that is not all.
+#[inline(always)]
+pub fn goes_on(call: usize) -> bool {
+    // SAFETY: NULL, or what `attach` stored: a word of the arena, which is never unmapped.
+    let going = unsafe { own().going.load(Acquire).as_ref() };
+    call != 0 && going.is_some_and(|going| going.load(Relaxed) == call as u64)
 }
 
 /// Whether the task at work should stop, heard of or not. Nothing but loads: for a signal handler.

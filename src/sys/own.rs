@@ -39,6 +39,8 @@ pub struct Own {
     pub crash_pid: AtomicU32,
     /// In a worker: its lane. See `shm::stop`.
     pub lane: AtomicPtr<libc::c_void>,
+    /// In a worker: a word of its lane, the address of the call that may go on. See `shm::stop`.
+    pub going: AtomicPtr<AtomicU64>,
     /// In a worker: a `fn() -> bool`. See `stop`.
     pub is_due: AtomicUsize,
     /// What the task wants to be called when it should stop. See `stop`.
@@ -66,6 +68,7 @@ impl Own {
             crash: AtomicPtr::new(std::ptr::null_mut()),
             crash_pid: AtomicU32::new(0),
             lane: AtomicPtr::new(std::ptr::null_mut()),
+            going: AtomicPtr::new(std::ptr::null_mut()),
             is_due: AtomicUsize::new(0),
             hook: AtomicUsize::new(0),
             hook_context: AtomicUsize::new(0),
