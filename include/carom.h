@@ -2081,8 +2081,8 @@ void carom_result_free(carom_result *result);
  */
 
 /**
- * 1 if a worker has begun the task, 0 if none has yet, or it was cancelled before. Of a task that is begun again, this
- * attempt.
+ * 1 if a worker has begun the task, or has come to it and waits for `carom_result_accept`; 0 if none has yet, or it was
+ * cancelled before. Of a task that is begun again, this attempt.
  *
  * Never blocks.
  */
@@ -2112,6 +2112,31 @@ carom_status carom_result_cancel(carom_result *result, int64_t grace_ms);
 carom_status carom_result_terminate(carom_result *result, int32_t signal_number);
 
 /**
+ * The task may begin, in a pool with `acknowledge`: at once if a worker waits with it, else as soon as one comes to it.
+ * Of many with one result: all of them. A task that has begun or is settled, or of a pool without that option, stays as
+ * it is.
+ *
+ * Never blocks.
+ */
+carom_status carom_result_accept(carom_result *result);
+
+/**
+ * Nobody wants to know: the result is settled now, with `CAROM_ECANCELED`. What no worker has begun never is; what one
+ * has runs on, and its reply is dropped.
+ *
+ * Never blocks. A result that is settled stays as it is.
+ */
+carom_status carom_result_discard(carom_result *result);
+
+/**
+ * The `correlation_id` of the task's options, "" if it has none. Never NULL; valid until the result is freed. "" for
+ * what is no result.
+ *
+ * Never blocks.
+ */
+const char *carom_result_correlation_id(carom_result *result);
+
+/**
  * Waits up to `timeout_ms` until one of `count` results is settled. Moves their pools on from this thread; where they
  * are of several pools, it looks at them every few milliseconds.
  *
@@ -2133,7 +2158,10 @@ carom_status carom_job_id_text(const carom_job_id *id, char *text, size_t capaci
 
 #define CAROM_POOL_WORKER_UP 1          /* A worker began: `pid`. */
 #define CAROM_POOL_WORKER_DOWN 2        /* A worker ended: `pid`, `exitcode`, `reason`. */
-/** A worker has begun a task: `pid`, `job`, `ctx`, `result`. Whoever wants this is woken at each begin. */
+/**
+ * A worker has begun a task, or waits with it for `carom_result_accept`: `pid`, `job`, `ctx`, `result`. Whoever wants
+ * this is woken at each.
+ */
 #define CAROM_POOL_ACCEPTED 4
 #define CAROM_POOL_DONE 8               /* A task is settled: `job`, `ctx`, `result`. */
 /**
@@ -2315,6 +2343,27 @@ typedef struct carom_pool_options {
      * forkserver a copy of the server.
      */
     carom_context *context;
+    /**
+     * Bytes of arguments, as they lie in shared memory, of tasks that are not settled: a submission beyond them waits
+     * as for `max_waiting`. One that is bigger than that goes alone. 0: any number.
+     */
+    uint64_t max_waiting_bytes;
+    /**
+     * Each task has a unit of it until it is settled: a submission waits for one as for `max_waiting`. Units may come
+     * from elsewhere too, which the pool notices within some milliseconds. The pool keeps the semaphore. NULL: none.
+     * Like these two, it is not for maps that are waited for.
+     */
+    carom_semaphore *semaphore;
+    /**
+     * 1: a worker that comes to a task (ACCEPTED) waits with it until `carom_result_accept`; until then it can be
+     * cancelled for certain. Not for calls that wait for their tasks, which accept them.
+     */
+    uint32_t acknowledge;
+    /**
+     * 1: a thread of ours in this program moves the pool on and calls all callbacks, with all signals blocked. It ends
+     * with the pool: `carom_pool_join` waits for that, `carom_pool_free` does not. 0: no thread.
+     */
+    uint32_t service_thread;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -2361,8 +2410,8 @@ typedef struct carom_task_options {
     /** For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`. */
     uint32_t retry_on;
     /**
-     * How long a submission may wait for room where `max_waiting` is reached (`CAROM_ETIMEDOUT`). 0: as long as it
-     * takes. `CAROM_NONE`: not at all (`CAROM_EAGAIN`).
+     * How long a submission may wait for room where `max_waiting`, `max_waiting_bytes` or the semaphore leaves none
+     * (`CAROM_ETIMEDOUT`). 0: as long as it takes. `CAROM_NONE`: not at all (`CAROM_EAGAIN`).
      */
     int64_t submit_ms;
     /** Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is. */
@@ -2379,6 +2428,18 @@ typedef struct carom_task_options {
     carom_result_callback on_accepted;
     /** Hears that the task is past its soft limit, or was ended by its hard one, as its event says: likewise. */
     carom_pool_callback on_timeout;
+    /**
+     * A name of the host's for the task, or for many with one result and each of them: see
+     * `carom_result_correlation_id`. Copied. NULL: none.
+     */
+    const char *correlation_id;
+    /**
+     * Of submissions with the same key only the first is done: the others get the same result (same job, a handle of
+     * its own each), whatever they would have run. The key is free again once that task has failed, or is settled and
+     * all its handles are freed. For `carom_pool_apply`, and for what gives a result at once; elsewhere `CAROM_EINVAL`.
+     * Copied. NULL: none.
+     */
+    const char *idempotency_key;
 } carom_task_options;
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -2391,7 +2452,7 @@ typedef struct carom_task_options {
  *
  * Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the
  * program, and no other descriptor of it. A worker that dies costs the task that it was running, and is replaced. If
- * this process dies, its workers do. No thread is made.
+ * this process dies, its workers do. No thread is made but by `service_thread`.
  *
  * Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other,
  * `CAROM_ENOTSUP` where the system has no pidfd_open, `CAROM_ENOMEM`, or the errno of fork or eventfd, or of a
@@ -2679,6 +2740,14 @@ void carom_capsule_free(carom_capsule *capsule);
  * The workers of a pool: how many there are, what they are at, and new ones for old.
  */
 
+/** Tasks run in other processes: a crash is a verdict, limits are kept, what runs can be ended. */
+#define CAROM_CAN_ISOLATE 1
+#define CAROM_CAN_MEASURE 2             /* Memory is measured: `max_memory` and `memory_limit` work. */
+#define CAROM_CAN_SHARE 4               /* Locks, values, queues and the like are arguments. */
+#define CAROM_CAN_GROW 8                /* `carom_pool_grow` and `carom_pool_shrink` work. */
+#define CAROM_CAN_RESTART 16            /* `carom_pool_restart` works. */
+#define CAROM_CAN_HOLD 32               /* Tasks wait for `carom_result_accept`. */
+
 /** One worker, as it is now. */
 typedef struct carom_worker_info {
     /** sizeof(carom_worker_info), set by the caller. */
@@ -2733,6 +2802,22 @@ typedef struct carom_pool_statistics {
  * Never blocks.
  */
 carom_status carom_pool_info(carom_pool *pool, carom_pool_statistics *statistics);
+
+/**
+ * Looks after the pool without waiting, and calls no callback: collects what is settled, hands out what waits, and
+ * begins a new template for one that died. Every other call does that too, and workers are replaced without it; a host
+ * that otherwise leaves the pool alone calls it every few seconds.
+ *
+ * Never blocks. The errno of a fork that failed; `CAROM_ENOMEM`.
+ */
+carom_status carom_pool_maintain(carom_pool *pool);
+
+/**
+ * What the pool can do, `CAROM_CAN_…` added. It stays the same as long as the pool lives.
+ *
+ * Never blocks.
+ */
+int64_t carom_pool_capabilities(carom_pool *pool);
 
 /**
  * Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at

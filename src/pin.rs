@@ -23,6 +23,11 @@ pub struct Pins {
 }
 
 impl Pins {
+    /// One object.
+    pub fn one(family: Family, target: Reference) -> Result<Box<Pins>> {
+        Ok(Box::new(Pins { family, views: vec![view_of(family, target)?] }))
+    }
+
     /// The objects of encoded arguments; `None` if there are none, as in most.
     #[inline]
     pub fn of(family: Family, encoded: &[u8]) -> Result<Option<Box<Pins>>> {

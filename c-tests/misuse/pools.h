@@ -26,8 +26,16 @@ ROW(carom_pool_new) {
         options = (carom_pool_options){.size = sizeof options, .workers = 1, .context = h};
         if (h) REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EBADHANDLE);
     });
+    EACH_BAD(carom_semaphore, SEMAPHORE, h, {
+        options = (carom_pool_options){.size = sizeof options, .workers = 1, .semaphore = h};
+        if (h) REFUSED_HANDLE(carom_pool, out, carom_pool_new(&options, out), CAROM_EBADHANDLE);
+    });
     const carom_pool_options strange[] = {
         {.size = sizeof options, .workers = 1, .restartable = 2},
+        {.size = sizeof options, .workers = 1, .acknowledge = 2},
+        {.size = sizeof options, .workers = 1, .service_thread = UINT32_MAX},
+        {.size = sizeof options, .workers = CAROM_INLINE, .acknowledge = 1},
+        {.size = sizeof options, .workers = CAROM_INLINE, .service_thread = 1},
         {.size = sizeof options, .workers = 1, .max_restarts = -2},
         {.size = sizeof options, .workers = 1, .memory_limit = -2},
         {.size = sizeof options, .workers = 1, .max_restart_freq_s = -1},
@@ -95,6 +103,17 @@ ROW(carom_pool_terminate_job) {
     for (size_t i = 0; i < sizeof pids / sizeof *pids; i++) REFUSED(carom_pool_terminate_job(pool, pids[i], 9), CAROM_ENOENT);
     REFUSED(carom_pool_terminate_job(pool, 1, 65), CAROM_EINVAL);
     REFUSED(carom_pool_terminate_job(pool, 1, -9), CAROM_EINVAL);
+}
+ROW(carom_pool_maintain) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_maintain(h), CAROM_EBADHANDLE)); }
+ROW(carom_pool_capabilities) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_capabilities(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_accept) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_accept(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_discard) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_discard(h), CAROM_EBADHANDLE)); }
+ROW(carom_result_correlation_id) {
+    EACH_BAD(carom_result, RESULT, h, {
+        prime();
+        CHECK_STR_EQ(carom_result_correlation_id(h), "");
+        CHECK(strcmp(carom_error_message(), PRIMED) != 0);
+    });
 }
 ROW(carom_pool_did_start_ok) { EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_did_start_ok(h), CAROM_EBADHANDLE)); }
 

@@ -102,6 +102,7 @@ pub extern "C" fn carom_pool_starmap(
         let (shown, options) = task_options(options)?;
         let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
         let statuses = statuses(&shown, count)?;
+        let options = options.awaited()?;
         let deadline = deadline_after_ms(timeout_ms);
         let whole = starmap(&pool.pool, function, arguments, per_item, count, &options)?;
         let shape = Shape { item_size: 0, count, reply_size: out_size };

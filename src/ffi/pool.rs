@@ -32,7 +32,7 @@ pub(super) fn pool_of(pool: *mut carom_pool) -> Result<Use<Hold>> {
 /// Makes a pool: workers begin at once, forked from a template that this call forks from the program as it is now. Options may be NULL.
 ///
 /// Workers start with default signal dispositions but ignore SIGINT, have stdin from /dev/null, stdout and stderr of the program, and no other descriptor of
-/// it. A worker that dies costs the task that it was running, and is replaced. If this process dies, its workers do. No thread is made.
+/// it. A worker that dies costs the task that it was running, and is replaced. If this process dies, its workers do. No thread is made but by `service_thread`.
 ///
 /// Blocks for as long as two forks do. `CAROM_EINVAL` for a bad number of workers, or limits that contradict each other, `CAROM_ENOTSUP` where the system has no
 /// pidfd_open, `CAROM_ENOMEM`, or the

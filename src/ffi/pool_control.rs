@@ -9,6 +9,19 @@ use super::result_control::stop;
 use crate::sys::signals;
 use std::os::fd::IntoRawFd;
 
+/// Tasks run in other processes: a crash is a verdict, limits are kept, what runs can be ended.
+pub const CAROM_CAN_ISOLATE: u32 = 1;
+/// Memory is measured: `max_memory` and `memory_limit` work.
+pub const CAROM_CAN_MEASURE: u32 = 2;
+/// Locks, values, queues and the like are arguments.
+pub const CAROM_CAN_SHARE: u32 = 4;
+/// `carom_pool_grow` and `carom_pool_shrink` work.
+pub const CAROM_CAN_GROW: u32 = 8;
+/// `carom_pool_restart` works.
+pub const CAROM_CAN_RESTART: u32 = 16;
+/// Tasks wait for `carom_result_accept`.
+pub const CAROM_CAN_HOLD: u32 = 32;
+
 /// One worker, as it is now.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -87,6 +100,23 @@ pub extern "C" fn carom_pool_info(pool: *mut carom_pool, statistics: *mut carom_
         (shown.closed, shown.broken) = (now.closed as u32, now.broken as u32);
         options::write(statistics, shown)
     })
+}
+
+/// Looks after the pool without waiting, and calls no callback: collects what is settled, hands out what waits, and begins a new template for one that died. Every
+/// other call does that too, and workers are replaced without it; a host that otherwise leaves the pool alone calls it every few seconds.
+///
+/// Never blocks. The errno of a fork that failed; `CAROM_ENOMEM`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_maintain(pool: *mut carom_pool) -> carom_status {
+    boundary::status(|| pool_of(pool)?.pool.maintain())
+}
+
+/// What the pool can do, `CAROM_CAN_…` added. It stays the same as long as the pool lives.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_capabilities(pool: *mut carom_pool) -> i64 {
+    boundary::answer(|| Ok(pool_of(pool)?.pool.capabilities()? as i64))
 }
 
 /// Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at most.

@@ -15,7 +15,7 @@ use std::ffi::c_void;
 pub const CAROM_POOL_WORKER_UP: u32 = 1;
 /// A worker ended: `pid`, `exitcode`, `reason`.
 pub const CAROM_POOL_WORKER_DOWN: u32 = 2;
-/// A worker has begun a task: `pid`, `job`, `ctx`, `result`. Whoever wants this is woken at each begin.
+/// A worker has begun a task, or waits with it for `carom_result_accept`: `pid`, `job`, `ctx`, `result`. Whoever wants this is woken at each.
 pub const CAROM_POOL_ACCEPTED: u32 = 4;
 /// A task is settled: `job`, `ctx`, `result`.
 pub const CAROM_POOL_DONE: u32 = 8;

@@ -3,17 +3,21 @@
 use super::boundary;
 use super::call::{self, carom_argument, carom_function};
 use super::context::{self, carom_context};
+use super::handle::Kind;
 use super::library::carom_status;
+use super::object;
 use super::options::{self, Sized_};
 use super::pool_event::{self, EVENTS, carom_pool_callback};
 use super::process::encode;
 use super::result::{self, carom_result_callback, carom_verdict};
+use super::semaphore::carom_semaphore;
 use crate::error::{Error, Result};
 use crate::pool::event::{self, Event};
 use crate::pool::extras::{Hook, News};
 use crate::pool::job::Job;
 use crate::pool::work::Limits;
 use crate::pool::{HookOf, OnEvent, Options, TaskOptions};
+use crate::shm::cell::Reference;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -88,6 +92,18 @@ pub struct carom_pool_options {
     /// Its start method; NULL: the default one. Workers are forked by a template. Under fork that is a copy of this program at the moment in which the pool is made;
     /// under spawn the program begun anew, in `carom_init`; under forkserver a copy of the server.
     pub context: *mut carom_context,
+    /// Bytes of arguments, as they lie in shared memory, of tasks that are not settled: a submission beyond them waits as for `max_waiting`. One that is bigger than
+    /// that goes alone. 0: any number.
+    pub max_waiting_bytes: u64,
+    /// Each task has a unit of it until it is settled: a submission waits for one as for `max_waiting`. Units may come from elsewhere too, which the pool notices
+    /// within some milliseconds. The pool keeps the semaphore. NULL: none. Like these two, it is not for maps that are waited for.
+    pub semaphore: *mut carom_semaphore,
+    /// 1: a worker that comes to a task (ACCEPTED) waits with it until `carom_result_accept`; until then it can be cancelled for certain. Not for calls that wait
+    /// for their tasks, which accept them.
+    pub acknowledge: u32,
+    /// 1: a thread of ours in this program moves the pool on and calls all callbacks, with all signals blocked. It ends with the pool: `carom_pool_join` waits for
+    /// that, `carom_pool_free` does not. 0: no thread.
+    pub service_thread: u32,
 }
 
 // SAFETY: integers, pointers and optional functions.
@@ -126,7 +142,7 @@ pub struct carom_task_options {
     pub max_attempts: u32,
     /// For which ends of its worker it is begun again, `CAROM_RETRY_…` added. 0: `CAROM_RETRY_CRASH`.
     pub retry_on: u32,
-    /// How long a submission may wait for room where `max_waiting` is reached (`CAROM_ETIMEDOUT`). 0: as long as it takes. `CAROM_NONE`: not at all
+    /// How long a submission may wait for room where `max_waiting`, `max_waiting_bytes` or the semaphore leaves none (`CAROM_ETIMEDOUT`). 0: as long as it takes. `CAROM_NONE`: not at all
     /// (`CAROM_EAGAIN`).
     pub submit_ms: i64,
     /// Maps that are not waited for: 1: the first failure settles the result, and what is not begun never is.
@@ -140,6 +156,12 @@ pub struct carom_task_options {
     pub on_accepted: carom_result_callback,
     /// Hears that the task is past its soft limit, or was ended by its hard one, as its event says: likewise.
     pub on_timeout: carom_pool_callback,
+    /// A name of the host's for the task, or for many with one result and each of them: see `carom_result_correlation_id`. Copied. NULL: none.
+    pub correlation_id: *const c_char,
+    /// Of submissions with the same key only the first is done: the others get the same result (same job, a handle of its own each), whatever they would have
+    /// run. The key is free again once that task has failed, or is settled and all its handles are freed. For `carom_pool_apply`, and for what gives a result at once;
+    /// elsewhere `CAROM_EINVAL`. Copied. NULL: none.
+    pub idempotency_key: *const c_char,
 }
 
 // SAFETY: integers and pointers.
@@ -184,7 +206,10 @@ pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_
         wait => Some(ns_of(wait)?),
     };
     let (hook, fail_fast) = (hook(&options), flag(options.fail_fast, "fail_fast is 0 or 1")?);
-    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, hook, fail_fast, patience_ns, ..order }))
+    let correlation = boundary::c_text(options.correlation_id).map(Arc::from);
+    let key = boundary::c_text(options.idempotency_key).map(|key| Arc::from(key.to_bytes()));
+    let order = TaskOptions { correlation, key, patience_ns, ..order };
+    Ok((options, TaskOptions { limit_ns, soft_limit_ns, chunk, context, hook, fail_fast, ..order }))
 }
 
 /// The callbacks of a task.
@@ -259,37 +284,63 @@ fn encoded(function: carom_function, arguments: *const carom_argument, count: us
     encode(arguments, count)
 }
 
+fn workers_of(options: &carom_pool_options) -> Result<Option<u32>> {
+    match options.workers {
+        0 | CAROM_INLINE => Ok(None),
+        -1 => Ok(Some(0)),
+        workers => u32::try_from(workers).map(Some).map_err(|_| Error::invalid("a pool cannot have so few workers")),
+    }
+}
+
+fn max_restarts_of(options: &carom_pool_options) -> Result<Option<u32>> {
+    match options.max_restarts {
+        0 => Ok(None),
+        -1 => Ok(Some(0)),
+        most => u32::try_from(most).map(Some).map_err(|_| Error::invalid("workers cannot die so few times")),
+    }
+}
+
+fn limits_of(options: &carom_pool_options) -> Result<Limits> {
+    Ok(Limits {
+        hard_ns: ns_of(options.time_limit_ms)?,
+        soft_ns: ns_of(options.soft_time_limit_ms)?,
+        memory: memory_limit(options.memory_limit)?,
+        cpu_ns: 0,
+    })
+}
+
+fn semaphore_of(semaphore: *mut carom_semaphore) -> Result<Option<Reference>> {
+    if semaphore.is_null() {
+        return Ok(None);
+    }
+    object::of(semaphore, Kind::Semaphore)?;
+    call::reference(semaphore.cast()).map(Some)
+}
+
+/// What a pool whose workers are its callers cannot have.
+fn check_inline(options: &carom_pool_options) -> Result<()> {
+    match options.workers == CAROM_INLINE && (options.acknowledge | options.service_thread) != 0 {
+        true => Err(Error::invalid("a pool in its caller has no thread, and waits for nobody")),
+        false => Ok(()),
+    }
+}
+
 /// Shows the engine's options for what C passed to `body`.
 pub(super) fn with_pool_options<T>(
     options: *const carom_pool_options,
     body: impl FnOnce(Options<'_>, Option<OnEvent>) -> Result<T>,
 ) -> Result<T> {
     let options = options::read(options)?;
-    let workers = match options.workers {
-        0 => None,
-        -1 => Some(0),
-        CAROM_INLINE => None,
-        workers => Some(u32::try_from(workers).map_err(|_| Error::invalid("a pool cannot have so few workers"))?),
-    };
+    check_inline(&options)?;
     if options.events & !EVENTS != 0 {
         return Err(Error::invalid("there are no such events"));
     }
-    let max_restarts = match options.max_restarts {
-        0 => None,
-        -1 => Some(0),
-        most => Some(u32::try_from(most).map_err(|_| Error::invalid("workers cannot die so few times"))?),
-    };
     let negative = |_| Error::invalid("max_restart_freq_s is a number of seconds");
     let first = encoded(options.initializer, options.initializer_arguments, options.initializer_count)?;
     let last = encoded(options.finalizer, options.finalizer_arguments, options.finalizer_count)?;
     let engine = Options {
-        workers,
-        limits: Limits {
-            hard_ns: ns_of(options.time_limit_ms)?,
-            soft_ns: ns_of(options.soft_time_limit_ms)?,
-            memory: memory_limit(options.memory_limit)?,
-            cpu_ns: 0,
-        },
+        workers: workers_of(&options)?,
+        limits: limits_of(&options)?,
         events: options.events,
         capture_stderr: flag(options.capture_stderr, "capture_stderr is 0 or 1")?,
         initializer: HookOf { address: call::address(options.initializer), arguments: &first },
@@ -297,7 +348,11 @@ pub(super) fn with_pool_options<T>(
         max_tasks: options.max_tasks,
         max_memory: options.max_memory,
         max_waiting: options.max_waiting,
-        max_restarts,
+        max_waiting_bytes: options.max_waiting_bytes,
+        semaphore: semaphore_of(options.semaphore)?,
+        acknowledges: flag(options.acknowledge, "acknowledge is 0 or 1")?,
+        serves: flag(options.service_thread, "service_thread is 0 or 1")?,
+        max_restarts: max_restarts_of(&options)?,
         restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
         capsules: boundary::path(options.capsules),
         inline: options.workers == CAROM_INLINE,

@@ -10,7 +10,7 @@ use crate::sys::clock::deadline_after_ms;
 use crate::sys::signals;
 use std::ffi::c_char;
 
-/// 1 if a worker has begun the task, 0 if none has yet, or it was cancelled before. Of a task that is begun again, this attempt.
+/// 1 if a worker has begun the task, or has come to it and waits for `carom_result_accept`; 0 if none has yet, or it was cancelled before. Of a task that is begun again, this attempt.
 ///
 /// Never blocks.
 #[unsafe(no_mangle)]
@@ -55,6 +55,35 @@ pub extern "C" fn carom_result_cancel(result: *mut carom_result, grace_ms: i64) 
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_terminate(result: *mut carom_result, signal_number: i32) -> carom_status {
     boundary::status(|| result_of(result)?.stop(stop(0, signals::or_term(signal_number))?))
+}
+
+/// The task may begin, in a pool with `acknowledge`: at once if a worker waits with it, else as soon as one comes to it. Of many with one result: all of them. A
+/// task that has begun or is settled, or of a pool without that option, stays as it is.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_accept(result: *mut carom_result) -> carom_status {
+    boundary::status(|| result_of(result)?.accept())
+}
+
+/// Nobody wants to know: the result is settled now, with `CAROM_ECANCELED`. What no worker has begun never is; what one has runs on, and its reply is dropped.
+///
+/// Never blocks. A result that is settled stays as it is.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_discard(result: *mut carom_result) -> carom_status {
+    boundary::status(|| result_of(result)?.discard())
+}
+
+/// The `correlation_id` of the task's options, "" if it has none. Never NULL; valid until the result is freed. "" for what is no result.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_result_correlation_id(result: *mut carom_result) -> *const c_char {
+    let name = result_of(result).map(|result| result.correlation().as_ptr());
+    name.unwrap_or_else(|error| {
+        boundary::fail(&error);
+        c"".as_ptr()
+    })
 }
 
 /// Waits up to `timeout_ms` until one of `count` results is settled. Moves their pools on from this thread; where they are of several pools, it looks at them

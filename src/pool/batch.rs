@@ -31,8 +31,11 @@ impl Pool {
         let function = self.function(address)?;
         let order = self.order(options)?;
         self.with_desk(|desk| desk.check_open())?;
-        let extras = Extras::of_whole(options.hook.clone(), count, options.fail_fast);
-        let whole = Arc::new(Job::with_extras(self, 0, options.context, Some(Box::new(extras))));
+        let whole =
+            Arc::new(Job::with_extras(self, 0, options.context, Some(Box::new(Extras::of_whole(options, count)))));
+        if let Some(first) = options.key.as_ref().and_then(|key| self.keys.claim(key, &whole)) {
+            return Ok(first);
+        }
         if count == 0 {
             whole.settle_whole();
             self.with_desk(|desk| desk.tell_done(Some(whole.clone())));
@@ -45,7 +48,8 @@ impl Pool {
         let jobs: Vec<_> = (0..count).map(part).collect();
         whole.parts().into_iter().for_each(|parts| parts.set(jobs.clone()));
         let submitted = self.submit_parts(&jobs, function, order, options.patience_ns, arguments);
-        submitted.inspect_err(|_| {
+        submitted.inspect_err(|error| {
+            whole.fail(Verdict::of(Err(error.clone()), 0));
             self.with_desk(|desk| desk.forget(&whole));
             // Those that were never submitted are never settled, and would keep the whole for ever, as it does them.
             jobs.iter().for_each(|job| _ = job.extras().and_then(Extras::leave));
@@ -62,10 +66,10 @@ impl Pool {
         arguments: Arguments<'_>,
     ) -> Result<()> {
         for (index, job) in jobs.iter().enumerate() {
-            self.await_room(patience_ns)?;
             let arguments = arguments(index as u64)?;
+            let toll = self.await_room(patience_ns, arguments.len())?;
             let pins = Pins::of(self.family(), &arguments)?;
-            self.submit(Work::single(job.clone(), function, order, None, pins), &arguments)?;
+            self.submit(Work { toll, ..Work::single(job.clone(), function, order, None, pins) }, &arguments)?;
         }
         Ok(())
     }
@@ -132,7 +136,8 @@ impl Pool {
             all.extend_from_slice(rest);
             wire::to_vec(&all)
         };
-        let whole = self.batch(address, parts, options, |index| first(index) as u64, arguments)?;
+        let options = options.clone().awaited()?;
+        let whole = self.batch(address, parts, &options, |index| first(index) as u64, arguments)?;
         let shape = Shape { item_size: 0, count: parts as usize, reply_size: 0 };
         self.finish_batch(&whole, shape, &mut [], None, deadline)
     }

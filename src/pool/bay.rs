@@ -5,9 +5,12 @@ use super::work::{What, Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::lane::State;
-use crate::shm::plan::{FLAG_EXACT, FLAG_TELLS, FLAG_TERMS, INLINE, Lane, PlanRef, SLOTS, Set, Slot, TaskKind};
+use crate::shm::plan::{
+    ACCEPTED, FLAG_EXACT, FLAG_HELD, FLAG_TELLS, FLAG_TERMS, INLINE, Lane, OFFERED, PlanRef, SLOTS, Set, Slot,
+    TaskKind, Terms,
+};
 use crate::shm::region::Region;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// A lane as the host sees it: places `head..tail` hold its work.
 pub struct Bay {
@@ -53,7 +56,7 @@ impl Bay {
         self.begun = self.begun.max(self.head);
         while self.begun < self.tail {
             let state = self.slot(self.begun).word.load().state();
-            if matches!(state, State::Assigned | State::Free) {
+            if state == State::Free || state == State::Assigned && !self.is_offered(self.begun) {
                 return None;
             }
             self.begun += 1;
@@ -71,9 +74,38 @@ impl Bay {
         if task.state() != State::Assigned || slot.word.revoke(task).is_err() {
             return None;
         }
+        self.wake_held(slot);
         let work = self.work[(place % SLOTS as u64) as usize].take()?;
         work.is_off();
         Some(work)
+    }
+
+    /// Whether the worker has come to the task at a place, and waits until the host accepts it, or has waited.
+    pub fn is_offered(&self, place: u64) -> bool {
+        let slot = self.slot(place);
+        slot.flags.load(Relaxed) & FLAG_HELD != 0 && self.terms(place).held.load(Acquire) & OFFERED != 0
+    }
+
+    /// The task at a place may begin.
+    pub fn accept(&mut self, place: u64) {
+        if let Some(work) = self.work_mut(place) {
+            work.order.held = false;
+        }
+        if self.slot(place).flags.load(Relaxed) & FLAG_HELD != 0 {
+            self.terms(place).held.fetch_or(ACCEPTED, AcqRel);
+            self.lane.bell.ring();
+        }
+    }
+
+    fn terms(&self, place: u64) -> &'static Terms {
+        &self.lane.terms[(place % SLOTS as u64) as usize]
+    }
+
+    /// What was taken back may be what the worker waits for to be accepted.
+    fn wake_held(&self, slot: &Slot) {
+        if slot.flags.load(Relaxed) & FLAG_HELD != 0 {
+            self.lane.bell.ring();
+        }
     }
 
     /// The slot of a place.
@@ -89,6 +121,11 @@ impl Bay {
     /// What was put at a place.
     pub fn work_at(&self, place: u64) -> Option<&Work> {
         self.work[(place % SLOTS as u64) as usize].as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn work_mut(&mut self, place: u64) -> Option<&mut Work> {
+        self.work[(place % SLOTS as u64) as usize].as_mut()
     }
 
     /// The last place whose task is still to be done here.
@@ -137,6 +174,7 @@ impl Bay {
             let single = self.work_at(place).is_some_and(|work| matches!(work.what, What::Single { .. }));
             let arguments = if single { kept(arguments_of(plan, slot)).ok()? } else { Box::default() };
             if slot.word.revoke(task).is_ok() {
+                self.wake_held(slot);
                 let _ = Heap::of(plan.arena).give(&slot.arguments_block);
                 let mut work = self.work[(place % SLOTS as u64) as usize].take()?;
                 work.is_off();
@@ -190,15 +228,15 @@ impl Bay {
             return 0;
         }
         let (order, limits) = (&work.order, &work.order.limits);
-        let terms = &self.lane.terms[(self.tail % SLOTS as u64) as usize];
+        let terms = self.terms(self.tail);
         terms.clear();
         terms.soft_ns.store(limits.soft_ns, Relaxed);
         terms.cpu_ns.store(limits.cpu_ns, Relaxed);
         terms.memory.store(limits.memory, Relaxed);
         terms.expires_ns.store(order.expires_ns, Relaxed);
         terms.attempt.store(work.attempt, Relaxed);
-        let ends = limits.least_ns() != 0;
-        if ends { FLAG_TERMS | FLAG_EXACT } else { FLAG_TERMS }
+        let exact = if limits.least_ns() != 0 { FLAG_EXACT } else { 0 };
+        FLAG_TERMS | exact | if order.held { FLAG_HELD } else { 0 }
     }
 
     /// Wakes the worker if tasks came since the last time. Once for many: the fence in it waits until the last

@@ -1,7 +1,7 @@
 //! A pool's workers as the host directs them: how many there are, what each begins and ends with, and new ones for old.
 #![forbid(unsafe_code)]
 
-use super::desk::{Desk, Goal, Stop};
+use super::desk::{Desk, Stop};
 use super::job::Job;
 use super::restarts::DEFAULT;
 use super::{HookOf, Options, Pool, exit_of};
@@ -15,10 +15,23 @@ use crate::shm::heap::Heap;
 use crate::shm::plan::{HISTORY, Hook, MAX_LANES, PlanRef};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
-use crate::sys::{descriptor, pidfd, statm};
+use crate::sys::{descriptor, fork, pidfd, statm};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+/// Its tasks run in other processes: a crash is a verdict, limits of time are kept, what runs can be ended.
+pub const CAN_ISOLATE: u32 = 1;
+/// Memory is measured.
+pub const CAN_MEASURE: u32 = 2;
+/// Its workers reach what the family shares.
+pub const CAN_SHARE: u32 = 4;
+/// It can have more workers, or less.
+pub const CAN_GROW: u32 = 8;
+/// It can have new ones for old.
+pub const CAN_RESTART: u32 = 16;
+/// A task waits until it is accepted.
+pub const CAN_HOLD: u32 = 32;
 
 /// Worker positions that a pool can grow to.
 pub fn room_for(workers: u32) -> u32 {
@@ -144,18 +157,6 @@ impl Pool {
         Ok(desk)
     }
 
-    /// Waits until the pool has room for one more task.
-    pub fn await_room(&self, patience_ns: Option<u64>) -> Result<()> {
-        if self.max_waiting == 0 {
-            return Ok(());
-        }
-        let has_room = |desk: &mut Desk| (desk.is_over() || desk.load() < self.max_waiting).then_some(());
-        match patience_ns {
-            Some(0) => self.look(&mut { has_room }).ok_or(Error::Again("the pool has max_waiting tasks already")),
-            patience => self.wait(patience.map(|ns| now_ns().saturating_add(ns)), Goal::Any, has_room),
-        }
-    }
-
     /// Figures of the pool as it is now.
     pub fn info(&self) -> Result<PoolInfo> {
         self.own()?;
@@ -209,6 +210,21 @@ impl Pool {
         if lane.pid.load(Acquire) == pid { Ok(handle) } else { Err(gone()) }
     }
 
+    /// A task that waits for it may begin.
+    pub fn accept_job(&self, job: &Job) -> Result<()> {
+        self.own()?;
+        self.desk().accept(job);
+        Ok(())
+    }
+
+    /// What becomes of a job is nobody's business any more.
+    pub fn discard_job(&self, job: &Job) -> Result<()> {
+        self.own()?;
+        self.desk().discard(job);
+        self.pass_on(true);
+        Ok(())
+    }
+
     /// A task that is not begun is cancelled, one that runs is stopped.
     pub fn stop_job(&self, job: &Job, stop: Stop) -> Result<()> {
         self.own()?;
@@ -227,6 +243,19 @@ impl Pool {
         self.own()?;
         let found = self.desk().stop_worker(pid, stop);
         if found { Ok(()) } else { Err(Error::NotFound("the pool has no such worker, or it is at no task")) }
+    }
+
+    /// What it can do: bits.
+    pub fn capabilities(&self) -> Result<u32> {
+        self.own()?;
+        let processes = self.inline.is_none();
+        let measures = processes && statm::of(fork::pid()).is_some();
+        let bit = |holds: bool, bit: u32| if holds { bit } else { 0 };
+        Ok(bit(processes, CAN_ISOLATE | CAN_GROW)
+            | bit(measures, CAN_MEASURE)
+            | bit(processes && self.restartable, CAN_RESTART)
+            | bit(self.acknowledges, CAN_HOLD)
+            | CAN_SHARE)
     }
 
     /// Whether no worker died that nobody wanted to.

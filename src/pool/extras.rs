@@ -1,8 +1,10 @@
 //! What few jobs have: a hook that hears of them, a whole that they are a part of, parts of their own.
 #![forbid(unsafe_code)]
 
+use super::TaskOptions;
 use super::job::Job;
 use super::work::Limits;
+use std::ffi::CStr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::AcqRel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,6 +47,8 @@ pub struct Extras {
     pub parts: Option<Parts>,
     /// What it may take.
     pub limits: Limits,
+    /// What the host calls it.
+    pub correlation: Option<Arc<CStr>>,
 }
 
 /// The tasks of a map that was not waited for.
@@ -56,20 +60,33 @@ pub struct Parts {
 }
 
 impl Extras {
-    /// Of a task with a hook.
-    pub fn of_task(hook: Hook, limits: Limits) -> Extras {
-        Extras { hook: Some(hook), limits, ..Extras::default() }
+    /// Of a task with such options; most have none.
+    #[inline]
+    pub fn of_task(options: &TaskOptions, limits: Limits) -> Option<Box<Extras>> {
+        if options.hook.is_none() && options.correlation.is_none() {
+            return None;
+        }
+        let (hook, correlation) = (options.hook.clone(), options.correlation.clone());
+        Some(Box::new(Extras { hook, limits, correlation, ..Extras::default() }))
+    }
+
+    /// Of an item of an iterator, which has no hooks.
+    pub fn of_item(options: &TaskOptions) -> Option<Box<Extras>> {
+        let correlation = options.correlation.clone()?;
+        Some(Box::new(Extras { correlation: Some(correlation), ..Extras::default() }))
     }
 
     /// Of a part.
     pub fn of_part(whole: &Arc<Job>) -> Extras {
-        Extras { whole: Mutex::new(Some(whole.clone())), ..Extras::default() }
+        let correlation = whole.extras().and_then(|extras| extras.correlation.clone());
+        Extras { whole: Mutex::new(Some(whole.clone())), correlation, ..Extras::default() }
     }
 
     /// Of a whole with so many parts.
-    pub fn of_whole(hook: Option<Hook>, count: u64, fail_fast: bool) -> Extras {
-        let parts = Parts { jobs: OnceLock::new(), left: AtomicU64::new(count), fail_fast };
-        Extras { hook, parts: Some(parts), ..Extras::default() }
+    pub fn of_whole(options: &TaskOptions, count: u64) -> Extras {
+        let parts = Parts { jobs: OnceLock::new(), left: AtomicU64::new(count), fail_fast: options.fail_fast };
+        let (hook, correlation) = (options.hook.clone(), options.correlation.clone());
+        Extras { hook, parts: Some(parts), correlation, ..Extras::default() }
     }
 
     /// The part is settled: what it was a part of, once.

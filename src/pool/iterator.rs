@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::desk::Goal;
+use super::extras::Extras;
 use super::job::Job;
 use super::work::{Order, Sink, Work};
 use super::{Pool, TaskOptions};
@@ -47,6 +48,7 @@ impl Stream {
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source, ordered: bool) -> Result<Stream> {
         pool.own()?;
         pool.with_desk(|desk| desk.check_open())?;
+        let options = options.without_key()?;
         let function = pool.function(address)?;
         let order = pool.order(&options)?;
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
@@ -80,12 +82,14 @@ impl Stream {
                     break;
                 }
             };
-            let job = Arc::new(Job::new(&self.pool, input.submitted, self.options.context));
+            let extras = Extras::of_item(&self.options);
+            let job = Arc::new(Job::with_extras(&self.pool, input.submitted, self.options.context, extras));
             // (The window is full before that, unless others submit too.)
-            let room = self.pool.await_room(self.options.patience_ns);
-            let work = room
-                .and_then(|()| Pins::of(self.pool.family(), &item))
-                .map(|pins| Work::single(job, self.function, self.order, Some(self.settled.clone()), pins));
+            let work = self.pool.await_room(self.options.patience_ns, item.len()).and_then(|toll| {
+                let pins = Pins::of(self.pool.family(), &item)?;
+                let sink = Some(self.settled.clone());
+                Ok(Work { toll, ..Work::single(job, self.function, self.order, sink, pins) })
+            });
             if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
                 // An item that cannot be submitted ends the input, as a closed pool does; what is under way is
                 // still handed out.

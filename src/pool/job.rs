@@ -3,7 +3,7 @@
 
 use super::Pool;
 use super::backtrace::Crash;
-use super::desk::{Goal, Stop};
+use super::desk::{Desk, Goal, Stop};
 use super::evidence::Evidence;
 use super::extras::{Extras, Parts};
 use super::work::Limits;
@@ -12,7 +12,7 @@ use crate::shm::memory::Deadline;
 use crate::shm::plan::Slot;
 use crate::shm::region;
 use crate::sys::clock::now_ns;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
@@ -281,11 +281,17 @@ impl Job {
         }
         let Some(pool) = self.pool.upgrade() else { return self.settled() };
         let goal = if self.parts().is_some_and(|parts| parts.fail_fast) { Goal::Any } else { Goal::Job(self) };
-        pool.wait(deadline, goal, |_| self.is_settled().then_some(()))?;
-        if self.extras.is_some() {
-            pool.run_due(0, Some(self));
+        let hears = self.extras().is_some_and(|extras| extras.hook.is_some()) && !pool.has_service_elsewhere();
+        loop {
+            let is_due = |desk: &mut Desk| self.is_settled() || hears && desk.is_due(self);
+            pool.wait(deadline, goal, |desk| is_due(desk).then_some(()))?;
+            if hears {
+                pool.run_due(0, Some(self));
+            }
+            if self.is_settled() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// It was ended by its time limit.
@@ -301,6 +307,11 @@ impl Job {
     /// What it may take, if it has a hook.
     pub fn limits(&self) -> Limits {
         self.extras().map_or(Limits::default(), |extras| extras.limits)
+    }
+
+    /// What the host calls it; empty for nothing.
+    pub fn correlation(&self) -> &CStr {
+        self.extras().and_then(|extras| extras.correlation.as_deref()).unwrap_or_default()
     }
 
     /// What it consists of.
@@ -333,11 +344,24 @@ impl Job {
 
     /// It is not wanted any more.
     pub fn stop(&self, stop: Stop) -> Result<()> {
-        match self.pool.upgrade() {
-            Some(_) if self.parts().is_some() => {
-                self.parts().into_iter().flat_map(|parts| parts.jobs()).try_for_each(|job| job.stop(stop))
-            }
-            Some(pool) if !self.is_settled() => pool.stop_job(self, stop),
+        self.of_each(&|pool, job| pool.stop_job(job, stop))
+    }
+
+    /// It may begin, and so may all that it consists of.
+    pub fn accept(&self) -> Result<()> {
+        self.of_each(&|pool, job| pool.accept_job(job))
+    }
+
+    /// It is settled now; what is not begun of it never is, and what runs runs on.
+    pub fn discard(&self) -> Result<()> {
+        self.of_each(&|pool, job| pool.discard_job(job))
+    }
+
+    /// Of each part that is not settled, or of itself.
+    fn of_each(&self, act: &dyn Fn(&Pool, &Job) -> Result<()>) -> Result<()> {
+        match (self.parts(), self.pool.upgrade()) {
+            (Some(parts), _) => parts.jobs().iter().try_for_each(|job| job.of_each(act)),
+            (None, Some(pool)) if !self.is_settled() => act(&pool, self),
             _ => Ok(()),
         }
     }

@@ -245,6 +245,7 @@ impl Pool {
         if shape.count == 0 {
             return Ok(None);
         }
+        let options = options.awaited()?;
         let order = self.order(&options)?;
         let map = Arc::new(Map::new(self.family(), self.cell_index(), self.next_id(), shape)?);
         let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);

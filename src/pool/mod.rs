@@ -24,12 +24,15 @@ pub mod extras;
 mod inline;
 pub mod iterator;
 pub mod job;
+mod keys;
 pub mod map;
 mod meter;
 mod notice;
 mod options;
 mod post;
 mod restarts;
+mod room;
+mod service;
 mod stderr;
 mod template;
 mod tend;
@@ -55,7 +58,10 @@ use crate::sys::{descriptor, fork, limits};
 use desk::{Desk, Goal};
 use extras::Extras;
 use inline::Inline;
-use job::{Job, JobId};
+use job::{Job, JobId, Verdict};
+use keys::Keys;
+use room::Room;
+use service::Service;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -72,7 +78,10 @@ pub struct Pool {
     method: Method,
     capture_stderr: bool,
     restartable: bool,
-    max_waiting: u64,
+    room: Arc<Room>,
+    keys: Keys,
+    service: Service,
+    acknowledges: bool,
     /// Of what the arguments of initializer and finalizer name.
     _pins: [Option<Box<Pins>>; 2],
     capsules: Option<PathBuf>,
@@ -123,7 +132,8 @@ impl Pool {
         let limits = Limits { hard_ns, soft_ns, cpu_ns: options.cpu_ns, memory }.check()?;
         let expires_ns = if options.expires_ns == 0 { 0 } else { now_ns().saturating_add(options.expires_ns) };
         let (attempts, retry_on, priority) = (options.attempts, options.retry_on, options.priority);
-        Ok(Order { limits, attempts, retry_on, expires_ns, priority })
+        let held = self.acknowledges && !options.awaited;
+        Ok(Order { limits, attempts, retry_on, expires_ns, priority, held })
     }
 
     /// Submits a task; its job tells what becomes of it.
@@ -131,13 +141,22 @@ impl Pool {
         self.own()?;
         let function = self.function(address)?;
         let order = self.order(&options)?;
-        let limits = order.limits;
-        let extras = options.hook.map(|hook| Box::new(Extras::of_task(hook, limits)));
-        let job = Arc::new(Job::with_extras(self, 0, options.context, extras));
-        self.await_room(options.patience_ns)?;
-        let pins = Pins::of(self.family(), arguments)?;
-        self.submit(Work::single(job.clone(), function, order, None, pins), arguments)?;
-        Ok(job)
+        let job = Arc::new(Job::with_extras(self, 0, options.context, Extras::of_task(&options, order.limits)));
+        self.once(options.key.as_ref(), &job, || {
+            let toll = self.await_room(options.patience_ns, arguments.len())?;
+            let pins = Pins::of(self.family(), arguments)?;
+            self.submit(Work { toll, ..Work::single(job.clone(), function, order, None, pins) }, arguments)
+        })
+    }
+
+    /// Submits a job, unless one with its key is known already: the one that is.
+    fn once(&self, key: Option<&Arc<[u8]>>, job: &Arc<Job>, submit: impl FnOnce() -> Result<()>) -> Result<Arc<Job>> {
+        if let Some(first) = key.and_then(|key| self.keys.claim(key, job)) {
+            return Ok(first);
+        }
+        // Somebody may have found it by its key: it gets the reason, and the key is free again.
+        submit().inspect_err(|error| job.fail(Verdict::of(Err(error.clone()), job.item)))?;
+        Ok(job.clone())
     }
 
     /// A task for the desk.
@@ -156,8 +175,14 @@ impl Pool {
         options: TaskOptions,
         deadline: Deadline,
     ) -> Result<Arc<Job>> {
-        let job = self.apply_async(address, arguments, options)?;
-        job.wait(deadline).inspect_err(|_| self.desk().abandon_job(&job))?;
+        let is_shared = options.key.is_some();
+        let job = self.apply_async(address, arguments, TaskOptions { awaited: true, ..options })?;
+        let abandon = |_: &Error| {
+            if !is_shared {
+                self.desk().abandon_job(&job)
+            }
+        };
+        job.wait(deadline).inspect_err(abandon)?;
         Ok(job)
     }
 
@@ -211,9 +236,10 @@ impl Pool {
         if !self.desk().is_closed() {
             return Err(Error::NotPermitted("a pool is closed or terminated before it is joined"));
         }
+        let ours = !self.service.is_elsewhere();
         loop {
-            let idle =
-                self.wait(deadline, Goal::Any, |desk| (desk.is_idle() || desk.has_due()).then(|| desk.is_idle()))?;
+            let is_due = |desk: &mut Desk| desk.is_idle() || ours && desk.has_due();
+            let idle = self.wait(deadline, Goal::Any, |desk| is_due(desk).then(|| desk.is_idle()))?;
             self.run_due(0, None);
             if idle {
                 break;
@@ -227,7 +253,7 @@ impl Pool {
         descriptor::ring(self.doorbell.as_raw_fd());
         self.wait(deadline, Goal::All, |desk| (desk.phase() == Phase::Ended).then_some(()))?;
         self.run_due(0, None);
-        Ok(())
+        self.await_service(deadline)
     }
 
     /// The desk, for the room's other parts.
@@ -268,6 +294,7 @@ impl Hold {
         }
         let limits = options.limits.check()?;
         let capsules = options.capsules.map(capsule::directory).transpose()?;
+        let room = Room::new(family, options.max_waiting, options.max_waiting_bytes, options.semaphore)?;
         let doorbell = descriptor::event_counter()?;
         let notify = descriptor::event_counter()?;
         let cell = Cell::claim(family.arena, Kind::Pool, family.me.slot)?;
@@ -275,14 +302,14 @@ impl Hold {
             cell.let_go(family.arena, cell.generation(), family.me.slot);
             error
         };
-        let room = crew::room_for(workers);
-        let plan = PlanRef::create(family.arena, &cell.block, workers, room).map_err(let_go)?;
+        let positions = crew::room_for(workers);
+        let plan = PlanRef::create(family.arena, &cell.block, workers, positions).map_err(let_go)?;
         let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
         plan.plan().host.store(family.me.to_bits(), Relaxed);
         plan.plan().wanted.store(options.events, Relaxed);
         plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
-        cell.len.store(room as u64, Release);
+        cell.len.store(positions as u64, Release);
         let pool = Pool {
             family,
             cell,
@@ -291,7 +318,10 @@ impl Hold {
             method: options.method.unwrap_or_else(start::default),
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
-            max_waiting: options.max_waiting,
+            room,
+            keys: Keys::default(),
+            service: Service::default(),
+            acknowledges: options.acknowledges,
             on_event,
             inline: options.inline.then(|| Inline::new(plan)),
             _pins: pins,
@@ -311,6 +341,9 @@ impl Hold {
         match hold.pool.inline {
             Some(_) => hold.pool.begin_inline()?,
             None => _ = hold.pool.spawn_template()?,
+        }
+        if options.serves {
+            hold.pool.serve()?;
         }
         Ok(hold)
     }

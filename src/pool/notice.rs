@@ -72,6 +72,9 @@ impl Pool {
 
     /// Lets hooks hear of what is due, `budget` times at most, or as often as there is something: of one job, or of all.
     pub fn run_due(&self, budget: usize, of: Option<&Job>) {
+        if self.service.is_elsewhere() {
+            return;
+        }
         let budget = if budget == 0 { usize::MAX } else { budget };
         for _ in 0..budget {
             if let Some((news, job)) = self.with_desk(|desk| desk.next_due(of)) {
@@ -97,6 +100,15 @@ impl Pool {
         self.has_news()?;
         self.run_due(budget, None);
         Ok(self.with_desk(|desk| desk.events_waiting()))
+    }
+
+    /// Moves the pool on without waiting, and calls nobody.
+    pub fn maintain(&self) -> Result<()> {
+        self.own()?;
+        self.mind_template()?;
+        self.watch_template();
+        self.look(&mut |_| Some(()));
+        Ok(())
     }
 
     /// Moves the pool on without waiting; whether events wait, or hooks are to hear of something.

@@ -4,8 +4,12 @@
 use super::event::Event;
 use super::extras::Hook;
 use super::work::Limits;
+use crate::error::{Error, Result};
+use crate::shm::cell::Reference;
 use crate::start::Method;
+use std::ffi::CStr;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What a pool is like.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +40,14 @@ pub struct Options<'a> {
     pub restartable: bool,
     /// Tasks that it takes before one is settled, 0 for any number.
     pub max_waiting: u64,
+    /// Bytes of their arguments, likewise.
+    pub max_waiting_bytes: u64,
+    /// A semaphore of which each task has a unit until it is settled.
+    pub semaphore: Option<Reference>,
+    /// No task is begun before the host accepts it.
+    pub acknowledges: bool,
+    /// A thread of the host moves it on.
+    pub serves: bool,
     /// The directory in which tasks are saved whose worker dies.
     pub capsules: Option<&'a Path>,
     /// How the template is started, which forks the workers; the default if nothing is said.
@@ -80,6 +92,27 @@ pub struct TaskOptions {
     pub chunk: u64,
     /// What the host wants to find at its events.
     pub context: usize,
+    /// What the host calls it.
+    pub correlation: Option<Arc<CStr>>,
+    /// Of several with the same one the first is done.
+    pub key: Option<Arc<[u8]>>,
+    /// Whoever submits it waits for it, and accepts it thereby.
+    pub awaited: bool,
+}
+
+impl TaskOptions {
+    /// The same for who waits for what he submits; a key would give him another's.
+    pub fn awaited(self) -> Result<TaskOptions> {
+        self.without_key().map(|options| TaskOptions { awaited: true, ..options })
+    }
+
+    /// Refuses a key.
+    pub fn without_key(self) -> Result<TaskOptions> {
+        match self.key {
+            None => Ok(self),
+            Some(_) => Err(Error::invalid("an idempotency key is for tasks that give a result at once")),
+        }
+    }
 }
 
 /// What is called for each event.

@@ -5,6 +5,7 @@ use super::extras::Hook;
 use super::job::{Job, JobId, Verdict};
 use super::map::Map;
 use super::post::WATCH_NS;
+use super::room::Toll;
 use crate::error::{Error, Result};
 use crate::pin::Pins;
 use std::collections::VecDeque;
@@ -88,13 +89,15 @@ pub struct Order {
     pub expires_ns: u64,
     /// What waits for a worker is done in the order of this, the highest first.
     pub priority: i32,
+    /// It is not begun before the host has accepted it.
+    pub held: bool,
 }
 
 impl Order {
     /// Whether the slot alone cannot say it.
     #[inline]
     pub fn has_terms(&self) -> bool {
-        self.limits.soft_ns != 0 || self.limits.is_watched() || self.expires_ns != 0
+        self.limits.soft_ns != 0 || self.limits.is_watched() || self.expires_ns != 0 || self.held
     }
 }
 
@@ -110,17 +113,26 @@ pub struct Work {
     pub attempt: u32,
     /// Its encoded arguments while it is in no lane.
     pub arguments: Box<[u8]>,
+    /// What it has taken of the pool's room.
+    pub toll: Option<Box<Toll>>,
+    /// Its outcome is nobody's business any more: its job is settled.
+    pub discarded: bool,
 }
 
 impl Work {
     /// One task, whose job goes to `sink` when it is settled.
     pub fn single(job: Arc<Job>, function: u32, order: Order, sink: Option<Sink>, pins: Option<Box<Pins>>) -> Work {
-        Work { what: What::Single { job, sink, pins }, function, order, attempt: 1, arguments: Box::default() }
+        Work::of(What::Single { job, sink, pins }, function, order)
     }
 
     /// Items of a map.
     pub fn chunk(map: Arc<Map>, next: u64, end: u64, function: u32, order: Order) -> Work {
-        Work { what: What::Chunk { map, next, end }, function, order, attempt: 1, arguments: Box::default() }
+        Work::of(What::Chunk { map, next, end }, function, order)
+    }
+
+    #[inline]
+    fn of(what: What, function: u32, order: Order) -> Work {
+        Work { what, function, order, attempt: 1, arguments: Box::default(), toll: None, discarded: false }
     }
 
     /// It is no longer in a lane.
@@ -180,6 +192,17 @@ impl Work {
         self.attempt < self.order.attempts && self.order.retry_on & cause != 0
     }
 
+    /// Its job is settled now, whatever becomes of the task; the job.
+    pub fn discard(&mut self) -> Option<Arc<Job>> {
+        let What::Single { job, sink, .. } = &mut self.what else { return None };
+        if std::mem::replace(&mut self.discarded, true) {
+            return None;
+        }
+        job.fail(Verdict::of(Err(Error::Cancelled), job.item));
+        hand_over(job, sink.take());
+        Some(job.clone())
+    }
+
     /// Its job, which is settled, and goes where it is waited for.
     pub fn hand_over(self) -> Option<Arc<Job>> {
         let What::Single { job, sink, .. } = self.what else { return None };
@@ -190,6 +213,7 @@ impl Work {
     /// It will not be done, for this reason; its job.
     pub fn cancel(self, error: &Error) -> Option<Arc<Job>> {
         match self.what {
+            What::Single { .. } if self.discarded => None,
             What::Single { job, sink, .. } => {
                 job.fail(Verdict::of(Err(error.clone()), job.item));
                 hand_over(&job, sink);

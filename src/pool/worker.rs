@@ -10,8 +10,8 @@ use crate::shm::functions;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    Chunk, FLAG_EXACT, FLAG_TELLS, Hook, Lane, NOTHING_FAILED, Phase, PlanRef, SLOTS, Set, Slot, TOO_LATE, TaskKind,
-    WRONG_ITEM, WRONG_REPLY,
+    ACCEPTED, Chunk, FLAG_EXACT, FLAG_HELD, FLAG_TELLS, Hook, Lane, NOTHING_FAILED, OFFERED, Phase, PlanRef, SLOTS,
+    Set, Slot, TOO_LATE, TaskKind, WRONG_ITEM, WRONG_REPLY,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
@@ -176,6 +176,13 @@ impl Worker {
             let slot = &self.lane.slots[slot as usize];
             let seen = slot.word.load();
             match seen.turn(sequence) {
+                Turn::Run if self.is_held(slot) && !self.offer(slot, place, seen) => {
+                    // Taken back, which the next look tells, or not this worker's to wait with any longer.
+                    if let Some(why) = self.is_needless() {
+                        return why;
+                    }
+                    since = None;
+                }
                 Turn::Run => {
                     since = self.execute(slot, place, seen, since, call);
                     place += 1;
@@ -189,15 +196,33 @@ impl Worker {
                     if let Some(why) = self.is_needless() {
                         return why;
                     }
-                    self.wait(slot, sequence);
+                    self.wait(|| slot.word.load().turn(sequence) != Turn::Wait || self.is_needless().is_some());
                     since = None;
                 }
             }
         }
     }
 
-    fn wait(&self, slot: &'static Slot, sequence: u32) {
-        let news = || slot.word.load().turn(sequence) != Turn::Wait || self.is_needless().is_some();
+    /// The host has to accept the task of a slot, and has not yet.
+    fn is_held(&self, slot: &Slot) -> bool {
+        slot.flags.load(Relaxed) & FLAG_HELD != 0
+    }
+
+    /// Shows the host that this worker has come to the task, and waits until it may begin; false: it may not, for now.
+    fn offer(&self, slot: &'static Slot, place: u64, seen: Task) -> bool {
+        let held = &self.lane.terms[(place % SLOTS as u64) as usize].held;
+        slot.pid.set(self.pid);
+        if held.fetch_or(OFFERED, AcqRel) & ACCEPTED == 0 {
+            self.tell_begun();
+            self.wait(|| {
+                held.load(Acquire) & ACCEPTED != 0 || slot.word.load() != seen || self.is_needless().is_some()
+            });
+        }
+        held.load(Acquire) & ACCEPTED != 0 && self.is_needless().is_none()
+    }
+
+    /// Waits until there is something to do.
+    fn wait(&self, news: impl Fn() -> bool) {
         if news() {
             return;
         }

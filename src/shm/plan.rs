@@ -197,6 +197,13 @@ pub const FLAG_TERMS: u32 = 1;
 pub const FLAG_EXACT: u32 = 2;
 /// The host wants to hear when the task is begun.
 pub const FLAG_TELLS: u32 = 4;
+/// The worker does not begin the task before the host has accepted it.
+pub const FLAG_HELD: u32 = 8;
+
+/// A worker has come to the task and waits. See [`Terms::held`].
+pub const OFFERED: u32 = 1;
+/// It may begin.
+pub const ACCEPTED: u32 = 2;
 
 /// What few tasks have: said apart from the slot, lest all the others touch another line.
 #[repr(C, align(64))]
@@ -219,7 +226,8 @@ pub struct Terms {
     pub expires_ns: AtomicU64,
     /// Which attempt it is, beginning with 1. Host.
     pub attempt: AtomicU32,
-    pad: u32,
+    /// Of a task with [`FLAG_HELD`]: [`OFFERED`], a bit that the worker adds, and [`ACCEPTED`], one that the host adds.
+    pub held: AtomicU32,
 }
 
 /// Why a worker is killed over its task.
@@ -251,7 +259,7 @@ impl Terms {
     pub fn clear(&self) {
         let words = [&self.soft_ns, &self.noticed, &self.kill_at_ns, &self.cpu_ns, &self.memory, &self.expires_ns];
         words.into_iter().for_each(|word| word.store(0, Relaxed));
-        [&self.kill_signal, &self.sentence].into_iter().for_each(|word| word.store(0, Relaxed));
+        [&self.kill_signal, &self.sentence, &self.held].into_iter().for_each(|word| word.store(0, Relaxed));
         self.attempt.store(1, Relaxed);
     }
 

@@ -96,6 +96,11 @@ impl Semaphore {
         wait_until(family, self.cell, self.generation, deadline, take)
     }
 
+    /// Takes a unit if there is one now.
+    pub fn try_acquire(self, family: Family) -> bool {
+        self.check().is_ok() && sync::take_unit(family.arena, self.cell, family.me.slot)
+    }
+
     /// Gives a unit back.
     pub fn release(self, family: Family) -> Result<()> {
         self.check()?;

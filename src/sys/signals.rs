@@ -10,6 +10,19 @@ pub fn ignore_interrupt() {
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
 }
 
+/// Acts with all signals blocked: a thread that is made meanwhile runs no handler of the host's.
+pub fn without_any<T>(act: impl FnOnce() -> T) -> T {
+    // SAFETY: sets of ours; the mask is this thread's, and as it was when this returns.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let result = act();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        result
+    }
+}
+
 /// In a server of ours: a descriptor that is readable once a child has ended. The signal itself is blocked.
 pub fn child_events() -> Result<OwnedFd> {
     // SAFETY: a zeroed set is a valid one; all of it is this process's own.

@@ -3,6 +3,7 @@
 use super::super::bay::Bay;
 use super::super::job::Job;
 use super::super::map::Map;
+use super::super::work::Work;
 use super::Desk;
 use crate::error::Error;
 use crate::shm::lane::State;
@@ -97,7 +98,33 @@ impl Desk {
         }
     }
 
-    /// The same for what worker `pid` is at; false if it is at nothing.
+    /// A task that the host has held back may begin: once there is a worker, or by the one that waits for this.
+    pub fn accept(&mut self, job: &Job) {
+        self.waiting.iter_mut().filter(|work| work.is_of(job)).for_each(|work| work.order.held = false);
+        for bay in &mut self.bays {
+            let place = bay.places().find(|place| bay.work_at(*place).is_some_and(|work| work.is_of(job)));
+            place.into_iter().for_each(|place| bay.accept(place));
+        }
+    }
+
+    /// A job is settled now: a task that is not begun never is, one that runs runs on, and nobody hears of its end.
+    pub fn discard(&mut self, job: &Job) {
+        let waiting = self.waiting.iter().position(|work| work.is_of(job)).and_then(|at| self.waiting.remove(at));
+        if let Some(work) = waiting {
+            return self.tell_done(work.cancel(&Error::Cancelled));
+        }
+        for index in 0..self.bays.len() {
+            let bay = &mut self.bays[index];
+            let place = bay.places().find(|place| bay.work_at(*place).is_some_and(|work| work.is_of(job)));
+            let Some(place) = place else { continue };
+            let revoked = bay.revoke(place).and_then(|work| work.cancel(&Error::Cancelled));
+            let settled = revoked.or_else(|| bay.work_mut(place).and_then(Work::discard));
+            self.tell_done(settled);
+            return self.ring_sleepers();
+        }
+    }
+
+    /// The same as [`Desk::stop_job`] for what worker `pid` is at; false if it is at nothing.
     pub fn stop_worker(&mut self, pid: u32, stop: Stop) -> bool {
         let at_work = |bay: &Bay| bay.places().find(|place| bay.slot(*place).word.load().state().is_at_work());
         let of_worker =

@@ -174,6 +174,11 @@ impl Desk {
         self.due.remove(at)
     }
 
+    /// Whether the hook of this job is to hear of something.
+    pub fn is_due(&self, job: &Job) -> bool {
+        self.due.iter().any(|(_, due)| std::ptr::eq(&**due, job))
+    }
+
     /// Whether hooks are to hear of something.
     pub fn has_due(&self) -> bool {
         !self.due.is_empty()

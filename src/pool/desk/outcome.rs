@@ -28,6 +28,9 @@ impl Desk {
             // Work that was taken back to be done elsewhere is no longer here.
             return work.cancel(&Error::Cancelled);
         }
+        if work.discarded {
+            return None;
+        }
         let What::Single { job, .. } = &work.what else {
             self.settle_chunk(work, end);
             return None;

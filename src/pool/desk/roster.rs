@@ -83,7 +83,7 @@ impl Desk {
         let at_work = |bay: &Bay| {
             let mut places = bay.places();
             places.find(|place| {
-                bay.slot(*place).word.load().state() != State::Assigned
+                (bay.slot(*place).word.load().state() != State::Assigned || bay.is_offered(*place))
                     && bay.work_at(*place).is_some_and(|w| w.is_of(job))
             })
         };
