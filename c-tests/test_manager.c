@@ -381,6 +381,67 @@ static carom_event *event;
 static carom_barrier *barrier;
 static carom_semaphore *semaphore;
 
+/* `depth` lists, each in the next. */
+static carom_argument *nest(size_t depth) {
+    carom_argument *levels = calloc(depth, sizeof *levels);
+    for (size_t i = 0; i < depth; i++) levels[i] = (carom_argument){.kind = CAROM_ARGUMENT_LIST, .data = i ? &levels[i - 1] : NULL, .len = i != 0};
+    return levels;
+}
+
+/* What is too deep, too long, unknown, or of a manager that is gone is the caller's error; all others go on. */
+static void bad_input(void) {
+    begin();
+    carom_argument key = KEY("deep"), found, *levels = nest(10000);
+    static _Alignas(16) char data[64 * sizeof(carom_argument)];
+    CHECK_OK(carom_dict_set(dict, &key, &levels[63]));
+    CHECK_OK(carom_dict_get(dict, &key, &found, data, sizeof data, NULL));
+    const carom_argument *level = &found;
+    int depth = 1;
+    for (; level->len; depth++) level = level->data;
+    CHECK_EQ(depth, 64);
+    CHECK_STATUS(carom_dict_set(dict, &key, &levels[64]), CAROM_EINVAL);
+    CHECK_STATUS(carom_dict_set(dict, &key, &levels[9999]), CAROM_EINVAL);
+    CHECK_STATUS(carom_dict_set(dict, &levels[9999], &key), CAROM_EINVAL);
+    CHECK_STATUS(carom_list_append(list, &levels[9999]), CAROM_EINVAL);
+    /* Each call of a batch is a list itself. */
+    carom_argument call[] = {KEY("set"), KEY("deeper"), levels[62]}, calls = {.kind = CAROM_ARGUMENT_LIST, .data = call, .len = 3};
+    CHECK_OK(carom_dict_apply(dict, &calls, 1, &found, data, sizeof data, NULL));
+    free(levels);
+
+    uint64_t large = (uint64_t)1 << 30;
+    void *bytes = mmap(NULL, large, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(bytes != MAP_FAILED);
+    carom_argument huge = CAROM_BYTES(bytes, large);
+    CHECK_STATUS(carom_dict_set(dict, &huge, &key), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_dict_get(dict, &huge, &found, NULL, 0, NULL), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_dict_contains(dict, &huge), CAROM_EMSGSIZE);
+    munmap(bytes, large);
+
+    carom_proxy *proxy;
+    CHECK_STATUS(carom_manager_create(manager, "teapot", NULL, 0, NULL, &proxy), CAROM_ENOENT);
+    CHECK_STATUS(carom_proxy_call(dict, "brew", NULL, 0, &found, NULL, 0, NULL, 0), CAROM_ENOENT);
+    CHECK_STATUS(carom_proxy_call(dict, "get", NULL, 0, &found, NULL, 0, NULL, 0), CAROM_EINVAL);
+
+    /* Another manager's objects, while it is there and once it is gone. */
+    carom_manager *other;
+    carom_dict *its;
+    CHECK_OK(carom_manager_new(NULL, &other));
+    CHECK_OK(carom_manager_dict(other, &its));
+    carom_argument foreign = HANDLE(its);
+    CHECK_STATUS(carom_dict_set(dict, &key, &foreign), CAROM_EINVAL);
+    CHECK_OK(carom_manager_shutdown(other, PATIENCE_MS));
+    CHECK_STATUS(carom_dict_set(dict, &key, &foreign), CAROM_EINVAL);
+    CHECK(carom_dict_len(its) == CAROM_ECLOSED || carom_dict_len(its) == CAROM_EBROKEN);
+    CHECK_STATUS(carom_manager_dict(other, &its), CAROM_ECLOSED);
+    carom_manager_free(other);
+    CHECK(carom_dict_len(its) < 0);
+    carom_dict_free(its);
+
+    CHECK_EQ(carom_dict_len(dict), 2);
+    CHECK_EQ(objects(), 2);
+    end();
+}
+
 static int32_t predicate_calls;
 static int32_t is_seven(void *ctx) {
     (void)ctx;
@@ -592,6 +653,7 @@ int main(int argc, char **argv) {
     CASE(dicts);
     CASE(lists);
     CASE(by_name);
+    CASE(bad_input);
     CASE(references);
     CASE(locks);
     CASE(primitives);

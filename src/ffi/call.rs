@@ -96,7 +96,8 @@ pub(super) const EMPTY: carom_argument = carom_argument {
     handle: std::ptr::null_mut(),
 };
 
-const DEPTH: usize = 32;
+/// What is passed, and the lists and maps in it.
+const DEPTH: usize = wire::MAX_DEPTH + 1;
 
 pub(super) fn address(function: carom_function) -> usize {
     function.map_or(0, |function| function as usize)

@@ -9,9 +9,9 @@ use super::call::{carom_argument, carom_call, handle_argument};
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
-use super::managed::{self, Place, value};
+use super::managed::Given::{Integer, Many, One};
+use super::managed::{self, Managed, Place, ask, fetch, order};
 use crate::error::{Error, Result};
-use crate::manager::client::Target;
 use crate::manager::value::Value;
 use std::ffi::c_void;
 
@@ -21,8 +21,8 @@ pub struct carom_dict {
     _opaque: [u8; 0],
 }
 
-fn dict_of(dict: *mut carom_dict) -> Result<Target> {
-    managed::target(dict, Kind::Dict)
+impl Managed for carom_dict {
+    const KIND: Kind = Kind::Dict;
 }
 
 /// Sets what `key` stands for.
@@ -32,10 +32,7 @@ pub extern "C" fn carom_dict_set(
     key: *const carom_argument,
     new_value: *const carom_argument,
 ) -> carom_status {
-    boundary::status(|| {
-        let dict = dict_of(dict)?;
-        dict.order_with("set", vec![value(&dict, key)?, value(&dict, new_value)?])
-    })
+    order(dict, "set", &[One(key), One(new_value)])
 }
 
 /// What `key` stands for: `*found`, and what that points to in `data`, as in `carom_proxy_call`.
@@ -50,10 +47,7 @@ pub extern "C" fn carom_dict_get(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(found, data, capacity, len)?);
-        place.fill(&dict, "get", vec![value(&dict, key)?], 0)
-    })
+    fetch(dict, "get", &[One(key)], (found, data, capacity, len))
 }
 
 /// The same, and takes the key out. What does not fit stays.
@@ -66,10 +60,7 @@ pub extern "C" fn carom_dict_pop(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(found, data, capacity, len)?);
-        place.fill(&dict, "pop", vec![value(&dict, key)?], 0)
-    })
+    fetch(dict, "pop", &[One(key)], (found, data, capacity, len))
 }
 
 /// What `key` stands for; if there is no such key it is set to `new_value` first. As `carom_dict_get`.
@@ -83,28 +74,19 @@ pub extern "C" fn carom_dict_setdefault(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(found, data, capacity, len)?);
-        place.fill(&dict, "setdefault", vec![value(&dict, key)?, value(&dict, new_value)?], 0)
-    })
+    fetch(dict, "setdefault", &[One(key), One(new_value)], (found, data, capacity, len))
 }
 
 /// Takes a key out. `CAROM_ENOENT` if there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_dict_delete(dict: *mut carom_dict, key: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let dict = dict_of(dict)?;
-        dict.order_with("delete", vec![value(&dict, key)?])
-    })
+    order(dict, "delete", &[One(key)])
 }
 
 /// 1 if there is such a key, 0 if not, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_dict_contains(dict: *mut carom_dict, key: *const carom_argument) -> i32 {
-    boundary::answer(|| {
-        let dict = dict_of(dict)?;
-        Ok(dict.ask("contains", vec![value(&dict, key)?], 0)?.integer()? as i32)
-    })
+    boundary::answer(|| Ok(ask(dict, "contains", &[One(key)])? as i32))
 }
 
 /// Adds `by` to the whole number that `key` stands for, 0 if there is none, in one step. `*after`, which may be NULL, is the sum.
@@ -118,9 +100,8 @@ pub extern "C" fn carom_dict_increment(
     after: *mut i64,
 ) -> carom_status {
     boundary::status(|| {
-        let dict = dict_of(dict)?;
-        let sum = dict.ask("increment", vec![value(&dict, key)?, Value::Integer(by)], 0)?;
-        write_optional(after, sum.integer()?);
+        let sum = ask(dict, "increment", &[One(key), Integer(by)])?;
+        write_optional(after, sum);
         Ok(())
     })
 }
@@ -134,22 +115,16 @@ pub extern "C" fn carom_dict_swap(
     new_value: *const carom_argument,
 ) -> i32 {
     boundary::answer(|| {
-        let dict = dict_of(dict)?;
-        let mut arguments = vec![value(&dict, key)?, value(&dict, new_value)?];
-        if !expected.is_null() {
-            arguments.push(value(&dict, expected)?);
-        }
-        Ok(dict.ask("swap", arguments, 0)?.integer()? as i32)
+        let given = [One(key), One(new_value), One(expected)];
+        let given = if expected.is_null() { &given[..2] } else { &given };
+        Ok(ask(dict, "swap", given)? as i32)
     })
 }
 
 /// Sets all keys of a map, in one step.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_dict_update(dict: *mut carom_dict, map: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let dict = dict_of(dict)?;
-        dict.order_with("update", vec![value(&dict, map)?])
-    })
+    order(dict, "update", &[One(map)])
 }
 
 /// Several calls in one step: all happen, or none and the status is that of the first that cannot. Each is a list: the name of the method (get, contains, set, setdefault, pop, delete, increment, swap), then its
@@ -166,23 +141,19 @@ pub extern "C" fn carom_dict_apply(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(results, data, capacity, len)?);
-        let calls = managed::values(&dict, calls, count)?;
-        place.fill(&dict, "apply", vec![Value::List(calls)], 0)
-    })
+    fetch(dict, "apply", &[Many(calls, count)], (results, data, capacity, len))
 }
 
 /// How many keys there are, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_dict_len(dict: *mut carom_dict) -> i64 {
-    boundary::answer(|| dict_of(dict)?.number("len"))
+    boundary::answer(|| ask(dict, "len", &[]))
 }
 
 /// Takes all keys out.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_dict_clear(dict: *mut carom_dict) -> carom_status {
-    boundary::status(|| dict_of(dict)?.order("clear", 0))
+    order(dict, "clear", &[])
 }
 
 /// Walks through the dict in the order in which its keys came: `*pairs` is a map of the next ones, at most `most` (0: as many as fit), as in `carom_proxy_call`. `*cursor` is 0 at the beginning, and moves on. Each key that stays is met once,
@@ -200,10 +171,9 @@ pub extern "C" fn carom_dict_items(
     len: *mut usize,
 ) -> i64 {
     boundary::answer(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(pairs, data, capacity, len)?);
-        let from = number(cursor)?;
-        let most = if most == 0 { Value::Nil } else { Value::Integer(most.min(i64::MAX as usize) as i64) };
-        let arguments = vec![Value::Integer(from), most];
+        let place = Place::new(pairs, data, capacity, len)?;
+        let most = if most == 0 { i64::MAX } else { most.min(i64::MAX as usize) as i64 };
+        let (dict, arguments) = managed::request(dict, &[Integer(number(cursor)?), Integer(most)])?;
         let result = dict.call("batch", arguments, Some(place.batch_room()), 0, |value, adopt| {
             let Value::List(parts) = value else { return Err(unexpected()) };
             let [Value::Integer(next), map @ Value::Map(met)] = &parts[..] else { return Err(unexpected()) };
@@ -240,9 +210,8 @@ pub extern "C" fn carom_dict_wait(
     timeout_ms: i64,
 ) -> i32 {
     boundary::answer(|| {
-        let (dict, place) = (dict_of(dict)?, Place::new(found, data, capacity, len)?);
-        let seen = number(version)?;
-        let arguments = vec![value(&dict, key)?, Value::Integer(seen)];
+        let place = Place::new(found, data, capacity, len)?;
+        let (dict, arguments) = managed::request(dict, &[One(key), Integer(number(version)?)])?;
         let result = dict.call("wait", arguments, Some(place.batch_room()), timeout_ms, |value, adopt| {
             let Value::List(parts) = value else { return Err(unexpected()) };
             let [Value::Integer(now), Value::Bool(is_there), value] = &parts[..] else { return Err(unexpected()) };

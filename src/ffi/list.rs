@@ -6,10 +6,8 @@ use super::call::{carom_argument, carom_call, handle_argument};
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
-use super::managed::{self, Place, value};
-use crate::error::Result;
-use crate::manager::client::Target;
-use crate::manager::value::Value;
+use super::managed::Given::{Integer, Many, One};
+use super::managed::{Managed, ask, fetch, order};
 use std::ffi::c_void;
 
 /// A list of a manager. Opaque.
@@ -18,35 +16,26 @@ pub struct carom_list {
     _opaque: [u8; 0],
 }
 
-fn list_of(list: *mut carom_list) -> Result<Target> {
-    managed::target(list, Kind::List)
+impl Managed for carom_list {
+    const KIND: Kind = Kind::List;
 }
 
 /// Adds an item at the end.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_append(list: *mut carom_list, item: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let list = list_of(list)?;
-        list.order_with("append", vec![value(&list, item)?])
-    })
+    order(list, "append", &[One(item)])
 }
 
 /// Adds `count` items at the end, in one step.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_extend(list: *mut carom_list, items: *const carom_argument, count: usize) -> carom_status {
-    boundary::status(|| {
-        let list = list_of(list)?;
-        list.order_with("extend", vec![Value::List(managed::values(&list, items, count)?)])
-    })
+    order(list, "extend", &[Many(items, count)])
 }
 
 /// Puts an item before the one at `index`; beyond the end, at the end.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_insert(list: *mut carom_list, index: i64, item: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let list = list_of(list)?;
-        list.order_with("insert", vec![Value::Integer(index), value(&list, item)?])
-    })
+    order(list, "insert", &[Integer(index), One(item)])
 }
 
 /// The item at `index`: `*found`, and what that points to in `data`, as in `carom_proxy_call`.
@@ -61,10 +50,7 @@ pub extern "C" fn carom_list_get(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (list, place) = (list_of(list)?, Place::new(found, data, capacity, len)?);
-        place.fill(&list, "get", vec![Value::Integer(index)], 0)
-    })
+    fetch(list, "get", &[Integer(index)], (found, data, capacity, len))
 }
 
 /// The same, and takes the item out. What does not fit stays.
@@ -77,10 +63,7 @@ pub extern "C" fn carom_list_pop(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (list, place) = (list_of(list)?, Place::new(found, data, capacity, len)?);
-        place.fill(&list, "pop", vec![Value::Integer(index)], 0)
-    })
+    fetch(list, "pop", &[Integer(index)], (found, data, capacity, len))
 }
 
 /// The items from `start` to before `stop`, cut off at the ends of the list: a list, as in `carom_list_get`. 0 and INT64_MAX are all.
@@ -94,52 +77,37 @@ pub extern "C" fn carom_list_slice(
     capacity: usize,
     len: *mut usize,
 ) -> carom_status {
-    boundary::status(|| {
-        let (list, place) = (list_of(list)?, Place::new(found, data, capacity, len)?);
-        place.fill(&list, "slice", vec![Value::Integer(start), Value::Integer(stop)], 0)
-    })
+    fetch(list, "slice", &[Integer(start), Integer(stop)], (found, data, capacity, len))
 }
 
 /// Another item at `index`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_set(list: *mut carom_list, index: i64, item: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let list = list_of(list)?;
-        list.order_with("set", vec![Value::Integer(index), value(&list, item)?])
-    })
+    order(list, "set", &[Integer(index), One(item)])
 }
 
 /// Takes the item at `index` out.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_delete(list: *mut carom_list, index: i64) -> carom_status {
-    boundary::status(|| list_of(list)?.order_with("delete", vec![Value::Integer(index)]))
+    order(list, "delete", &[Integer(index)])
 }
 
 /// Takes out the first item that equals `item`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_remove(list: *mut carom_list, item: *const carom_argument) -> carom_status {
-    boundary::status(|| {
-        let list = list_of(list)?;
-        list.order_with("remove", vec![value(&list, item)?])
-    })
+    order(list, "remove", &[One(item)])
 }
 
 /// Index of the first item that equals `item`, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_index(list: *mut carom_list, item: *const carom_argument) -> i64 {
-    boundary::answer(|| {
-        let list = list_of(list)?;
-        list.ask("index", vec![value(&list, item)?], 0)?.integer()
-    })
+    boundary::answer(|| ask(list, "index", &[One(item)]))
 }
 
 /// How many items equal `item`, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_count(list: *mut carom_list, item: *const carom_argument) -> i64 {
-    boundary::answer(|| {
-        let list = list_of(list)?;
-        list.ask("count", vec![value(&list, item)?], 0)?.integer()
-    })
+    boundary::answer(|| ask(list, "count", &[One(item)]))
 }
 
 /// Sorts the list, equal items as they were; `descending` not 0: the largest first.
@@ -147,25 +115,25 @@ pub extern "C" fn carom_list_count(list: *mut carom_list, item: *const carom_arg
 /// `CAROM_EINVAL`, and nothing is changed, if the items have no common order: numbers, texts, bytes, or lists of such.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_sort(list: *mut carom_list, descending: i32) -> carom_status {
-    boundary::status(|| list_of(list)?.order_with("sort", vec![Value::Integer((descending != 0) as i64)]))
+    order(list, "sort", &[Integer((descending != 0) as i64)])
 }
 
 /// Turns the list round.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_reverse(list: *mut carom_list) -> carom_status {
-    boundary::status(|| list_of(list)?.order("reverse", 0))
+    order(list, "reverse", &[])
 }
 
 /// How many items there are, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_len(list: *mut carom_list) -> i64 {
-    boundary::answer(|| list_of(list)?.number("len"))
+    boundary::answer(|| ask(list, "len", &[]))
 }
 
 /// Takes all items out.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_clear(list: *mut carom_list) -> carom_status {
-    boundary::status(|| list_of(list)?.order("clear", 0))
+    order(list, "clear", &[])
 }
 
 /// The list of a manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.

@@ -5,6 +5,7 @@ use super::call::{self, CAROM_ARGUMENT_BOOL, CAROM_ARGUMENT_BYTES, CAROM_ARGUMEN
 use super::call::{CAROM_ARGUMENT_LIST, CAROM_ARGUMENT_MAP, CAROM_ARGUMENT_REAL, CAROM_ARGUMENT_STRING};
 use super::call::{EMPTY, carom_argument};
 use super::handle::{self, Kind, Named};
+use super::library::carom_status;
 use super::lock::free;
 use crate::error::{Error, Result};
 use crate::family;
@@ -23,14 +24,72 @@ pub(super) fn target<T>(handle: *mut T, kind: Kind) -> Result<Target> {
     Target::of(cell.ok_or(Error::BadHandle("the object is gone".into()))?, named.generation)
 }
 
+/// A handle type that only objects of managers have.
+pub(super) trait Managed {
+    const KIND: Kind;
+}
+
+/// An argument of a method, as C passed it.
+pub(super) enum Given {
+    /// Must be there.
+    One(*const carom_argument),
+    /// So many, as a list.
+    Many(*const carom_argument, usize),
+    /// A whole number.
+    Integer(i64),
+}
+
+impl Given {
+    fn value(&self, target: &Target) -> Result<Value> {
+        match *self {
+            Given::One(argument) => values(target, argument, 1)?.pop().ok_or(Error::invalid("an argument is NULL")),
+            Given::Many(arguments, count) => Ok(Value::List(values(target, arguments, count)?)),
+            Given::Integer(integer) => Ok(Value::Integer(integer)),
+        }
+    }
+}
+
+/// The object behind a handle, and what a method of it is called with.
+pub(super) fn request<T: Managed>(object: *mut T, given: &[Given]) -> Result<(Target, Vec<Value>)> {
+    let target = target(object, T::KIND)?;
+    let arguments = given.iter().map(|given| given.value(&target)).collect::<Result<_>>()?;
+    Ok((target, arguments))
+}
+
+/// Calls a method that gives nothing.
+pub(super) fn order<T: Managed>(object: *mut T, method: &str, given: &[Given]) -> carom_status {
+    boundary::status(|| {
+        let (target, arguments) = request(object, given)?;
+        target.order_with(method, arguments)
+    })
+}
+
+/// Calls a method that gives a number or a truth value.
+pub(super) fn ask<T: Managed>(object: *mut T, method: &str, given: &[Given]) -> Result<i64> {
+    let (target, arguments) = request(object, given)?;
+    target.ask(method, arguments, 0)?.integer()
+}
+
+/// Calls a method that gives a value, which is shown at a place of the caller's.
+pub(super) fn fetch<T: Managed>(
+    object: *mut T,
+    method: &str,
+    given: &[Given],
+    (shown, data, capacity, len): Room,
+) -> carom_status {
+    boundary::status(|| {
+        let place = Place::new(shown, data, capacity, len)?;
+        let (target, arguments) = request(object, given)?;
+        place.fill(&target, method, arguments, 0)
+    })
+}
+
+/// Where a caller wants a value: the argument, memory for what that points to, how much, and where the length goes.
+pub(super) type Room = (*mut carom_argument, *mut c_void, usize, *mut usize);
+
 /// What C passed, for the server of `target`.
 pub(super) fn values(target: &Target, arguments: *const carom_argument, count: usize) -> Result<Vec<Value>> {
     call::arguments::<false>(arguments, count)?.iter().map(|argument| target.value_of(argument)).collect()
-}
-
-/// The same for one that must be there.
-pub(super) fn value(target: &Target, argument: *const carom_argument) -> Result<Value> {
-    values(target, argument, 1)?.pop().ok_or(Error::invalid("an argument is NULL"))
 }
 
 /// Where a result goes: an argument, and memory for what that points to.

@@ -181,76 +181,92 @@ impl Dict {
     }
 
     /// Calls a method.
-    pub fn call(&mut self, method: &str, mut given: Arguments, room: Option<usize>) -> Result<Outcome> {
+    pub fn call(&mut self, method: &str, given: Arguments, room: Option<usize>) -> Result<Outcome> {
         let value = match method {
-            "get" => {
-                let (key, default) = (given.key()?, given.optional());
-                given.end()?;
-                let found = self.get(&key).cloned().or(default);
-                return found.map(Outcome::Done).ok_or(MISSING);
-            }
-            "set" => {
-                let (key, value) = (given.key()?, given.stored()?);
-                given.end()?;
-                self.insert(key, value);
-                Value::Nil
-            }
-            "setdefault" => {
-                let (key, value) = (given.key()?, given.need()?);
-                match self.get(&key) {
-                    Some(found) => found.clone(),
-                    None => {
-                        fit(&value, room)?;
-                        self.insert(key, Stored::new(value.clone())?);
-                        value
-                    }
-                }
-            }
-            "contains" => Value::Bool(self.slots.contains_key(&given.key()?)),
-            "delete" => {
-                self.remove(&given.key()?).ok_or(MISSING)?;
-                Value::Nil
-            }
-            "pop" => {
-                let (key, default) = (given.key()?, given.optional());
-                let value = self.get(&key).cloned().or(default).ok_or(MISSING)?;
-                fit(&value, room)?;
-                self.remove(&key);
-                value
-            }
-            "popitem" => {
-                let (_, key) = self.order.last_key_value().ok_or(Error::NotFound("the dict is empty"))?;
-                let key = key.clone();
-                let pair = Value::List(vec![key.value(), self.get(&key).cloned().unwrap_or(Value::Nil)]);
-                fit(&pair, room)?;
-                self.remove(&key);
-                pair
-            }
-            "increment" => {
-                let (key, by) = (given.key()?, given.optional().unwrap_or(Value::Integer(1)));
-                self.increment(key, by)?
-            }
-            "swap" => {
-                // Without an expected value: if there is none.
-                let (key, new, expected) = (given.key()?, given.need()?, given.optional());
-                let same = self.get(&key) == expected.as_ref();
-                if same {
-                    self.insert(key, Stored::new(new)?);
-                }
-                Value::Bool(same)
-            }
-            "wait" => {
-                let (key, seen) = (given.key()?, given.integer()?);
-                let version = self.version_of(&key);
-                if version as i64 == seen {
-                    return Ok(Outcome::Wait);
-                }
-                let value = self.get(&key).cloned().unwrap_or(Value::Nil);
-                Value::List(vec![Value::Integer(version as i64), Value::Bool(self.get(&key).is_some()), value])
-            }
+            "wait" => return self.wait(given),
+            "get" | "contains" => self.look(method, given)?,
+            "set" | "setdefault" | "increment" | "swap" => self.put(method, given, room)?,
+            "delete" | "pop" | "popitem" => self.take(method, given, room)?,
             _ => self.call_whole(method, given, room)?,
         };
         Ok(Outcome::Done(value))
+    }
+
+    /// Done when the key has another version than the caller has seen.
+    fn wait(&self, mut given: Arguments) -> Result<Outcome> {
+        let (key, seen) = (given.key()?, given.integer()?);
+        given.end()?;
+        let version = self.version_of(&key);
+        if version as i64 == seen {
+            return Ok(Outcome::Wait);
+        }
+        let value = self.get(&key);
+        let is_there = Value::Bool(value.is_some());
+        let value = value.cloned().unwrap_or(Value::Nil);
+        Ok(Outcome::Done(Value::List(vec![Value::Integer(version as i64), is_there, value])))
+    }
+
+    /// Methods that change nothing.
+    fn look(&self, method: &str, mut given: Arguments) -> Result<Value> {
+        let (key, default) = (given.key()?, if method == "get" { given.optional() } else { None });
+        given.end()?;
+        let found = self.get(&key);
+        match method {
+            "get" => found.cloned().or(default).ok_or(MISSING),
+            _ => Ok(Value::Bool(found.is_some())),
+        }
+    }
+
+    /// Methods after which the key is there.
+    fn put(&mut self, method: &str, mut given: Arguments, room: Option<usize>) -> Result<Value> {
+        let (key, value) = (given.key()?, given.optional());
+        let expected = if method == "swap" { given.optional() } else { None };
+        given.end()?;
+        let needed = || Error::invalid("the method needs more arguments");
+        match method {
+            "increment" => return self.increment(key, value.unwrap_or(Value::Integer(1))),
+            // Without an expected value: if there is none.
+            "swap" => {
+                let (new, same) = (value.ok_or_else(needed)?, self.get(&key) == expected.as_ref());
+                if same {
+                    self.insert(key, Stored::new(new)?);
+                }
+                return Ok(Value::Bool(same));
+            }
+            "setdefault" => {
+                if let Some(found) = self.get(&key) {
+                    return Ok(found.clone());
+                }
+                let value = value.ok_or_else(needed)?;
+                fit(&value, room)?;
+                self.insert(key, Stored::new(value.clone())?);
+                return Ok(value);
+            }
+            _ => self.insert(key, Stored::new(value.ok_or_else(needed)?)?),
+        }
+        Ok(Value::Nil)
+    }
+
+    /// Methods after which the key is not there. What does not fit stays.
+    fn take(&mut self, method: &str, mut given: Arguments, room: Option<usize>) -> Result<Value> {
+        if method == "popitem" {
+            given.end()?;
+            let (_, key) = self.order.last_key_value().ok_or(Error::NotFound("the dict is empty"))?;
+            let key = key.clone();
+            let pair = Value::List(vec![key.value(), self.get(&key).cloned().unwrap_or(Value::Nil)]);
+            fit(&pair, room)?;
+            self.remove(&key);
+            return Ok(pair);
+        }
+        let (key, default) = (given.key()?, if method == "pop" { given.optional() } else { None });
+        given.end()?;
+        if method == "delete" {
+            return self.remove(&key).map(|_| Value::Nil).ok_or(MISSING);
+        }
+        let value = self.get(&key).cloned().or(default).ok_or(MISSING)?;
+        fit(&value, room)?;
+        self.remove(&key);
+        Ok(value)
     }
 
     /// Those that concern more than one key.

@@ -11,6 +11,7 @@ mod dict;
 mod list;
 mod object;
 pub mod protocol;
+mod reception;
 mod references;
 mod server;
 mod start;

@@ -14,6 +14,7 @@
 
 use super::value::{Proxy, Value};
 use crate::error::{Error, Result, Status};
+use crate::wire;
 use rmp::Marker;
 use rmp::encode;
 
@@ -21,8 +22,10 @@ use rmp::encode;
 pub const VERSION: i64 = 1;
 /// No message is longer.
 pub const LONGEST: usize = 64 << 20;
-/// How deep lists and maps may nest.
-pub const DEPTH: usize = 32;
+/// How deep the lists and maps of a value may nest, as everywhere.
+pub const DEPTH: usize = wire::MAX_DEPTH;
+/// What a message has around a value: itself, its arguments, the calls of a batch, one of these.
+const AROUND: usize = 4;
 /// Values of one message.
 const NODES: usize = 1 << 20;
 const PROXY: i8 = 1;
@@ -260,8 +263,7 @@ impl<'a> Reader<'a> {
 /// The value of a message, which is one and nothing more.
 pub fn unpack(bytes: &[u8]) -> Result<Value> {
     let mut reader = Reader { bytes, nodes: NODES };
-    // The request itself, and the list of its arguments.
-    let value = reader.value(DEPTH + 2)?;
+    let value = reader.value(DEPTH + AROUND)?;
     if reader.bytes.is_empty() { Ok(value) } else { Err(broken("a message with something behind it")) }
 }
 
@@ -467,7 +469,7 @@ mod tests {
     fn nesting_and_claims_are_bounded() {
         let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
         assert!(unpack(&nested(DEPTH)).is_ok());
-        assert!(unpack(&nested(DEPTH + 3)).is_err());
+        assert!(unpack(&nested(DEPTH + AROUND + 1)).is_err());
         assert!(unpack(&nested(10_000_000)).is_err());
         // Arrays, maps, strings and bytes of 4 GiB that are not there.
         for marker in [0xdd, 0xdf, 0xdb, 0xc6] {

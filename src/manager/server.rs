@@ -6,46 +6,22 @@
 #![forbid(unsafe_code)]
 
 use super::object::Object;
-use super::protocol::{LONGEST, Reply, Request, VERSION};
-use super::value::{self, Proxy, Stored, Value};
+use super::protocol::{Request, VERSION};
+use super::reception::{Reception, Word};
+use super::value::{self, Proxy, Value};
 use super::{Job, Outcome, Phase, Who, kind};
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::clock::now_ns;
-use crate::sys::descriptor::Poll;
 use crate::sys::fork;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-/// Keys of the poll; clients are numbered from 2.
-const LISTENER: u64 = 0;
-const STARTER: u64 = 1;
-/// Whoever does not take his reply for so long is sent away.
-const PATIENCE_NS: u64 = 30_000_000_000;
 /// How long after a process has gone its cells are looked at: its repair may take a moment.
 const SWEEP_NS: u64 = 500_000_000;
-/// The listener's guests are looked after at least so often while there may be some.
-const ATTEND_NS: u64 = 11_000_000_000;
-/// How long it waits before it tries again to let somebody in.
-const FULL_NS: u64 = 100_000_000;
 /// Requests of one client before others have their turn.
 const TURN: usize = 16;
-/// First size of the buffer for what comes in.
-const BUFFER: usize = 64 << 10;
-
-/// A connection.
-struct Client {
-    connection: Connection,
-    session: Option<u64>,
-    /// A reply that has not gone out, and since when.
-    unsent: Option<(Vec<u8>, u64)>,
-    stuck: Option<u64>,
-    /// The job that it waits for.
-    waits: Option<u64>,
-    /// What its last reply took out of a queue, until it says that it has arrived.
-    lent: Option<(u64, Stored)>,
-}
 
 /// A process.
 #[derive(Default)]
@@ -83,11 +59,7 @@ pub struct Terms {
 /// A server.
 pub struct Server {
     terms: Terms,
-    listener: Listener,
-    /// The process that started the server: what it says here is that it should end.
-    starter: Option<Connection>,
-    poll: Poll,
-    clients: HashMap<u64, Client>,
+    reception: Reception,
     pub(super) sessions: HashMap<u64, Session>,
     pub(super) entries: HashMap<u64, Entry>,
     /// When the time of a job is over.
@@ -96,14 +68,8 @@ pub struct Server {
     places: HashMap<u64, u64>,
     /// Objects that may not be needed any more.
     pub(super) doubtful: Vec<u64>,
-    /// Clients of which more has come than their turn allowed.
-    ready: Vec<u64>,
     next: u64,
-    buffer: Vec<u8>,
     sweep_at: Option<u64>,
-    attend_at: Option<u64>,
-    /// There was no descriptor for whoever wants to come in.
-    is_full: bool,
     over: bool,
 }
 
@@ -114,35 +80,24 @@ fn gone() -> Error {
 impl Server {
     /// A server behind a listener.
     pub fn new(listener: Listener, terms: Terms) -> Result<Server> {
-        let poll = Poll::new()?;
-        poll.add(listener.fd()?, LISTENER)?;
         value::set_limit(terms.limit);
         Ok(Server {
             terms,
-            listener,
-            starter: None,
-            poll,
-            clients: HashMap::new(),
+            reception: Reception::new(listener)?,
             sessions: HashMap::new(),
             entries: HashMap::new(),
             deadlines: BTreeSet::new(),
             places: HashMap::new(),
             doubtful: Vec::new(),
-            ready: Vec::new(),
             next: 1,
-            buffer: vec![0; BUFFER],
             sweep_at: None,
-            attend_at: None,
-            is_full: false,
             over: false,
         })
     }
 
     /// Whatever comes from there, or its end, is the end of the server.
     pub fn obey(&mut self, starter: Connection) -> Result<()> {
-        self.poll.add(starter.fd()?, STARTER)?;
-        self.starter = Some(starter);
-        Ok(())
+        self.reception.obey(starter)
     }
 
     fn number(&mut self) -> u64 {
@@ -153,28 +108,14 @@ impl Server {
     /// Serves until somebody asks it to end.
     pub fn run(&mut self) {
         while !self.over {
-            let now = now_ns();
-            let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + PATIENCE_NS).min();
             let deadline = self.deadlines.first().map(|(instant, _)| *instant);
-            let next = [deadline, self.sweep_at, self.attend_at, stuck].into_iter().flatten().min();
-            let timeout = if self.ready.is_empty() { next.map(|next| next.saturating_sub(now)) } else { Some(0) };
-            let mut keys = [0; 64];
-            let count = self.poll.wait(&mut keys, timeout);
-            let ready = std::mem::take(&mut self.ready);
-            for key in keys[..count].iter().copied().chain(ready) {
-                match key {
-                    LISTENER => self.welcome(),
-                    STARTER => self.over = true,
-                    key => self.attend(key),
-                }
-            }
+            let news = self.reception.wait([deadline, self.sweep_at].into_iter().flatten().min());
+            self.over |= news.over;
+            news.clients.into_iter().for_each(|key| self.attend(key));
             self.tick();
             self.collect();
         }
-        // Those whose requests came before hear of it.
-        for client in self.clients.values() {
-            let _ = client.connection.flush(Some(0));
-        }
+        self.reception.flush_all();
     }
 
     /// What is due.
@@ -190,141 +131,35 @@ impl Server {
             self.sweep_at = None;
             self.sweep();
         }
-        if self.attend_at.is_some_and(|at| at <= now) {
-            self.attend_at = None;
-            self.welcome();
+        for key in self.reception.late() {
+            self.send_away(key, "a client that does not take its reply");
         }
-        let late = |client: &Client| client.stuck.is_some_and(|since| since + PATIENCE_NS <= now);
-        let late: Vec<_> = self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key).collect();
-        for key in late {
-            log::warning(format_args!("a manager sent a client away that does not take its reply"));
-            self.drop_client(key);
-        }
-    }
-
-    fn welcome(&mut self) {
-        if std::mem::take(&mut self.is_full) {
-            let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, false));
-        }
-        loop {
-            match self.listener.accept(Some(0)) {
-                Ok(connection) => {
-                    let key = self.number();
-                    if connection.fd().and_then(|fd| self.poll.add(fd, key)).is_ok() {
-                        let client =
-                            Client { connection, session: None, unsent: None, stuck: None, waits: None, lent: None };
-                        self.clients.insert(key, client);
-                        // What came with the last message of the handshake makes nothing readable.
-                        self.ready.push(key);
-                    }
-                }
-                Err(Error::TimedOut) => break,
-                Err(error) => {
-                    log::warning(format_args!("a manager cannot let anybody in: {error}"));
-                    // They wait outside, and it is not told of them all the time.
-                    self.is_full = true;
-                    let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, true));
-                    self.attend_at = Some(now_ns() + FULL_NS);
-                    return;
-                }
-            }
-        }
-        // Handshakes that stop in the middle end only when somebody looks.
-        self.attend_at = Some(now_ns() + ATTEND_NS).filter(|_| self.listener.has_guests());
     }
 
     /// Something has come from a client, or it can take more, or it is gone.
     fn attend(&mut self, key: u64) {
         for turn in 0..TURN {
-            let Some(client) = self.clients.get_mut(&key) else { return };
-            // What is not here yet makes it readable: to ask the kernel once more would cost every request a call.
-            if turn > 0 && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
-                return;
-            }
-            if client.stuck.is_some() && !self.flush(key) {
-                return;
-            }
-            let Some(client) = self.clients.get_mut(&key) else { return };
-            let len = match client.connection.receive(&mut self.buffer, Some(0)) {
-                Ok(len) => len,
-                Err(Error::TimedOut) => return,
-                Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => {
-                    // Zeroed by the kernel when it is touched: what a client claims costs nothing.
-                    self.buffer = vec![0; needed];
-                    continue;
-                }
-                Err(error) => {
-                    log::debug(format_args!("a manager's client is gone: {error}"));
-                    return self.drop_client(key);
-                }
-            };
-            let request = Request::unpack(&self.buffer[..len]);
-            if self.buffer.len() > 16 * BUFFER {
-                self.buffer = vec![0; BUFFER];
-            }
-            match request {
-                Ok(request) => self.take(key, request),
-                Err(error) => {
+            match self.reception.next(key, turn == 0) {
+                Word::Request(request) => self.take(key, request),
+                Word::Nothing => return,
+                Word::Noise(error) => {
                     log::warning(format_args!("a manager sent a client away: {error}"));
                     self.send(key, Err(error));
                     return self.drop_client(key);
                 }
+                Word::End => return self.drop_client(key),
             }
         }
-        if self.clients.get(&key).is_some_and(|client| client.connection.has_something().unwrap_or(true)) {
-            self.ready.push(key);
-        }
-    }
-
-    /// Sends what a client has not taken yet; whether all is gone.
-    fn flush(&mut self, key: u64) -> bool {
-        let Some(client) = self.clients.get_mut(&key) else { return false };
-        let sent = client.connection.flush(Some(0)).and_then(|()| match client.unsent.take() {
-            Some((message, since)) => match client.connection.send(&message, Some(0)) {
-                Err(Error::TimedOut) => {
-                    client.unsent = Some((message, since));
-                    Err(Error::TimedOut)
-                }
-                sent => sent.and_then(|()| if client.connection.has_rest() { Err(Error::TimedOut) } else { Ok(()) }),
-            },
-            None => Ok(()),
-        });
-        match sent {
-            Ok(()) => {
-                client.stuck = None;
-                let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, false));
-                true
-            }
-            Err(Error::TimedOut) => false,
-            Err(_) => {
-                self.drop_client(key);
-                false
-            }
-        }
+        self.reception.postpone(key);
     }
 
     fn send(&mut self, key: u64, result: Result<Value>) {
-        let Some(client) = self.clients.get_mut(&key) else { return };
-        let message = Reply(result).pack();
-        let sent = client.connection.send(&message, Some(0));
-        let stuck = match sent {
-            Ok(()) => client.connection.has_rest(),
-            Err(Error::TimedOut) => {
-                client.unsent = Some((message, now_ns()));
-                true
-            }
-            // It is gone, and found gone when it is read from.
-            Err(_) => false,
-        };
-        if stuck {
-            client.stuck = Some(now_ns());
-            let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, true));
-        }
+        self.reception.send(key, result);
     }
 
     /// A request.
     fn take(&mut self, key: u64, request: Request) {
-        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(client) = self.reception.client(key) else { return };
         let session = client.session;
         match (session, request) {
             (None, Request::Hello { version, session, pid }) => self.greet(key, version, session, pid),
@@ -351,10 +186,8 @@ impl Server {
                 self.send(key, made);
             }
             Request::Call { object, method, arguments, timeout_ms, thread, room } => {
-                let now = now_ns();
-                let deadline =
-                    u64::try_from(timeout_ms).ok().map(|ms| now.saturating_add(ms.saturating_mul(1_000_000)));
                 let number = self.number();
+                let wait_ns = u64::try_from(timeout_ms).ok().map(|ms| ms.saturating_mul(1_000_000));
                 let job = Job {
                     number,
                     client: key,
@@ -363,7 +196,7 @@ impl Server {
                     method,
                     arguments,
                     room: usize::try_from(room).ok(),
-                    deadline,
+                    deadline: wait_ns.map(|wait| now_ns().saturating_add(wait)),
                     phase: Phase::Fresh,
                 };
                 self.submit(job, timeout_ms == 0);
@@ -403,7 +236,7 @@ impl Server {
         let number = known.unwrap_or_else(|| self.number());
         let session = self.sessions.entry(number).or_insert(Session { name, pid, ..Session::default() });
         session.connections += 1;
-        if let Some(client) = self.clients.get_mut(&key) {
+        if let Some(client) = self.reception.client(key) {
             client.session = Some(number);
         }
         let identity = Value::Bytes(self.terms.identity.to_vec());
@@ -440,7 +273,7 @@ impl Server {
         Value::Map(vec![
             text("objects", self.entries.len() as i64),
             text("bytes", value::bytes() as i64),
-            text("connections", self.clients.len() as i64),
+            text("connections", self.reception.count() as i64),
             text("pid", fork::pid() as i64),
             text("waiting", self.places.len() as i64),
             (Value::text("clients"), Value::List(clients)),
@@ -475,7 +308,7 @@ impl Server {
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(&at)) {
             entry.object = lock;
         }
-        if let (Some(item), Some(client)) = (taken, self.clients.get_mut(&job.client)) {
+        if let (Some(item), Some(client)) = (taken, self.reception.client(job.client)) {
             client.lent = Some((job.object, item));
         }
         result
@@ -494,7 +327,7 @@ impl Server {
         if let (Some(deadline), false) = (job.deadline, late) {
             self.deadlines.insert((deadline, job.number));
         }
-        if let Some(client) = self.clients.get_mut(&job.client) {
+        if let Some(client) = self.reception.client(job.client) {
             client.waits = Some(job.number);
         }
         self.places.insert(job.number, place);
@@ -558,7 +391,7 @@ impl Server {
         }
         self.places.remove(&job.number);
         self.doubtful.push(job.object);
-        let Some(client) = self.clients.get_mut(&job.client) else { return };
+        let Some(client) = self.reception.client(job.client) else { return };
         client.waits = None;
         let result = result.and_then(|outcome| match outcome {
             Outcome::Done(value) => super::fit(&value, job.room).map(|()| value),
@@ -573,7 +406,7 @@ impl Server {
     }
 
     fn drop_client(&mut self, key: u64) {
-        let Some(client) = self.clients.remove(&key) else { return };
+        let Some(client) = self.reception.remove(key) else { return };
         self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
         let waited = client.waits.and_then(|number| self.unpark(number));
         if let Some(job) = waited {

@@ -1,0 +1,283 @@
+//! A server's clients: who is connected, what has come from each, and what has not gone out yet.
+//!
+//! Nothing here waits for one client: what he sends is taken as far as it has come, what he does not take is kept for
+//! [`PATIENCE_NS`], in which he is not read from.
+#![forbid(unsafe_code)]
+
+use super::protocol::{LONGEST, Reply, Request};
+use super::value::{Stored, Value};
+use crate::connection::Connection;
+use crate::connection::listener::Listener;
+use crate::error::{Error, Result};
+use crate::log;
+use crate::sys::clock::now_ns;
+use crate::sys::descriptor::Poll;
+use std::collections::HashMap;
+
+/// Keys of the poll; whoever is connected has a larger one.
+const LISTENER: u64 = 0;
+const STARTER: u64 = 1;
+const FIRST: u64 = 2;
+/// Whoever does not take his reply for so long is sent away.
+const PATIENCE_NS: u64 = 30_000_000_000;
+/// The listener's guests are looked after at least so often while there may be some.
+const ATTEND_NS: u64 = 11_000_000_000;
+/// How long it waits before it tries again to let somebody in.
+const FULL_NS: u64 = 100_000_000;
+/// First size of the buffer for what comes in.
+const BUFFER: usize = 64 << 10;
+
+/// A connection.
+pub(super) struct Client {
+    connection: Connection,
+    /// A reply that has not gone out, and since when.
+    unsent: Option<Vec<u8>>,
+    stuck: Option<u64>,
+    /// The process that it belongs to, once that has said who it is.
+    pub(super) session: Option<u64>,
+    /// The job that it waits for.
+    pub(super) waits: Option<u64>,
+    /// What its last reply took out of a queue, until it says that it has arrived.
+    pub(super) lent: Option<(u64, Stored)>,
+}
+
+/// What has come from a client.
+pub(super) enum Word {
+    /// A request, whole.
+    Request(Request),
+    /// Nothing, or not all of a request.
+    Nothing,
+    /// Something that is no request.
+    Noise(Error),
+    /// Its end.
+    End,
+}
+
+/// What is to be looked at after a wait.
+#[derive(Default)]
+pub(super) struct News {
+    /// Clients from whom something may have come.
+    pub(super) clients: Vec<u64>,
+    /// The starter has said that it is over, or is gone.
+    pub(super) over: bool,
+}
+
+/// All clients, and where they come from.
+pub(super) struct Reception {
+    listener: Listener,
+    /// The process that started the server: what it says here is that it should end.
+    starter: Option<Connection>,
+    poll: Poll,
+    clients: HashMap<u64, Client>,
+    /// Clients of which more has come than their turn allowed.
+    ready: Vec<u64>,
+    next: u64,
+    buffer: Vec<u8>,
+    attend_at: Option<u64>,
+    /// There was no descriptor for whoever wants to come in.
+    is_full: bool,
+}
+
+impl Reception {
+    pub(super) fn new(listener: Listener) -> Result<Reception> {
+        let poll = Poll::new()?;
+        poll.add(listener.fd()?, LISTENER)?;
+        Ok(Reception {
+            listener,
+            starter: None,
+            poll,
+            clients: HashMap::new(),
+            ready: Vec::new(),
+            next: FIRST,
+            buffer: vec![0; BUFFER],
+            attend_at: None,
+            is_full: false,
+        })
+    }
+
+    /// Whatever comes from there, or its end, is the end of the server.
+    pub(super) fn obey(&mut self, starter: Connection) -> Result<()> {
+        self.poll.add(starter.fd()?, STARTER)?;
+        self.starter = Some(starter);
+        Ok(())
+    }
+
+    pub(super) fn client(&mut self, key: u64) -> Option<&mut Client> {
+        self.clients.get_mut(&key)
+    }
+
+    /// How many are connected.
+    pub(super) fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Takes a client out: its connection ends when it is dropped.
+    pub(super) fn remove(&mut self, key: u64) -> Option<Client> {
+        self.clients.remove(&key)
+    }
+
+    /// When something is due here.
+    fn due(&self) -> Option<u64> {
+        let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + PATIENCE_NS).min();
+        [stuck, self.attend_at].into_iter().flatten().min()
+    }
+
+    /// Waits until something has come, or until the instant `until`.
+    pub(super) fn wait(&mut self, until: Option<u64>) -> News {
+        let next = [until, self.due()].into_iter().flatten().min();
+        let timeout = if self.ready.is_empty() { next.map(|next| next.saturating_sub(now_ns())) } else { Some(0) };
+        let mut keys = [0; 64];
+        let count = self.poll.wait(&mut keys, timeout);
+        let mut news = News { clients: std::mem::take(&mut self.ready), over: false };
+        for key in &keys[..count] {
+            match *key {
+                LISTENER => self.welcome(),
+                STARTER => news.over = true,
+                key => news.clients.push(key),
+            }
+        }
+        if self.attend_at.is_some_and(|at| at <= now_ns()) {
+            self.attend_at = None;
+            self.welcome();
+        }
+        news
+    }
+
+    /// Those that have not taken their reply for too long.
+    pub(super) fn late(&self) -> Vec<u64> {
+        let now = now_ns();
+        let late = |client: &Client| client.stuck.is_some_and(|since| since + PATIENCE_NS <= now);
+        self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key).collect()
+    }
+
+    fn welcome(&mut self) {
+        if std::mem::take(&mut self.is_full) {
+            let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, false));
+        }
+        loop {
+            match self.listener.accept(Some(0)) {
+                Ok(connection) => self.admit(connection),
+                Err(Error::TimedOut) => break,
+                Err(error) => {
+                    log::warning(format_args!("a manager cannot let anybody in: {error}"));
+                    // They wait outside, and it is not told of them all the time.
+                    self.is_full = true;
+                    let _ = self.listener.fd().and_then(|fd| self.poll.turn(fd, LISTENER, true));
+                    self.attend_at = Some(now_ns() + FULL_NS);
+                    return;
+                }
+            }
+        }
+        // Handshakes that stop in the middle end only when somebody looks.
+        self.attend_at = Some(now_ns() + ATTEND_NS).filter(|_| self.listener.has_guests());
+    }
+
+    fn admit(&mut self, connection: Connection) {
+        let key = self.next;
+        self.next += 1;
+        if connection.fd().and_then(|fd| self.poll.add(fd, key)).is_ok() {
+            let client = Client { connection, session: None, unsent: None, stuck: None, waits: None, lent: None };
+            self.clients.insert(key, client);
+            // What came with the last message of the handshake makes nothing readable.
+            self.ready.push(key);
+        }
+    }
+
+    /// The next request of a client; `first`: the poll has said that there may be one.
+    pub(super) fn next(&mut self, key: u64, first: bool) -> Word {
+        loop {
+            let Some(client) = self.clients.get_mut(&key) else { return Word::Nothing };
+            // What is not here yet makes it readable: to ask the kernel once more would cost every request a call.
+            if !first && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
+                return Word::Nothing;
+            }
+            if client.stuck.is_some() {
+                match self.flush(key) {
+                    Ok(true) => {}
+                    Ok(false) => return Word::Nothing,
+                    Err(_) => return Word::End,
+                }
+            }
+            let Some(client) = self.clients.get_mut(&key) else { return Word::Nothing };
+            match client.connection.receive(&mut self.buffer, Some(0)) {
+                Ok(len) => return self.understand(len),
+                Err(Error::TimedOut) => return Word::Nothing,
+                // Zeroed by the kernel when it is touched: what a client claims costs nothing.
+                Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => self.buffer = vec![0; needed],
+                Err(error) => {
+                    log::debug(format_args!("a manager's client is gone: {error}"));
+                    return Word::End;
+                }
+            }
+        }
+    }
+
+    fn understand(&mut self, len: usize) -> Word {
+        let request = Request::unpack(&self.buffer[..len]);
+        if self.buffer.len() > 16 * BUFFER {
+            self.buffer = vec![0; BUFFER];
+        }
+        request.map_or_else(Word::Noise, Word::Request)
+    }
+
+    /// The client's turn is over: if more of it is here, it comes again soon.
+    pub(super) fn postpone(&mut self, key: u64) {
+        if self.clients.get(&key).is_some_and(|client| client.connection.has_something().unwrap_or(true)) {
+            self.ready.push(key);
+        }
+    }
+
+    /// Sends what a client has not taken yet; whether all is gone.
+    fn flush(&mut self, key: u64) -> Result<bool> {
+        let Some(client) = self.clients.get_mut(&key) else { return Ok(false) };
+        match client.flush() {
+            Ok(()) => {
+                client.stuck = None;
+                let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, false));
+                Ok(true)
+            }
+            Err(Error::TimedOut) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers a client.
+    pub(super) fn send(&mut self, key: u64, result: Result<Value>) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let message = Reply(result).pack();
+        let stuck = match client.connection.send(&message, Some(0)) {
+            Ok(()) => client.connection.has_rest(),
+            Err(Error::TimedOut) => {
+                client.unsent = Some(message);
+                true
+            }
+            // It is gone, and found gone when it is read from.
+            Err(_) => false,
+        };
+        if stuck {
+            client.stuck = Some(now_ns());
+            let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, true));
+        }
+    }
+
+    /// The server ends: those whose requests came before hear of it.
+    pub(super) fn flush_all(&mut self) {
+        for client in self.clients.values() {
+            let _ = client.connection.flush(Some(0));
+        }
+    }
+}
+
+impl Client {
+    fn flush(&mut self) -> Result<()> {
+        self.connection.flush(Some(0))?;
+        let Some(message) = self.unsent.take() else { return Ok(()) };
+        match self.connection.send(&message, Some(0)) {
+            Err(Error::TimedOut) => {
+                self.unsent = Some(message);
+                Err(Error::TimedOut)
+            }
+            sent => sent.and_then(|()| if self.connection.has_rest() { Err(Error::TimedOut) } else { Ok(()) }),
+        }
+    }
+}
