@@ -490,6 +490,29 @@ carom_status carom_handle_keep(carom_call *call, void *handle);
 carom_status carom_call_reply(carom_call *call, const void *data, size_t len);
 
 /**
+ * Replies with a value of any kind, copied: a method of an object of a manager. The last reply counts.
+ *
+ * `CAROM_EPERM` where nobody takes a value: tasks and processes reply with bytes.
+ */
+carom_status carom_call_reply_value(carom_call *call, const carom_argument *value);
+
+/**
+ * What a method of a type of the program's own works at: what `carom_call_set_object` said of this object. NULL
+ * elsewhere.
+ *
+ * Never blocks.
+ */
+void *carom_call_object(const carom_call *call);
+
+/**
+ * Says what was made: in the function that makes an object of a manager, and in a method whose result becomes one. It
+ * stays as it is in the server's memory, and comes back from `carom_call_object`.
+ *
+ * Never blocks. `CAROM_EPERM` elsewhere.
+ */
+carom_status carom_call_set_object(carom_call *call, void *object);
+
+/**
  * Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a
  * process, which has nobody to reply to.
  *
@@ -2895,6 +2918,54 @@ int32_t carom_pool_did_start_ok(carom_pool *pool);
  *   machines use a network that you trust, or a tunnel.
  */
 
+/** A method of a type. Frozen: arrays of it cross the border. */
+typedef struct carom_method {
+    /** Its name, by which `carom_proxy_call` calls it. */
+    const char *name;
+    /**
+     * Runs in the server with the arguments of the call; `carom_call_object` is the object, `carom_call_reply_value`
+     * and `carom_call_reply` give the result.
+     */
+    carom_function function;
+    /**
+     * NULL: its result is a value. A type of this manager: its result becomes an object of that, and the caller gets a
+     * handle of it. The reply is what that is made of (a list that of a list), or, for a type of the program's own,
+     * what `carom_call_set_object` has set.
+     */
+    const char *result_type;
+    /**
+     * 0: it runs on the server's loop, alone, and everybody waits until it is done. 1: it may block: it runs in one of
+     * the server's threads, guards the object itself, and may call other objects of this manager.
+     */
+    uint32_t blocking;
+    /** 0. */
+    uint32_t reserved;
+} carom_method;
+
+/** A type of objects that a program brings along. Frozen: arrays of it cross the border. */
+typedef struct carom_type {
+    /** Its name, for `carom_manager_create`. */
+    const char *name;
+    /**
+     * Makes an object: gets the arguments, and tells by `carom_call_set_object` what it has made. NULL only with
+     * `no_create`.
+     */
+    carom_function create;
+    /**
+     * Ends one, when nobody needs it any more, or with the server, unless a method is at it. NULL: nothing is to be
+     * done.
+     */
+    carom_function destroy;
+    /** All that can be called, `method_count` of them. */
+    const carom_method *methods;
+    /** How many `methods` there are. */
+    size_t method_count;
+    /** Not 0: its objects come from methods only, by their `result_type`. */
+    uint32_t no_create;
+    /** 0. */
+    uint32_t reserved;
+} carom_type;
+
 /** Options of a manager. */
 typedef struct carom_manager_options {
     /** sizeof(carom_manager_options) */
@@ -2916,6 +2987,19 @@ typedef struct carom_manager_options {
     uint64_t max_bytes;
     /** How values are written: "msgpack" or NULL. */
     const char *serializer;
+    /**
+     * Types besides its own, `type_count` of them, copied. Their functions are found in the server as those of a
+     * process.
+     */
+    const carom_type *types;
+    /** How many `types` there are. */
+    size_t type_count;
+    /** Runs in the server before it serves. If it fails there is no manager. NULL: nothing does. */
+    carom_function initializer;
+    /** Its arguments, copied; no descriptors. */
+    const carom_argument *initializer_arguments;
+    /** How many. */
+    size_t initializer_count;
 } carom_manager_options;
 
 /** What a manager's server has, see `carom_manager_info`. */
@@ -2949,9 +3033,10 @@ typedef struct carom_create_options {
 /**
  * Starts a server and gives its manager. Options may be NULL.
  *
- * Waits until the server serves. `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen
- * there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another serializer; `CAROM_EINVAL`; else as
- * `carom_process_start`.
+ * Waits until the server serves; its initializer may take as long as an answer. `CAROM_ETASKFAILED` if that fails;
+ * `CAROM_EEXIST`, `CAROM_ENOENT` for types of a name that is known, or a result of one that is not; `CAROM_EFUNCTION`;
+ * `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends
+ * before; `CAROM_ENOTSUP` for another serializer; `CAROM_EINVAL`; else as `carom_process_start`.
  */
 carom_status carom_manager_new(const carom_manager_options *options, carom_manager **manager);
 

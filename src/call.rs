@@ -31,6 +31,8 @@ pub enum Output {
     Nowhere,
     /// Exactly so many bytes at this place: an item of the caller's array.
     Exact(Region),
+    /// Kept in the call as a value of any kind: see [`Call::reply_value`].
+    Value,
     /// Into `inline` if it fits, else into a heap block that `field` owns.
     Any {
         /// Room for short replies.
@@ -58,6 +60,12 @@ pub struct Call {
     message_len: usize,
     /// What was opened for this run only, and how each is given back.
     borrowed: Vec<(u64, fn(u64))>,
+    /// The encoding of the reply, where that is a value.
+    answer: Vec<u8>,
+    /// What a method of a manager's object works at: a word of the user's.
+    pub object: u64,
+    /// What was made: likewise.
+    pub made: Option<u64>,
     /// What the caller called the descriptors among the arguments, and what they are here. None: they are the same.
     pub descriptors: &'static [(i32, i32)],
 }
@@ -120,6 +128,9 @@ impl Call {
             message: [0; MESSAGE],
             message_len: 0,
             borrowed: Vec::new(),
+            answer: Vec::new(),
+            object: 0,
+            made: None,
             descriptors: &[],
         }
     }
@@ -267,7 +278,7 @@ impl Call {
         let done = match self.output {
             Output::Exact(place) => bytes.len() == place.len() && place.write(bytes),
             Output::Any { inline, field, .. } => field.load(Relaxed) == 0 && inline.write(bytes),
-            Output::Nowhere => false,
+            Output::Value | Output::Nowhere => false,
         };
         if done {
             self.replied = Some(bytes.len());
@@ -285,6 +296,9 @@ impl Call {
             self.replied = Some(bytes.len());
             return Ok(());
         }
+        if let Output::Value = self.output {
+            return self.reply_value(&Argument::Bytes(bytes));
+        }
         let place = self.reserve(bytes.len())?;
         if let Some(place) = place {
             place.write(bytes);
@@ -296,6 +310,7 @@ impl Call {
     pub fn reserve(&mut self, len: usize) -> Result<Option<Region>> {
         let place = match self.output {
             Output::Nowhere => None,
+            Output::Value => return Err(Error::Unsupported("a reply to a manager's server is not reserved")),
             Output::Exact(place) => {
                 Some(place.part(0, len).ok_or(Error::MessageSize { needed: len, capacity: place.len() })?)
             }
@@ -327,6 +342,25 @@ impl Call {
         }
         self.replied = Some(len);
         Ok(())
+    }
+
+    /// Replies with a value of any kind; only where somebody takes one.
+    pub fn reply_value(&mut self, value: &Argument<'_>) -> Result<()> {
+        if let Output::Value = self.output {
+            self.answer = wire::to_vec(std::slice::from_ref(value))?;
+            return Ok(());
+        }
+        Err(Error::NotPermitted("only a method of a manager's object replies with a value"))
+    }
+
+    /// The encoding of the value that it replied with; empty if it did not.
+    pub fn take_answer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.answer)
+    }
+
+    /// Whether it works at an object of a manager.
+    pub fn serves(&self) -> bool {
+        matches!(self.output, Output::Value)
     }
 
     /// Says why the call fails; the code to return, which is never 0.

@@ -37,6 +37,12 @@ ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, NULL), CAROM_EBADHANDLE));
 }
 ROW(carom_call_reply) { EACH_STRANGE_CALL(call, REFUSED(carom_call_reply(call, "x", 1), CAROM_EBADHANDLE)); }
+ROW(carom_call_reply_value) {
+    carom_argument it = CAROM_NIL;
+    EACH_STRANGE_CALL(call, REFUSED(carom_call_reply_value(call, &it), CAROM_EBADHANDLE));
+}
+ROW(carom_call_object) { EACH_STRANGE_CALL(call, CHECK(carom_call_object(call) == NULL)); }
+ROW(carom_call_set_object) { EACH_STRANGE_CALL(call, REFUSED(carom_call_set_object(call, NULL), CAROM_EBADHANDLE)); }
 ROW(carom_call_reserve) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(void, out, carom_call_reserve(call, 8, out), CAROM_EBADHANDLE)); }
 ROW(carom_call_commit) { EACH_STRANGE_CALL(call, REFUSED(carom_call_commit(call, 0), CAROM_EBADHANDLE)); }
 ROW(carom_call_should_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_should_stop(call), CAROM_EBADHANDLE)); }
@@ -116,6 +122,13 @@ static void misuse_call(carom_call *call) {
     CHECK_OK(carom_call_lock(call, 1, &lent));
     carom_lock_free(lent);
     CHECK_EQ(carom_lock_locked(lent), CAROM_EBADHANDLE);
+
+    /* There is no object, and nobody who takes a value. */
+    carom_argument it = CAROM_NIL;
+    REFUSED(carom_call_reply_value(call, &it), CAROM_EPERM);
+    REFUSED(carom_call_reply_value(call, NULL), CAROM_EINVAL);
+    REFUSED(carom_call_set_object(call, call), CAROM_EPERM);
+    CHECK(carom_call_object(call) == NULL);
 
     CHECK_EQ(carom_call_should_stop(call), 0);
     CHECK_OK(carom_call_on_stop(call, NULL, call));

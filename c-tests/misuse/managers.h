@@ -78,6 +78,15 @@ ROW(carom_manager_new) {
     EACH_BAD_SIZE(carom_manager_options, options, status, 0, REFUSED_HANDLE(carom_manager, out, carom_manager_new(options, out), status));
     carom_manager_options options = {.size = sizeof options, .serializer = "pickle"};
     REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_ENOTSUP);
+    carom_type nameless = {.no_create = 1}, unknown = {.name = "x", .no_create = 1, .reserved = 1};
+    options = (carom_manager_options){.size = sizeof options, .types = &nameless, .type_count = 1};
+    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_EINVAL);
+    options.types = &unknown;
+    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_E2BIG);
+    options = (carom_manager_options){.size = sizeof options, .initializer_arguments = &no_key, .initializer_count = 1};
+    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_EINVAL);
+    options = (carom_manager_options){.size = sizeof options, .type_count = SIZE_MAX};
+    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_EINVAL);
     options = (carom_manager_options){.size = sizeof options, .address = "/nowhere/at/all"};
     REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_ENOENT);
     REFUSED(carom_manager_new(NULL, NULL), CAROM_EINVAL);

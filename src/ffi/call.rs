@@ -520,6 +520,41 @@ pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, l
     reply_with_care(call, data, len)
 }
 
+/// Replies with a value of any kind, copied: a method of an object of a manager. The last reply counts.
+///
+/// `CAROM_EPERM` where nobody takes a value: tasks and processes reply with bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_reply_value(call: *mut carom_call, value: *const carom_argument) -> carom_status {
+    boundary::status(|| {
+        let given = arguments::<false>(value, 1)?.pop().ok_or(Error::invalid("the value is NULL"))?;
+        running(call)?.reply_value(&given)
+    })
+}
+
+/// What a method of a type of the program's own works at: what `carom_call_set_object` said of this object. NULL elsewhere.
+///
+/// Never blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_object(call: *const carom_call) -> *mut c_void {
+    let object = running(call).map_or(0, |call| call.object);
+    std::ptr::with_exposed_provenance_mut(object as usize)
+}
+
+/// Says what was made: in the function that makes an object of a manager, and in a method whose result becomes one. It stays as it is in the server's memory, and comes back from `carom_call_object`.
+///
+/// Never blocks. `CAROM_EPERM` elsewhere.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_set_object(call: *mut carom_call, object: *mut c_void) -> carom_status {
+    boundary::status(|| {
+        let call = running(call)?;
+        if !call.serves() {
+            return Err(Error::NotPermitted("only functions of a manager's types make objects"));
+        }
+        call.made = Some(object.expose_provenance() as u64);
+        Ok(())
+    })
+}
+
 /// Room for a reply of up to `len` bytes, to be written in place and then committed; `*data` is aligned to 16. NULL in a process, which has nobody to
 /// reply to.
 ///

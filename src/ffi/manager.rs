@@ -19,7 +19,7 @@
 
 use super::barrier::carom_barrier;
 use super::boundary;
-use super::call::{self, carom_argument, carom_call, handle_argument};
+use super::call::{self, carom_argument, carom_call, carom_function, handle_argument};
 use super::condition::carom_condition;
 use super::context::{self, carom_context};
 use super::dict::carom_dict;
@@ -36,9 +36,10 @@ use super::semaphore::carom_semaphore;
 use crate::error::{Error, Result};
 use crate::family;
 use crate::manager::client::{self, Client};
+use crate::manager::custom::{Method, Type};
 use crate::manager::protocol::Request;
 use crate::manager::value::Value;
-use crate::manager::{self, Manager, Options};
+use crate::manager::{self, First, Manager, Options};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -46,6 +47,45 @@ use std::sync::Arc;
 #[allow(non_camel_case_types)]
 pub struct carom_manager {
     _opaque: [u8; 0],
+}
+
+/// A method of a type. Frozen: arrays of it cross the border.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_method {
+    /// Its name, by which `carom_proxy_call` calls it.
+    pub name: *const c_char,
+    /// Runs in the server with the arguments of the call; `carom_call_object` is the object, `carom_call_reply_value` and `carom_call_reply` give the result.
+    pub function: carom_function,
+    /// NULL: its result is a value. A type of this manager: its result becomes an object of that, and the caller gets a handle of it. The reply is what that is made of (a list that of a list), or, for a
+    /// type of the program's own, what `carom_call_set_object` has set.
+    pub result_type: *const c_char,
+    /// 0: it runs on the server's loop, alone, and everybody waits until it is done. 1: it may block: it runs in one of the server's threads, guards the object itself, and may call other objects of this manager.
+    pub blocking: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// A type of objects that a program brings along. Frozen: arrays of it cross the border.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[allow(non_camel_case_types)]
+pub struct carom_type {
+    /// Its name, for `carom_manager_create`.
+    pub name: *const c_char,
+    /// Makes an object: gets the arguments, and tells by `carom_call_set_object` what it has made. NULL only with `no_create`.
+    pub create: carom_function,
+    /// Ends one, when nobody needs it any more, or with the server, unless a method is at it. NULL: nothing is to be done.
+    pub destroy: carom_function,
+    /// All that can be called, `method_count` of them.
+    pub methods: *const carom_method,
+    /// How many `methods` there are.
+    pub method_count: usize,
+    /// Not 0: its objects come from methods only, by their `result_type`.
+    pub no_create: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// Options of a manager.
@@ -69,6 +109,16 @@ pub struct carom_manager_options {
     pub max_bytes: u64,
     /// How values are written: "msgpack" or NULL.
     pub serializer: *const c_char,
+    /// Types besides its own, `type_count` of them, copied. Their functions are found in the server as those of a process.
+    pub types: *const carom_type,
+    /// How many `types` there are.
+    pub type_count: usize,
+    /// Runs in the server before it serves. If it fails there is no manager. NULL: nothing does.
+    pub initializer: carom_function,
+    /// Its arguments, copied; no descriptors.
+    pub initializer_arguments: *const carom_argument,
+    /// How many.
+    pub initializer_count: usize,
 }
 
 // SAFETY: integers and pointers.
@@ -120,7 +170,39 @@ unsafe impl Sized_ for carom_create_options {
     const LEAST: usize = 16;
 }
 
-fn read(options: *const carom_manager_options) -> Result<Options> {
+fn name_of(name: *const c_char) -> Result<String> {
+    let name = boundary::text(name)?.filter(|name| !name.is_empty());
+    name.map(String::from).ok_or(Error::invalid("a type or method has no name"))
+}
+
+fn method_of(method: &carom_method) -> Result<Method> {
+    options::unused(method.reserved)?;
+    let function = call::address(method.function);
+    if function == 0 {
+        return Err(Error::Function("the function of a method is NULL".into()));
+    }
+    let result = boundary::text(method.result_type)?.map(String::from);
+    Ok(Method { name: name_of(method.name)?, function, result, blocking: method.blocking != 0 })
+}
+
+fn type_of(kind: &carom_type) -> Result<Type> {
+    options::unused(kind.reserved)?;
+    let methods = boundary::items(kind.methods, kind.method_count)?.iter().map(method_of).collect::<Result<_>>()?;
+    let (create, destroy) = (call::address(kind.create), call::address(kind.destroy));
+    Ok(Type { name: name_of(kind.name)?, create, destroy, methods, no_create: kind.no_create != 0 })
+}
+
+fn first_of<'a>(options: &carom_manager_options) -> Result<Option<First<'a>>> {
+    let function = call::address(options.initializer);
+    let arguments = call::arguments::<false>(options.initializer_arguments, options.initializer_count)?;
+    match (function, arguments.is_empty()) {
+        (0, true) => Ok(None),
+        (0, false) => Err(Error::invalid("arguments without a function")),
+        _ => Ok(Some(First { function, arguments })),
+    }
+}
+
+fn read<'a>(options: *const carom_manager_options) -> Result<Options<'a>> {
     let options = options::read(options)?;
     if !matches!(boundary::text(options.serializer)?, None | Some("msgpack")) {
         return Err(Error::Unsupported("the serializers are: msgpack"));
@@ -138,6 +220,8 @@ fn read(options: *const carom_manager_options) -> Result<Options> {
         method: context::method_of(options.context)?,
         request_timeout_ms: options.request_timeout_ms,
         limit: options.max_bytes,
+        types: boundary::items(options.types, options.type_count)?.iter().map(type_of).collect::<Result<_>>()?,
+        first: first_of(&options)?,
     })
 }
 
@@ -157,7 +241,7 @@ extern "C" fn serve(call: *mut carom_call) -> i32 {
 
 /// Starts a server and gives its manager. Options may be NULL.
 ///
-/// Waits until the server serves. `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another
+/// Waits until the server serves; its initializer may take as long as an answer. `CAROM_ETASKFAILED` if that fails; `CAROM_EEXIST`, `CAROM_ENOENT` for types of a name that is known, or a result of one that is not; `CAROM_EFUNCTION`; `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another
 /// serializer; `CAROM_EINVAL`; else as `carom_process_start`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_new(
@@ -304,7 +388,7 @@ pub extern "C" fn carom_manager_create(
             return Err(Error::invalid("objects of this type are made by a function of their own"));
         }
         let arguments = call::arguments::<false>(arguments, count)?;
-        let arguments = arguments.iter().map(|argument| client::to_value(&client, argument));
+        let arguments = arguments.iter().map(|argument| client::to_value(client.manager(), argument));
         make(&client, name, arguments.collect::<Result<Vec<_>>>()?, options.persistent != 0)
     })
 }
@@ -377,7 +461,7 @@ pub extern "C" fn carom_manager_condition(
         };
         let made = handle::named(own, Kind::Lock).and_then(|_| {
             let argument = call::reference(own.cast())?.to_bits();
-            let argument = client::to_value(&client, &crate::wire::Argument::Handle(argument))?;
+            let argument = client::to_value(client.manager(), &crate::wire::Argument::Handle(argument))?;
             make(&client, "Condition", vec![argument], false)
         });
         if lock.is_null() {

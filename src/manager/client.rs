@@ -81,6 +81,16 @@ fn clients(family: Family) -> MutexGuard<'static, Vec<Arc<Client>>> {
     clients.list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+thread_local! {
+    /// Which process's loop this thread is, and of which manager.
+    static SERVES: std::cell::Cell<Option<(u32, (u64, u32))>> = const { std::cell::Cell::new(None) };
+}
+
+/// This thread is the loop of a manager's server: what it asks of that, nobody would ever answer.
+pub fn serves(manager: (u64, u32)) {
+    SERVES.set(Some((fork::pid(), manager)));
+}
+
 fn gone() -> Error {
     Error::BadHandle("the manager of the object is gone".into())
 }
@@ -167,6 +177,11 @@ impl Client {
     /// The manager of a cell goes: its connections end.
     pub fn forget(family: Family, manager: (u64, u32)) {
         clients(family).retain(|client| client.manager != manager);
+    }
+
+    /// The manager's cell, and its generation.
+    pub fn manager(&self) -> (u64, u32) {
+        self.manager
     }
 
     /// How to reach the server.
@@ -262,6 +277,9 @@ impl Client {
 
     /// Sends a request and waits for its reply, `timeout_ms` and as long as any answer may take.
     fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Connection, Result<Value>)> {
+        if SERVES.get() == Some((fork::pid(), self.manager)) {
+            return Err(Error::NotPermitted("a method on the server's loop cannot call its own server: it blocks"));
+        }
         let message = request.pack()?;
         let connection = self.take()?;
         match connection.send(&message, self.patience()) {
@@ -344,7 +362,7 @@ impl Client {
 
     /// A cell that stands for an object that the server has just named.
     fn adopt(&self, family: Family, connection: &Connection, proxy: Proxy) -> Result<(&'static Cell, u32)> {
-        let made = self.make_cell(family, proxy);
+        let made = make_cell(family, self.manager, proxy);
         let is_family = self.state().is_family;
         let answer = match &made {
             Ok((cell, generation)) if is_family => {
@@ -363,17 +381,17 @@ impl Client {
         }
         made
     }
+}
 
-    fn make_cell(&self, family: Family, proxy: Proxy) -> Result<(&'static Cell, u32)> {
-        let (index, generation) = self.manager;
-        let cell = Cell::claim(family.arena, Kind::Proxy, family.me.slot)?;
-        cell.type_code.store(proxy.kind as u32, Relaxed);
-        cell.extra[2].store(proxy.object, Relaxed);
-        let manager = Reference { index, generation, kind: Kind::Manager as u8 };
-        let referred = cell.refer(family.arena, manager);
-        referred.inspect_err(|_| cell.let_go(family.arena, cell.generation(), family.me.slot))?;
-        Ok((cell, cell.generation()))
-    }
+/// A cell of this process's that stands for an object of a manager.
+pub fn make_cell(family: Family, (index, generation): (u64, u32), proxy: Proxy) -> Result<(&'static Cell, u32)> {
+    let cell = Cell::claim(family.arena, Kind::Proxy, family.me.slot)?;
+    cell.type_code.store(proxy.kind as u32, Relaxed);
+    cell.extra[2].store(proxy.object, Relaxed);
+    let manager = Reference { index, generation, kind: Kind::Manager as u8 };
+    let referred = cell.refer(family.arena, manager);
+    referred.inspect_err(|_| cell.let_go(family.arena, cell.generation(), family.me.slot))?;
+    Ok((cell, cell.generation()))
 }
 
 /// Whether the server with this identity is that of a manager's cell of our own family.
@@ -425,7 +443,7 @@ impl Target {
 
     /// What an argument says: handles must be of the same manager.
     pub fn value_of(&self, argument: &Argument<'_>) -> Result<Value> {
-        to_value(&self.client, argument)
+        to_value(self.client.manager, argument)
     }
 
     /// Calls a method. `shown` is given every object of the result, as a cell of its own.
@@ -479,7 +497,7 @@ impl Target {
 }
 
 /// What an argument says, for a server: handles must be of its objects.
-pub fn to_value(client: &Arc<Client>, argument: &Argument<'_>) -> Result<Value> {
+pub fn to_value(manager: (u64, u32), argument: &Argument<'_>) -> Result<Value> {
     Ok(match argument {
         Argument::Nil => Value::Nil,
         Argument::Bool(bool) => Value::Bool(*bool),
@@ -488,18 +506,18 @@ pub fn to_value(client: &Arc<Client>, argument: &Argument<'_>) -> Result<Value> 
         Argument::Bytes(bytes) => Value::Bytes(copy(bytes)?),
         Argument::String(bytes) => Value::String(copy(bytes)?),
         Argument::List(items) => {
-            Value::List(items.iter().map(|item| to_value(client, item)).collect::<Result<Vec<_>>>()?)
+            Value::List(items.iter().map(|item| to_value(manager, item)).collect::<Result<Vec<_>>>()?)
         }
         Argument::Map(pairs) => {
             let pair =
-                |(key, value): &(Argument<'_>, Argument<'_>)| Ok((to_value(client, key)?, to_value(client, value)?));
+                |(key, value): &(Argument<'_>, Argument<'_>)| Ok((to_value(manager, key)?, to_value(manager, value)?));
             Value::Map(pairs.iter().map(pair).collect::<Result<Vec<_>>>()?)
         }
         Argument::Handle(bits) => {
             let reference = Reference::from_bits(*bits);
             let cell = Arena::get().and_then(|arena| reference.cell(arena)).ok_or_else(gone)?;
-            let manager = Reference::from_bits(cell.refers_to.load(Acquire));
-            let same = cell.kind() == Kind::Proxy && (manager.index, manager.generation) == client.manager;
+            let its = Reference::from_bits(cell.refers_to.load(Acquire));
+            let same = cell.kind() == Kind::Proxy && (its.index, its.generation) == manager;
             if !same {
                 return Err(Error::invalid("only objects of the same manager can be put into an object of a manager"));
             }

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod crew;
+pub mod custom;
 mod dict;
 mod list;
 mod object;
@@ -20,7 +22,7 @@ mod sync;
 mod tests;
 pub mod value;
 
-pub use start::{Manager, Options, run, serve};
+pub use start::{First, Manager, Options, run, serve};
 
 use crate::error::{Error, Result};
 use value::Value;
@@ -55,6 +57,9 @@ pub mod kind {
     pub const EVENT: u8 = 13;
     /// A barrier.
     pub const BARRIER: u8 = 14;
+
+    /// The first of the types that a program brings along.
+    pub const CUSTOM: u8 = 64;
 
     /// Their names, those of billiard.
     pub const NAMES: [(&str, u8); 15] = [

@@ -1,6 +1,7 @@
 //! The objects of a server: how they are made, and how a call finds its way to one.
 #![forbid(unsafe_code)]
 
+use super::custom::Custom;
 use super::dict::Dict;
 use super::list::{Array, List};
 use super::sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
@@ -34,6 +35,8 @@ pub enum Object {
     Event(Event),
     /// A barrier.
     Barrier(Barrier),
+    /// One of a type that the program has brought along.
+    Custom(Custom),
 }
 
 fn flag(given: &mut Arguments) -> Result<bool> {
@@ -132,6 +135,11 @@ impl Object {
             _ => {}
         }
         Some(Error::TimedOut)
+    }
+
+    /// Whether somebody is at work at it who must not lose it.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Object::Custom(it) if it.is_busy())
     }
 
     /// Nobody waits for the call any more.

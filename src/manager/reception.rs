@@ -13,11 +13,13 @@ use crate::log;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::Poll;
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 
 /// Keys of the poll; whoever is connected has a larger one.
 const LISTENER: u64 = 0;
 const STARTER: u64 = 1;
-const FIRST: u64 = 2;
+const CREW: u64 = 2;
+const FIRST: u64 = 3;
 /// Whoever does not take his reply for so long is sent away.
 const PATIENCE_NS: u64 = 30_000_000_000;
 /// The listener's guests are looked after at least so often while there may be some.
@@ -60,6 +62,8 @@ pub(super) struct News {
     pub(super) clients: Vec<u64>,
     /// The starter has said that it is over, or is gone.
     pub(super) over: bool,
+    /// A thread is done with something.
+    pub(super) crew: bool,
 }
 
 /// All clients, and where they come from.
@@ -102,6 +106,11 @@ impl Reception {
         Ok(())
     }
 
+    /// Tells of the threads that have something done.
+    pub(super) fn watch_crew(&mut self, fd: RawFd) -> Result<()> {
+        self.poll.add(fd, CREW)
+    }
+
     pub(super) fn client(&mut self, key: u64) -> Option<&mut Client> {
         self.clients.get_mut(&key)
     }
@@ -128,11 +137,12 @@ impl Reception {
         let timeout = if self.ready.is_empty() { next.map(|next| next.saturating_sub(now_ns())) } else { Some(0) };
         let mut keys = [0; 64];
         let count = self.poll.wait(&mut keys, timeout);
-        let mut news = News { clients: std::mem::take(&mut self.ready), over: false };
+        let mut news = News { clients: std::mem::take(&mut self.ready), ..News::default() };
         for key in &keys[..count] {
             match *key {
                 LISTENER => self.welcome(),
                 STARTER => news.over = true,
+                CREW => news.crew = true,
                 key => news.clients.push(key),
             }
         }

@@ -2,6 +2,7 @@
 //! names.
 #![forbid(unsafe_code)]
 
+use super::object::Object;
 use super::server::Server;
 use super::value;
 use crate::shm::arena::Arena;
@@ -56,10 +57,12 @@ impl Server {
                         || entry.references > 0
                         || !entry.cells.is_empty()
                         || !entry.waiters.is_empty()
+                        || entry.object.as_ref().is_some_and(Object::is_busy)
                         || value::is_named(object)
                 });
                 if !needed {
-                    self.entries.remove(&object);
+                    let entry = self.entries.remove(&object);
+                    self.discard(entry.and_then(|entry| entry.object));
                 }
             }
         }

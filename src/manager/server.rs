@@ -5,6 +5,9 @@
 //! locks are a dead owner's, its units come back, its references go.
 #![forbid(unsafe_code)]
 
+use super::client;
+use super::crew::Crew;
+use super::custom::Type;
 use super::object::Object;
 use super::protocol::{Request, VERSION};
 use super::reception::{Reception, Word};
@@ -14,9 +17,11 @@ use crate::connection::Connection;
 use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
 use crate::log;
+use crate::shm::arena::Arena;
 use crate::sys::clock::now_ns;
 use crate::sys::fork;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::rc::Rc;
 
 /// How long after a process has gone its cells are looked at: its repair may take a moment.
 const SWEEP_NS: u64 = 500_000_000;
@@ -37,7 +42,7 @@ pub(super) struct Session {
 pub(super) struct Entry {
     kind: u8,
     /// Not there only while a call is at it.
-    object: Option<Object>,
+    pub(super) object: Option<Object>,
     pub(super) waiters: VecDeque<Job>,
     /// Cells of the family that stand for it, and their generations.
     pub(super) cells: Vec<(u64, u64)>,
@@ -54,12 +59,16 @@ pub struct Terms {
     pub cell: u64,
     /// Bytes that objects may take.
     pub limit: usize,
+    /// Types that the program has brought along.
+    pub types: Vec<Type>,
 }
 
 /// A server.
 pub struct Server {
     terms: Terms,
     reception: Reception,
+    pub(super) types: Vec<Rc<Type>>,
+    pub(super) crew: Option<Crew>,
     pub(super) sessions: HashMap<u64, Session>,
     pub(super) entries: HashMap<u64, Entry>,
     /// When the time of a job is over.
@@ -79,10 +88,13 @@ fn gone() -> Error {
 
 impl Server {
     /// A server behind a listener.
-    pub fn new(listener: Listener, terms: Terms) -> Result<Server> {
+    pub fn new(listener: Listener, mut terms: Terms) -> Result<Server> {
         value::set_limit(terms.limit);
+        let types = std::mem::take(&mut terms.types).into_iter().map(Rc::new).collect();
         Ok(Server {
             terms,
+            types,
+            crew: None,
             reception: Reception::new(listener)?,
             sessions: HashMap::new(),
             entries: HashMap::new(),
@@ -105,17 +117,42 @@ impl Server {
         self.next
     }
 
+    /// The manager's cell, where the server is of its family.
+    pub(super) fn manager(&self) -> Option<(u64, u32)> {
+        let cell = Arena::get()?.cell(self.terms.cell).filter(|_| self.terms.cell != 0)?;
+        Some((self.terms.cell, cell.generation()))
+    }
+
+    /// The threads for methods that block.
+    pub(super) fn crew(&mut self) -> Result<&Crew> {
+        if self.crew.is_none() {
+            let crew = Crew::new()?;
+            self.reception.watch_crew(crew.fd())?;
+            self.crew = Some(crew);
+        }
+        self.crew.as_ref().ok_or_else(gone)
+    }
+
     /// Serves until somebody asks it to end.
     pub fn run(&mut self) {
+        if let Some(manager) = self.manager() {
+            client::serves(manager);
+        }
         while !self.over {
             let deadline = self.deadlines.first().map(|(instant, _)| *instant);
             let news = self.reception.wait([deadline, self.sweep_at].into_iter().flatten().min());
             self.over |= news.over;
             news.clients.into_iter().for_each(|key| self.attend(key));
+            if news.crew {
+                self.hear_crew();
+            }
             self.tick();
             self.collect();
         }
         self.reception.flush_all();
+        for entry in std::mem::take(&mut self.entries).into_values() {
+            self.discard(entry.object);
+        }
     }
 
     /// What is due.
@@ -244,16 +281,30 @@ impl Server {
     }
 
     fn create(&mut self, session: u64, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<Value> {
-        let kind = kind::NAMES.iter().find(|(known, _)| *known == name).map_or(0, |(_, kind)| *kind);
+        let kind = self.kind_of(name).unwrap_or(0);
         self.check_proxies(&arguments)?;
+        let object = match kind < kind::CUSTOM {
+            true => self.make_ours(kind, arguments)?,
+            false => self.make_custom(kind, arguments)?,
+        };
+        let object = self.add(kind, object, persistent);
+        self.refer(session, object);
+        Ok(Value::Proxy(Proxy { object, kind }))
+    }
+
+    /// Makes an object of a type of ours.
+    pub(super) fn make_ours(&self, kind: u8, arguments: Vec<Value>) -> Result<Object> {
         let is_lock =
             |object| self.entries.get(&object).is_some_and(|entry| matches!(entry.object, Some(Object::Lock(_))));
-        let object = Some(Object::new(kind, arguments, is_lock)?);
-        let number = self.number();
+        Object::new(kind, arguments, is_lock)
+    }
+
+    /// Takes an object in; its number.
+    pub(super) fn add(&mut self, kind: u8, object: Object, persistent: bool) -> u64 {
+        let (number, object) = (self.number(), Some(object));
         let entry = Entry { kind, object, waiters: VecDeque::new(), cells: Vec::new(), references: 0, persistent };
         self.entries.insert(number, entry);
-        self.refer(session, number);
-        Ok(Value::Proxy(Proxy { object: number, kind }))
+        number
     }
 
     /// Objects that values name are there, and of the kind that is said.
@@ -301,7 +352,10 @@ impl Server {
         let at = object.lock();
         let mut lock = at.and_then(|at| self.entries.get_mut(&at)?.object.take());
         let mut taken = None;
-        let result = object.call(job, lock.as_mut(), &mut taken);
+        let result = match &mut object {
+            Object::Custom(custom) => self.call_custom(job, custom),
+            object => object.call(job, lock.as_mut(), &mut taken),
+        };
         if let Some(entry) = self.entries.get_mut(&job.object) {
             entry.object = Some(object);
         }
@@ -338,7 +392,7 @@ impl Server {
     }
 
     /// Takes a job out of where it waits.
-    fn unpark(&mut self, number: u64) -> Option<Job> {
+    pub(super) fn unpark(&mut self, number: u64) -> Option<Job> {
         let waiters = &mut self.entries.get_mut(self.places.get(&number)?)?.waiters;
         let at = waiters.iter().position(|job| job.number == number)?;
         waiters.remove(at)
@@ -385,7 +439,7 @@ impl Server {
         }
     }
 
-    fn finish(&mut self, job: Job, result: Result<Outcome>) {
+    pub(super) fn finish(&mut self, job: Job, result: Result<Outcome>) {
         if let Some(deadline) = job.deadline {
             self.deadlines.remove(&(deadline, job.number));
         }

@@ -5,14 +5,16 @@
 #![forbid(unsafe_code)]
 
 use super::client::{Client, OF_FAMILY, Reach};
+use super::custom::{self, Type};
 use super::protocol::{Reply, Request};
 use super::server::{Server, Terms};
 use super::value::Value;
-use crate::call::Call;
+use crate::call::{Call, Input, Output};
 use crate::connection::Connection;
 use crate::connection::listener::{self, Listener};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::function::{self, IDENTITY_SIZE, Identity};
 use crate::process::{self, Process};
 use crate::shm::arena::Arena;
 use crate::shm::cell::{Cell, Kind};
@@ -35,9 +37,17 @@ const ANSWER_MS: i64 = 30_000;
 /// Bytes that objects may take, if nothing is said.
 const LIMIT: usize = 1 << 30;
 
+/// What a server does first: a function, and its arguments.
+pub struct First<'a> {
+    /// The function.
+    pub function: usize,
+    /// What it is called with.
+    pub arguments: Vec<Argument<'a>>,
+}
+
 /// What a manager is like.
 #[derive(Default)]
-pub struct Options {
+pub struct Options<'a> {
     /// Where its server listens; made up if nothing is said.
     pub address: Option<String>,
     /// What whoever connects must have; made up if nothing is said.
@@ -48,9 +58,22 @@ pub struct Options {
     pub request_timeout_ms: i64,
     /// Bytes that its objects may take, 0 for the default.
     pub limit: u64,
+    /// Types that the program brings along.
+    pub types: Vec<Type>,
+    /// What the server does before it serves.
+    pub first: Option<First<'a>>,
 }
 
-impl Options {
+impl Options<'_> {
+    /// How long a server may take to begin.
+    fn begin_ms(&self) -> i64 {
+        match self.request_timeout() {
+            _ if self.first.is_none() => BEGIN_MS,
+            -1 => -1,
+            answer => answer.max(BEGIN_MS),
+        }
+    }
+
     fn request_timeout(&self) -> i64 {
         if self.request_timeout_ms == 0 { ANSWER_MS } else { self.request_timeout_ms.max(-1) }
     }
@@ -115,7 +138,7 @@ impl Manager {
     }
 
     /// Starts a server, which begins at the function at `entry`.
-    pub fn new(options: &Options, entry: usize) -> Result<Manager> {
+    pub fn new(options: &Options<'_>, entry: usize) -> Result<Manager> {
         let family = family::current()?;
         let manager = Manager::claim(family)?;
         match manager.start(family, options, entry) {
@@ -130,7 +153,7 @@ impl Manager {
         }
     }
 
-    fn start(self, family: Family, options: &Options, entry: usize) -> Result<(Arc<Process>, Connection)> {
+    fn start(self, family: Family, options: &Options<'_>, entry: usize) -> Result<(Arc<Process>, Connection)> {
         let key = match &options.key {
             Some(key) => key.clone(),
             None => socket::random::<32>()?.to_vec(),
@@ -139,6 +162,11 @@ impl Manager {
         let door_key = socket::random::<32>()?;
         let door = Listener::new(None, listener::Options { key: Some(&door_key), ..Default::default() })?;
         let door_address = door.address().to_bytes();
+        custom::check(&options.types)?;
+        let types = custom::pack(&options.types)?;
+        let first = options.first.as_ref();
+        let function = first.map(|first| function::identify(first.function)).transpose()?;
+        let function = function.map(|identity| identity.to_bytes());
         let arguments = wire::to_vec(&[
             Argument::String(door_address),
             Argument::Bytes(&door_key),
@@ -147,13 +175,16 @@ impl Manager {
             Argument::Bytes(&identity),
             Argument::Integer(family.arena.cell_index(self.cell) as i64),
             Argument::Integer(options.limit() as i64),
+            Argument::Bytes(&types),
+            function.as_ref().map_or(Argument::Nil, |identity| Argument::Bytes(identity)),
+            Argument::List(first.map_or(Vec::new(), |first| first.arguments.clone())),
         ])?;
         let name = Some("Manager".into());
         let bond = Bond { daemon: true, ..Bond::default() };
         let terms = process::Options { name, bond, method: options.method, ..Default::default() };
         let process = process::start(entry, arguments, terms)?;
         process::set_aside(family, &process);
-        let (address, link) = hear(&door, &process).inspect_err(|_| {
+        let (address, link) = hear(&door, &process, options.begin_ms()).inspect_err(|_| {
             let _ = process.signal(9);
             let _ = process.join(deadline_after_ms(BEGIN_MS));
         })?;
@@ -164,14 +195,14 @@ impl Manager {
     }
 
     /// Connects to a server that runs already.
-    pub fn open(options: &Options, timeout_ms: i64) -> Result<Manager> {
+    pub fn open(options: &Options<'_>, timeout_ms: i64) -> Result<Manager> {
         let family = family::current()?;
         let manager = Manager::claim(family)?;
         let opened = manager.find(family, options, timeout_ms);
         opened.inspect_err(|_| manager.let_go(family))
     }
 
-    fn find(self, family: Family, options: &Options, timeout_ms: i64) -> Result<Manager> {
+    fn find(self, family: Family, options: &Options<'_>, timeout_ms: i64) -> Result<Manager> {
         let address = options.address.clone().ok_or(Error::invalid("the address is NULL"))?;
         let key = options.key.clone().ok_or(Error::invalid("a manager is opened with its key"))?;
         // Once with the caller's time, to learn which server it is; from then on only that one is meant.
@@ -231,9 +262,9 @@ impl Manager {
 }
 
 /// What a server that was started says about its beginning: where it listens.
-fn hear(door: &Listener, process: &Arc<Process>) -> Result<(String, Connection)> {
+fn hear(door: &Listener, process: &Arc<Process>, begin_ms: i64) -> Result<(String, Connection)> {
     let mut ready = [false; 2];
-    wait::wait(&[door, process], &mut ready, deadline_after_ms(BEGIN_MS))?;
+    wait::wait(&[door, process], &mut ready, deadline_after_ms(begin_ms))?;
     if !ready[0] {
         return Err(Error::Broken("the manager's server ended before it began to serve".into()));
     }
@@ -249,28 +280,82 @@ fn hear(door: &Listener, process: &Arc<Process>) -> Result<(String, Connection)>
     }
 }
 
+/// What a server is told by its starter, in the order of its arguments.
+struct Letter<'a>(&'a Call);
+
+impl Letter<'_> {
+    fn text(&self, index: usize) -> Result<Option<String>> {
+        match self.0.argument(index)? {
+            Argument::Nil => Ok(None),
+            Argument::String(text) => {
+                String::from_utf8(text.to_vec()).map(Some).map_err(|_| Error::invalid("not UTF-8"))
+            }
+            _ => Err(Error::invalid("an argument of a server is not a text")),
+        }
+    }
+
+    fn bytes(&self, index: usize) -> Result<&'static [u8]> {
+        match self.0.argument(index)? {
+            Argument::Bytes(bytes) => Ok(bytes),
+            _ => Err(Error::invalid("an argument of a server is not bytes")),
+        }
+    }
+
+    fn number(&self, index: usize) -> Result<u64> {
+        match self.0.argument(index)? {
+            Argument::Integer(number) => Ok(number as u64),
+            _ => Err(Error::invalid("an argument of a server is not a number")),
+        }
+    }
+
+    fn terms(&self) -> Result<Terms> {
+        let identity = self.bytes(4)?.try_into().map_err(|_| Error::invalid("an identity has 16 bytes"))?;
+        let types = custom::unpack(self.bytes(7)?)?;
+        Ok(Terms { identity, cell: self.number(5)?, limit: self.number(6)? as usize, types })
+    }
+
+    /// Runs what comes before all requests. What that was lent it keeps.
+    fn begin(&self) -> Result<()> {
+        let (Argument::Bytes(function), Argument::List(arguments)) = (self.0.argument(8)?, self.0.argument(9)?) else {
+            return Ok(());
+        };
+        let function: &[u8; IDENTITY_SIZE] =
+            function.try_into().map_err(|_| Error::invalid("the identity of a function has another length"))?;
+        let function = function::resolve(&Identity::from_bytes(function)?)?;
+        run_first(function, &arguments)
+    }
+
+    /// All that may go wrong before a server serves.
+    fn server(&self) -> Result<(Server, Value)> {
+        let terms = self.terms()?;
+        self.begin()?;
+        let (address, key) = (self.text(2)?, self.bytes(3)?);
+        let listener = Listener::new(address.as_deref(), listener::Options { key: Some(key), ..Default::default() })?;
+        let address = Value::String(listener.address().to_bytes().to_vec());
+        Ok((Server::new(listener, terms)?, address))
+    }
+}
+
+fn run_first(function: usize, arguments: &[Argument<'_>]) -> Result<()> {
+    let mut call = Call::new(Input::Encoded(wire::to_vec(arguments)?.leak()), Output::Nowhere);
+    let code = call.enter(|call| {
+        let code = call.run(function);
+        call.keep_all();
+        code
+    })?;
+    match (code, String::from_utf8_lossy(call.failure().1)) {
+        (0, _) => Ok(()),
+        (code, message) if message.is_empty() => {
+            Err(Error::TaskFailed(format!("the initializer returned {code}").into()))
+        }
+        (_, message) => Err(Error::TaskFailed(message.into_owned().into())),
+    }
+}
+
 /// In the process of a server that was started: serves until it is told to end.
 pub fn run(call: &Call) -> Result<()> {
-    let text = |argument| match argument {
-        Argument::String(text) => String::from_utf8(text.to_vec()).map_err(|_| Error::invalid("not UTF-8")),
-        _ => Err(Error::invalid("an argument of a server is not a text")),
-    };
-    let bytes = |argument| match argument {
-        Argument::Bytes(bytes) => Ok(bytes.to_vec()),
-        _ => Err(Error::invalid("an argument of a server is not bytes")),
-    };
-    let number = |argument| match argument {
-        Argument::Integer(number) => Ok(number as u64),
-        _ => Err(Error::invalid("an argument of a server is not a number")),
-    };
-    let (door, door_key) = (text(call.argument(0)?)?, bytes(call.argument(1)?)?);
-    let address = match call.argument(2)? {
-        Argument::Nil => None,
-        given => Some(text(given)?),
-    };
-    let key = bytes(call.argument(3)?)?;
-    let identity = bytes(call.argument(4)?)?.try_into().map_err(|_| Error::invalid("an identity has 16 bytes"))?;
-    let terms = Terms { identity, cell: number(call.argument(5)?)?, limit: number(call.argument(6)?)? as usize };
+    let letter = Letter(call);
+    let (door, door_key) = (letter.text(0)?.unwrap_or_default(), letter.bytes(1)?);
     // What the host had open is not the server's: it would stay open as long as it lives.
     let mut keep = [family::doorbell(), Arena::file_number()];
     keep.sort_unstable();
@@ -279,16 +364,11 @@ pub fn run(call: &Call) -> Result<()> {
     limits::raise_descriptors();
     fork::default_signals(birth::IGNORED);
     fork::set_title(c"carom-manager");
-    let began = Listener::new(address.as_deref(), listener::Options { key: Some(&key), ..Default::default() })
-        .and_then(|listener| {
-            let address = Value::String(listener.address().to_bytes().to_vec());
-            Server::new(listener, terms).map(|server| (server, address))
-        });
-    let door = listener::connect(&door, Some(&door_key), deadline_after_ms(BEGIN_MS))?;
-    let (server, address) = match began {
+    let (server, address) = match letter.server() {
         Ok((server, address)) => (Ok(server), Ok(address)),
         Err(error) => (Err(error.clone()), Err(error)),
     };
+    let door = listener::connect(&door, Some(door_key), deadline_after_ms(BEGIN_MS))?;
     door.send(&Reply(address).pack(), deadline_after_ms(BEGIN_MS))?;
     let mut server = server?;
     server.obey(door)?;
@@ -305,11 +385,16 @@ fn forget_inheritance() -> Result<()> {
 }
 
 /// Serves in the calling process until somebody asks it to end.
-pub fn serve(options: &Options) -> Result<()> {
+pub fn serve(options: &Options<'_>) -> Result<()> {
     let key = options.key.clone().ok_or(Error::invalid("a manager is served with a key"))?;
     let address = options.address.as_deref().ok_or(Error::invalid("the address is NULL"))?;
+    custom::check(&options.types)?;
+    if let Some(first) = &options.first {
+        run_first(first.function, &first.arguments)?;
+    }
     let listener = Listener::new(Some(address), listener::Options { key: Some(&key), ..Default::default() })?;
-    let terms = Terms { identity: socket::random()?, cell: 0, limit: options.limit() };
+    let types = options.types.clone();
+    let terms = Terms { identity: socket::random()?, cell: 0, limit: options.limit(), types };
     Server::new(listener, terms)?.run();
     Ok(())
 }
