@@ -13,7 +13,7 @@
 #include <time.h>
 
 /* Nothing is waited for longer than this: less than the runner's patience, so that a failure says where it is. */
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 20000
 
 /* carom keeps this many descriptors (its arena, its keeper's doorbell) for as long as the process lives. */
 #define OWN_FDS 2

@@ -5,7 +5,7 @@
  * kept back until it fails. The runner is the subreaper of all that a test starts, so that an orphan becomes the
  * runner's child: when the runner has no child left, nothing of the test lives. Exit code 77 means skipped.
  *
- * -t sets the seconds for the tests behind it (10 if not said); CAROM_TEST_TIMEOUT_MULTIPLIER stretches them all.
+ * -t sets the seconds for the tests behind it (30 if not said); CAROM_TEST_TIMEOUT_MULTIPLIER stretches them all.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #define SKIPPED 77
-#define GRACE_MS 1000 /* how long descendants may outlive the test's own process */
+#define GRACE_MS 5000 /* how long descendants may outlive the test's own process */
 
 static int64_t now_ms(void) {
     struct timespec t;
@@ -207,7 +207,7 @@ static void print_output(int output) {
 
 int main(int argc, char **argv) {
     const char *text = getenv("CAROM_TEST_TIMEOUT_MULTIPLIER");
-    double multiplier = text && atof(text) > 0 ? atof(text) : 1, seconds = 10;
+    double multiplier = text && atof(text) > 0 ? atof(text) : 1, seconds = 30;
     int number = 0, passed = 0, failed = 0, skipped = 0, count = 0;
 
     sigset_t child;

@@ -246,7 +246,7 @@ static void killed_from_outside(void) {
     pid_t pids[4];
     UNTIL(living(WORKERS, pids, 4) == 1);
     carom_result *result = submit(pool, for_ever, 0);
-    usleep(20000);
+    UNTIL(carom_result_accepted(result) == 1);
     kill(pids[0], SIGKILL);
     carom_verdict verdict = verdict_of(result);
     CHECK_EQ(verdict.signal, SIGKILL);

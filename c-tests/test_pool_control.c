@@ -8,6 +8,23 @@ static carom_result *submit_with(carom_pool *pool, carom_function function, int6
     return result;
 }
 
+/* A task that keeps its worker busy until `open_gate`. */
+static long *gate;
+static int32_t waits_at_gate(carom_call *call) {
+    while (!load(gate)) usleep(200);
+    return reply_number(call, argument_of(call));
+}
+static carom_result *at_gate(carom_pool *pool, int32_t priority) {
+    carom_task_options options = {.size = sizeof options, .priority = priority};
+    store(gate, 0);
+    return submit_with(pool, waits_at_gate, 60, &options);
+}
+static void open_gate(carom_result *first) {
+    store(gate, 1);
+    CHECK_EQ(number_of(first), 60);
+    carom_result_free(first);
+}
+
 static void begun(carom_result *result) { UNTIL(carom_result_accepted(result) == 1); }
 
 static int32_t listens(carom_call *call) {
@@ -104,9 +121,11 @@ static void races(void) {
 }
 
 static void wait_any(void) {
+    gate = share(sizeof *gate);
     carom_pool *pool = pool_of(2, 0, 0), *other = pool_of(1, 0, 0);
-    carom_result *results[3] = {submit(pool, for_ever, 0), submit(pool, run_for, 20000), submit(other, for_ever, 0)};
+    carom_result *results[3] = {submit(pool, for_ever, 0), at_gate(pool, 0), submit(other, for_ever, 0)};
     CHECK_EQ(carom_result_wait_any(results, 2, 0), CAROM_ETIMEDOUT);
+    store(gate, 1);
     CHECK_EQ(carom_result_wait_any(results, 2, PATIENCE_MS), 1);
     CHECK_EQ(carom_result_wait_any(results, 2, 0), 1);
     carom_result *two[2] = {results[0], results[2]};
@@ -143,12 +162,14 @@ static void retries(void) {
     CHECK_EQ(verdict.attempt, 3);
     carom_result_free(result);
     options.retry_on = CAROM_RETRY_TIME;
-    options.time_limit_ms = 30;
+    options.time_limit_ms = PATIENCE_MS;
     result = submit_with(pool, dies_until, 2, &options);
     CHECK_EQ(verdict_of(result).status, CAROM_EWORKERLOST);
     carom_result_free(result);
+    options.time_limit_ms = 30; /* too short now and then, where others want the processor */
+    options.max_attempts = 100;
     result = submit_with(pool, sleeps_until, 2, &options);
-    CHECK_EQ(number_of(result), 2);
+    CHECK(number_of(result) >= 2);
     carom_result_free(result);
     /* A map: each item for itself, and the others once. */
     enum { N = 40 };
@@ -171,13 +192,14 @@ static int32_t notes(carom_call *call) {
     return reply_number(call, before);
 }
 static void expiry_and_priority(void) {
+    gate = share(sizeof *gate);
     carom_pool *pool = pool_of(1, 0, 0);
     carom_task_options options = {.size = sizeof options, .expires_ms = 20};
-    carom_result *first = submit(pool, run_for, 60000), *late = submit_with(pool, plus_one, 1, &options);
+    carom_result *first = at_gate(pool, 0), *late = submit_with(pool, plus_one, 1, &options);
+    usleep(30000);
+    open_gate(first);
     carom_verdict verdict = verdict_of(late);
     CHECK_EQ(verdict.status, CAROM_ETIMEDOUT);
-    CHECK_EQ(number_of(first), 60000);
-    carom_result_free(first);
     carom_result_free(late);
     options.expires_ms = PATIENCE_MS;
     CHECK_EQ(number_of(late = submit_with(pool, plus_one, 1, &options)), 2);
@@ -185,7 +207,7 @@ static void expiry_and_priority(void) {
     int64_t in[10] = {0}, out[10];
     carom_status statuses[10];
     carom_task_options map = {.size = sizeof map, .expires_ms = 20, .chunk_size = 5, .statuses = statuses};
-    first = submit(pool, run_for, 60000);
+    first = submit(pool, run_for, 300000); /* until the map has waited too long */
     CHECK_STATUS(carom_pool_map(pool, plus_one, in, 8, 10, &map, out, 8, PATIENCE_MS), CAROM_ETIMEDOUT);
     for (int i = 0; i < 10; i++) CHECK_EQ(statuses[i], CAROM_ETIMEDOUT);
     carom_result_free(first);
@@ -198,31 +220,38 @@ static void expiry_and_priority(void) {
     CHECK_OK(carom_value_new(CAROM_I64, &zero, sizeof zero, NULL, &value));
     pool = pool_of(1, 0, 0);
     carom_argument argument = CAROM_HANDLE(value);
-    carom_task_options urgent = {.size = sizeof urgent, .priority = 100};
-    first = submit_with(pool, run_for, 50000, &urgent);
+    first = at_gate(pool, 100);
     begun(first);
     for (int i = 0; i < N; i++) {
         carom_task_options task = {.size = sizeof task, .priority = i / 2 - 5};
         CHECK_OK(carom_pool_apply_async(pool, notes, &argument, 1, &task, &results[i]));
     }
+    open_gate(first);
     /* One of them was in the lane before the others came. */
     int64_t place[N];
     for (int i = 0; i < N; i++) place[i] = number_of(results[i]), carom_result_free(results[i]);
     CHECK_EQ(place[0], 0);
     for (int i = 3; i < N; i++) CHECK(i % 2 ? place[i] == place[i - 1] + 1 : place[i] < place[i - 1]);
-    carom_result_free(first);
     finish(pool);
     carom_value_free(value);
 }
 
-static int32_t eats(carom_call *call) {
+static char *eaten(carom_call *call) {
     size_t size = (size_t)argument_of(call) << 20;
     char *memory = malloc(size);
-    if (!memory) return 2;
+    if (!memory) _exit(2);
     for (size_t at = 0; at < size; at += 4096) memory[at] = 1;
+    return memory;
+}
+static int32_t eats(carom_call *call) {
+    char *memory = eaten(call);
     usleep(30000);
     free(memory);
     return reply_number(call, getpid());
+}
+static int32_t eats_on(carom_call *call) {
+    eaten(call);
+    return for_ever(call);
 }
 static void memory(void) {
     carom_pool_options options = {.size = sizeof options, .workers = 1, .memory_limit = 64 << 20, .max_memory = 24 << 20,
@@ -233,7 +262,7 @@ static void memory(void) {
     char *held = malloc(mine);
     memset(held, 1, mine);
     CHECK_OK(carom_pool_new(&options, &pool));
-    carom_result *result = submit(pool, eats, 1000);
+    carom_result *result = submit(pool, eats_on, 200);
     carom_verdict verdict = verdict_of(result);
     CHECK_EQ(verdict.status, CAROM_EMEMORYLIMIT);
     CHECK_EQ(verdict.limit, CAROM_LIMIT_MEMORY);
@@ -245,7 +274,7 @@ static void memory(void) {
     CHECK_EQ(number_of(result = submit(pool, own_pid, 0)), pid); /* not too fat */
     carom_result_free(result);
     carom_task_options own = {.size = sizeof own, .memory_limit = 8 << 20};
-    CHECK_EQ(verdict_of(result = submit_with(pool, eats, 16, &own)).status, CAROM_EMEMORYLIMIT);
+    CHECK_EQ(verdict_of(result = submit_with(pool, eats_on, 16, &own)).status, CAROM_EMEMORYLIMIT);
     carom_result_free(result);
     own.memory_limit = CAROM_NONE;
     CHECK_EQ(verdict_of(result = submit_with(pool, eats, 100, &own)).status, CAROM_OK);

@@ -232,12 +232,14 @@ static void all_busy(void) {
 }
 
 /* New workers for old, while tasks run; none is lost. */
+static long *go_on;
 static int32_t takes_a_while(carom_call *call) {
-    usleep((useconds_t)argument_of(call));
+    for (int i = 0; i < (int)argument_of(call) || !load(go_on); i++) usleep(100);
     return reply_number(call, getpid());
 }
 static void restart(void) {
     enum { N = 40 };
+    go_on = share(sizeof *go_on);
     carom_pool_options options = {.size = sizeof options, .workers = 2, .restartable = 1};
     carom_pool *pool = make(&options), *other = pool_of(1, 0, 0);
     CHECK_STATUS(carom_pool_restart(other), CAROM_EPERM);
@@ -246,8 +248,9 @@ static void restart(void) {
     pid_t before[2], after[2];
     works(pool);
     UNTIL(living(WORKERS, before, 2) == 2);
-    for (int i = 0; i < N; i++) results[i] = submit(pool, takes_a_while, 1000);
+    for (int i = 0; i < N; i++) results[i] = submit(pool, takes_a_while, 10);
     CHECK_OK(carom_pool_restart(pool));
+    store(go_on, 1);
     for (int i = 0; i < N; i++) {
         int64_t pid = number_of(results[i]);
         CHECK(i < N - 2 || (pid != before[0] && pid != before[1]));

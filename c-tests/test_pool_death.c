@@ -165,7 +165,11 @@ static void stopped_and_continued(void) {
     pid_t pids[8];
     carom_result *results[200];
     UNTIL(living(WORKERS, pids, 8) == 2);
-    for (int i = 0; i < 2; i++) kill(pids[i], SIGSTOP);
+    char name[64];
+    for (int i = 0; i < 2; i++) {
+        kill(pids[i], SIGSTOP);
+        UNTIL(name_of(pids[i], name, sizeof name) == 'T');
+    }
     for (int i = 0; i < 200; i++) results[i] = submit(pool, plus_one, i);
     CHECK_STATUS(carom_result_wait(results[199], 20), CAROM_ETIMEDOUT);
     kill(pids[0], SIGCONT);

@@ -7,8 +7,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cc -Iinclude c-tests/misbehave/checks.c -o "$scratch/checks" -Lbuild/lib -lcarom -Wl,-rpath,"$PWD/build/lib"
 
-expect() { # TEXT in the runner's output for the test COMMAND
-    output=$(build/c-tests/runner -t 0.5 "$2") || true
+expect() { # TEXT in the runner's output for the test COMMAND, which it gives SECONDS, if few are meant
+    output=$(build/c-tests/runner -t "${3:-30}" "$2") || true
     grep -qF -- "$1" <<<"$output" && return
     echo "no '$1' for: $2"
     echo "$output"
@@ -21,7 +21,7 @@ expect "0 passed, 0 failed, 1 skipped" "sh -c 'exit 77'"
 expect "exited with 3" "sh -c 'exit 3'"
 expect "not found" "no-such-program"
 expect "ended by signal 11" "sh -c 'kill -SEGV \$\$'"
-expect "not done within 0.5 s" "sleep 20"
+expect "not done within 0.5 s" "sleep 20" 0.5
 expect "left behind" "sh -c 'setsid sleep 20 & exit 0'"
 expect "/dev/shm/carom-left" "touch /dev/shm/carom-left"
 expect "not 4294967295" "$scratch/checks eq"

@@ -10,7 +10,7 @@ with open(os.environ["CAROM_HEADER"]) as file:
 ffi = cffi.FFI()
 ffi.cdef(declarations)
 carom = ffi.dlopen(os.environ["CAROM_LIBRARY"])
-PATIENCE = 8000
+PATIENCE = 20000
 
 
 def check(status, wanted=0):

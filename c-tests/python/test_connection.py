@@ -17,7 +17,7 @@ from multiprocessing.reduction import recv_handle, send_handle
 
 library = ctypes.CDLL(os.environ["CAROM_LIBRARY"])
 EACCES, EMSGSIZE, ETIMEDOUT, ECLOSED = -13, -90, -110, -5005
-PATIENCE = 8000
+PATIENCE = 20000
 
 
 class Options(ctypes.Structure):

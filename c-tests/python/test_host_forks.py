@@ -18,7 +18,7 @@ library.carom_process_exitcode.argtypes = [p, p]
 library.carom_function_register.argtypes = [c.c_char_p, p]
 library.carom_call_read.argtypes = [p, size_t, p, size_t]
 library.carom_process_free.restype = None
-PATIENCE_MS = 8000
+PATIENCE_MS = 20000
 
 
 class Argument(c.Structure):

@@ -8,7 +8,7 @@ from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_size_
 library = ctypes.CDLL(os.environ["CAROM_LIBRARY"])
 OK, ENOENT, EMSGSIZE, ETIMEDOUT = 0, -2, -90, -110
 BYTES, HANDLE, NIL, BOOL, INTEGER, REAL, STRING, LIST, MAP = 0, 1, 3, 4, 5, 6, 7, 8, 9
-PATIENCE = 8000
+PATIENCE = 20000
 
 
 class Argument(ctypes.Structure):

@@ -29,7 +29,7 @@ library.carom_function_register.argtypes = [c.c_char_p, p]
 
 ETIMEDOUT, EFUNCTION, ETASKFAILED, EWORKERLOST = -110, -5008, -5003, -5001
 WORKER_UP, WORKER_DOWN, DONE = 1, 2, 8
-PATIENCE_MS = 8000
+PATIENCE_MS = 20000
 
 
 class Options(c.Structure):
