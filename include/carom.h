@@ -459,13 +459,20 @@ carom_status carom_call_event(carom_call *call, size_t index, carom_event **even
 carom_status carom_call_barrier(carom_call *call, size_t index, carom_barrier **barrier);
 
 /**
- * The end of a pipe that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until
- * then this process counts among those who have that end; a process that was started with it, also before it calls
- * this.
+ * The connection that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until
+ * then this process counts among those who have that end of a pipe; a process that was started with it, also before it
+ * calls this. One over a socket is opened once.
  *
  * `CAROM_EBADHANDLE` for another kind, or if nobody has that end any more.
  */
 carom_status carom_call_connection(carom_call *call, size_t index, carom_connection **connection);
+
+/**
+ * The listener that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind.
+ */
+carom_status carom_call_listener(carom_call *call, size_t index, carom_listener **listener);
 
 /**
  * The queue that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
@@ -1521,6 +1528,9 @@ void carom_queue_free(carom_queue *queue);
  *   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
  *   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
  *   `CAROM_EBROKEN`. It needs no family: it works in every process.
+ * - As an argument a connection over a socket goes to a process, of any start method, with what was received ahead (not to a
+ *   task: a pool's workers live already, `CAROM_ENOTSUP`). The process goes on with it, and the caller frees its handle.
+ *   `CAROM_EPERM` while another thread uses it, or has received or sent a part of a long message.
  * - Trust: a length that the other end of a socket claims costs no memory. Who sends what is no message is cut off.
  */
 
@@ -1541,7 +1551,7 @@ typedef struct carom_pipe_options {
  * have it have closed or freed it, or are dead. To have inherited it by fork does not count, until it is used.
  *
  * 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors
- * cannot be sent.
+ * cannot be sent, handles can.
  *
  * Never blocks. `CAROM_ENOMEM`.
  */
@@ -1595,6 +1605,24 @@ carom_status carom_connection_send_fd(carom_connection *connection, int32_t fd, 
  * `CAROM_ENOTSUP` over the internet; else as `carom_connection_recv`.
  */
 carom_status carom_connection_recv_fd(carom_connection *connection, int32_t *fd, int64_t timeout_ms);
+
+/**
+ * Sends an object of the family between two messages: whatever may be an argument, an end of another pipe too. What it
+ * names is kept until it is received or the pipe is gone; `handle` stays the caller's, who may free it at once. Over
+ * pipes only.
+ *
+ * `CAROM_EBADHANDLE` for what is no such handle; `CAROM_EINVAL` for an end of this pipe; `CAROM_ENOTSUP` over a socket,
+ * and for a connection over one; else as `carom_connection_send`.
+ */
+carom_status carom_connection_send_handle(carom_connection *connection, void *handle, int64_t timeout_ms);
+
+/**
+ * Receives a handle, of the kind that was sent, which is yours to free.
+ *
+ * `CAROM_EPERM` if what comes next is a message (and from `carom_connection_recv` if it is a handle); `CAROM_ENOTSUP`
+ * over a socket; else as `carom_connection_recv`.
+ */
+carom_status carom_connection_recv_handle(carom_connection *connection, void **handle, int64_t timeout_ms);
 
 /**
  * Waits up to `timeout_ms` until nothing is left of a message that was begun, see `carom_connection_send`. An event
@@ -1672,6 +1700,8 @@ void carom_connection_free(carom_connection *connection);
  *   do it (authkey=); the key itself never travels. What comes after is neither encrypted nor signed: over a network it is
  *   for whoever is in between to read and change. A listener with a key and a client without, or the other way round,
  *   do not understand each other. Older Pythons, which know MD5 only, are refused.
+ * - As an argument a listener goes to a process, of any start method, which accepts there too, with the same key. The name of a
+ *   path is taken away by the process that made it.
  * - Without a key everybody comes in who can reach the address: a path is the user's alone unless `mode` says more.
  */
 

@@ -66,6 +66,8 @@ pub struct Call {
     pub object: u64,
     /// What was made: likewise.
     pub made: Option<u64>,
+    /// Connections and listeners that were passed by descriptor: what the caller called that, and the handle here.
+    pub opened: Vec<(i32, u64)>,
     /// What the caller called the descriptors among the arguments, and what they are here. None: they are the same.
     pub descriptors: &'static [(i32, i32)],
 }
@@ -131,14 +133,19 @@ impl Call {
             answer: Vec::new(),
             object: 0,
             made: None,
+            opened: Vec::new(),
             descriptors: &[],
         }
     }
 
+    /// What a descriptor among the arguments is in this process, if it was given one of its own.
+    pub fn given(&self, there: i32) -> Option<i32> {
+        self.descriptors.iter().find(|(number, _)| *number == there).map(|(_, here)| *here)
+    }
+
     /// What a descriptor among the arguments is in this process.
     pub fn descriptor(&self, there: i32) -> i32 {
-        let known = self.descriptors.iter().find(|(number, _)| *number == there);
-        known.map_or(there, |(_, here)| *here)
+        self.given(there).unwrap_or(there)
     }
 
     /// Another run with the same function: the next item.

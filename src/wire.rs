@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 
 /// How deep lists and maps may nest.
 pub const MAX_DEPTH: usize = 64;
@@ -51,6 +52,8 @@ mod kind {
     pub const STRING: u32 = 7;
     pub const LIST: u32 = 8;
     pub const MAP: u32 = 9;
+    /// Encoded as a list: of a descriptor, an integer, and bytes. C knows it as a handle.
+    pub const SOCKET: u32 = 10;
 }
 
 /// One value that travels. Bytes and strings are borrowed from the caller or from the encoding.
@@ -62,6 +65,15 @@ pub enum Argument<'a> {
     Handle(u64),
     /// A file descriptor of the process that encodes.
     Descriptor(i32),
+    /// A connection over a socket or a listener of the process that encodes.
+    Socket {
+        /// Its descriptor.
+        number: i32,
+        /// Its handle, which says what it is.
+        known_as: u64,
+        /// Whatever else belongs to it.
+        state: Cow<'a, [u8]>,
+    },
     /// Nothing.
     Nil,
     /// True or false.
@@ -97,9 +109,14 @@ fn payload_len(argument: &Argument<'_>, depth: usize) -> Result<usize> {
             bytes.len().checked_next_multiple_of(ALIGNMENT).ok_or_else(too_long)
         }
         Argument::List(items) => array_len(items.iter(), depth + 1),
+        Argument::Socket { number, known_as, state } => array_len(socket(*number, *known_as, state).iter(), depth + 1),
         Argument::Map(pairs) => array_len(pairs.iter().flat_map(|pair| [&pair.0, &pair.1]), depth + 1),
         _ => Ok(0),
     }
+}
+
+fn socket(number: i32, known_as: u64, state: &[u8]) -> [Argument<'_>; 3] {
+    [Argument::Descriptor(number), Argument::Integer(known_as as i64), Argument::Bytes(state)]
 }
 
 fn array_len<'i, 'a: 'i>(arguments: impl Iterator<Item = &'i Argument<'a>>, depth: usize) -> Result<usize> {
@@ -214,6 +231,9 @@ impl Writer<'_> {
             Argument::Integer(value) => (kind::INTEGER, 0, *value as u64),
             Argument::Real(value) => (kind::REAL, 0, value.to_bits()),
             Argument::List(items) => (kind::LIST, items.len(), self.array(items.len(), items.iter(), depth + 1)?),
+            Argument::Socket { number, known_as, state } => {
+                (kind::SOCKET, 3, self.array(3, socket(*number, *known_as, state).iter(), depth + 1)?)
+            }
             Argument::Map(pairs) => {
                 let count = pairs.len().checked_mul(2).ok_or(Full)?;
                 let offset = self.array(count, pairs.iter().flat_map(|pair| [&pair.0, &pair.1]), depth + 1)?;
@@ -386,7 +406,7 @@ impl<'a> Reader<'a> {
     /// The entries below a list or map, taken from the budget; `None` if it is neither.
     fn children(&self, entry: Entry, depth: usize, budget: &mut usize) -> Result<Option<Array>> {
         let per_item = match entry.kind {
-            kind::LIST => 1,
+            kind::LIST | kind::SOCKET => 1,
             kind::MAP => 2,
             _ => return Ok(None),
         };
@@ -404,7 +424,7 @@ impl<'a> Reader<'a> {
         match entry.kind {
             kind::BYTES => return Ok(Argument::Bytes(self.payload(entry)?)),
             kind::STRING => return Ok(Argument::String(self.payload(entry)?)),
-            kind::LIST | kind::MAP => return self.decode_array(entry, depth, budget),
+            kind::LIST | kind::MAP | kind::SOCKET => return self.decode_array(entry, depth, budget),
             _ if entry.len != 0 => return Err(corrupt("a number with a length")),
             _ => {}
         }
@@ -428,6 +448,14 @@ impl<'a> Reader<'a> {
             return Err(corrupt("an argument of an unknown kind"));
         };
         let mut item = |index: usize| self.decode(self.entry(array, index)?, depth + 1, budget);
+        if entry.kind == kind::SOCKET {
+            let wrong = || corrupt("a socket that is none");
+            let parts = if array.count == 3 { [item(0)?, item(1)?, item(2)?] } else { return Err(wrong()) };
+            let [Argument::Descriptor(number), Argument::Integer(known_as), Argument::Bytes(state)] = parts else {
+                return Err(wrong());
+            };
+            return Ok(Argument::Socket { number, known_as: known_as as u64, state: Cow::Borrowed(state) });
+        }
         if entry.kind == kind::LIST {
             let mut items = reserved(array.count)?;
             for index in 0..array.count {

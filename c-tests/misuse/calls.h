@@ -27,6 +27,7 @@ CALL_ROW(event)
 CALL_ROW(barrier)
 CALL_ROW(connection)
 CALL_ROW(queue)
+CALL_ROW(listener)
 CALL_ROW(dict)
 CALL_ROW(list)
 CALL_ROW(proxy)
@@ -100,6 +101,7 @@ static void misuse_call(carom_call *call) {
     MISUSE_CALL(event, 8);
     MISUSE_CALL(barrier, 9);
     MISUSE_CALL(queue, 10);
+    MISUSE_CALL(listener, 99);
     MISUSE_CALL(dict, 99);
     MISUSE_CALL(list, 99);
     MISUSE_CALL(proxy, 99);

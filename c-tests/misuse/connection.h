@@ -47,9 +47,9 @@ ROW(carom_pipe_new) {
         CHECK(end == NULL);
     }
     /* What is no argument, or not any more. */
-    carom_argument socket_end = CAROM_HANDLE(connection);
+    carom_argument sockets[] = {CAROM_HANDLE(connection), CAROM_HANDLE(listener)};
     carom_process *none = NULL;
-    REFUSED(carom_process_start(waits, &socket_end, 1, NULL, &none), CAROM_ENOTSUP);
+    for (int i = 0; i < 2; i++) REFUSED(carom_pool_apply(pool, works, &sockets[i], 1, NULL, NULL, 0, NULL, 0), CAROM_ENOTSUP);
     carom_connection *ends[2];
     CHECK_OK(carom_pipe_new(NULL, &ends[0], &ends[1]));
     CHECK_OK(carom_connection_close(ends[0]));
@@ -101,6 +101,22 @@ ROW(carom_connection_recv_fd) {
     EACH_BAD(carom_connection, CONNECTION, h, UNTOUCHED(int32_t, fd, carom_connection_recv_fd(h, fd, 0), CAROM_EBADHANDLE));
     UNTOUCHED(int32_t, fd, carom_connection_recv_fd(connection, fd, 0), CAROM_ETIMEDOUT);
     REFUSED(carom_connection_recv_fd(connection, NULL, 0), CAROM_EINVAL);
+}
+ROW(carom_connection_send_handle) {
+    EACH_BAD(carom_connection, CONNECTION, h, REFUSED(carom_connection_send_handle(h, queue, 0), CAROM_EBADHANDLE));
+    void *const bad[] = {NULL, (void *)(uintptr_t)0x1234, process, pool, listener};
+    for (int i = 0; i < 5; i++) REFUSED(carom_connection_send_handle(left_end, bad[i], 0), CAROM_EBADHANDLE);
+    REFUSED(carom_connection_send_handle(left_end, left_end, 0), CAROM_EINVAL);
+    REFUSED(carom_connection_send_handle(left_end, right_end, 0), CAROM_EINVAL);
+    REFUSED(carom_connection_send_handle(left_end, connection, 0), CAROM_ENOTSUP);
+    REFUSED(carom_connection_send_handle(connection, queue, 0), CAROM_ENOTSUP);
+}
+ROW(carom_connection_recv_handle) {
+    EACH_BAD(carom_connection, CONNECTION, h, REFUSED_HANDLE(void, out, carom_connection_recv_handle(h, out, 0), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(void, out, carom_connection_recv_handle(left_end, out, 0), CAROM_ETIMEDOUT);
+    REFUSED_HANDLE(void, out, carom_connection_recv_handle(connection, out, 0), CAROM_ENOTSUP);
+    REFUSED(carom_connection_recv_handle(left_end, NULL, 0), CAROM_EINVAL);
+    REFUSED(carom_connection_recv_handle(left_end, (void **)(uintptr_t)1, 0), CAROM_EINVAL);
 }
 ROW(carom_connection_flush) { EACH_BAD(carom_connection, CONNECTION, h, REFUSED(carom_connection_flush(h, 0), CAROM_EBADHANDLE)); }
 ROW(carom_connection_poll) { EACH_BAD(carom_connection, CONNECTION, h, REFUSED(carom_connection_poll(h, 0), CAROM_EBADHANDLE)); }

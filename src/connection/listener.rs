@@ -17,6 +17,7 @@ use crate::sys::descriptor::{self, Poll};
 use crate::sys::fork;
 use crate::sys::socket::{self, Address, Socket};
 use crate::sys::turn::Turn;
+use crate::wire::{self, Argument};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, RawFd};
@@ -133,6 +134,37 @@ impl Listener {
         };
         // Of a port 0 the kernel has made a number.
         let address = socket.address().map(|address| address::print(&address)).unwrap_or_default();
+        Listener::of(socket, address, path, local, key)
+    }
+
+    /// Its descriptor, and its address and key, for another process that accepts here too.
+    pub fn pass_on(&self) -> Result<(RawFd, Vec<u8>)> {
+        if self.closed.load(Acquire) {
+            return Err(Error::Closed("the listener was freed"));
+        }
+        let key = self.key.as_deref().map_or(Argument::Nil, Argument::Bytes);
+        Ok((self.socket.as_raw_fd(), wire::to_vec(&[Argument::String(self.address.to_bytes()), key])?))
+    }
+
+    /// Accepts at a listener that another process has passed on, and takes away when it is freed.
+    pub fn open(fd: RawFd, state: &[u8]) -> Result<Listener> {
+        let reader = wire::Reader::new(state)?;
+        let (Argument::String(address), key) = (reader.argument(0)?, reader.argument(1)?) else {
+            return Err(Error::Broken("a listener without an address".into()));
+        };
+        let key = if let Argument::Bytes(key) = key { key_of(Some(key))? } else { None };
+        let address = CString::new(address).map_err(|_| Error::Broken("a listener without an address".into()))?;
+        let local = !matches!(address::parse(&address.to_string_lossy()), Ok(Address::Internet(_)));
+        Listener::of(Socket::of(socket::adopt(fd)?), address, None, local, key)
+    }
+
+    fn of(
+        socket: Socket,
+        address: CString,
+        path: Option<Path>,
+        local: bool,
+        key: Option<Arc<[u8]>>,
+    ) -> Result<Listener> {
         let desk = Desk { owner: 0, poll: None, guests: Vec::new(), ready: VecDeque::new() };
         let listener = Listener {
             fd: AtomicI32::new(socket.as_raw_fd()),

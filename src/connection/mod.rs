@@ -12,7 +12,7 @@ pub mod socket_end;
 mod stream;
 
 use crate::error::{Error, Result};
-use crate::shm::cell::Reference;
+use crate::shm::cell::{Cell, Reference};
 use crate::shm::memory::Deadline;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -34,6 +34,9 @@ impl std::ops::Deref for Connection {
     }
 }
 
+/// What is made of an object that was received.
+pub type Make<'a> = &'a mut dyn FnMut(u64, &'static Cell) -> Result<()>;
+
 /// What an end can do.
 pub trait Backend: Send + Sync {
     /// Sends a message, all or nothing of it. Of a message that was begun in time the rest goes with a later call.
@@ -47,6 +50,14 @@ pub trait Backend: Send + Sync {
     /// Receives a descriptor.
     fn receive_descriptor(&self, _: Deadline) -> Result<OwnedFd> {
         Err(Error::Unsupported("descriptors travel over AF_UNIX sockets only"))
+    }
+    /// Sends an object, by its reference as it travels.
+    fn send_object(&self, _: u64, _: Deadline) -> Result<()> {
+        Err(Error::Unsupported("handles travel over pipes only: at the other end of a socket may be a stranger"))
+    }
+    /// Receives an object: `make` gets its reference and a view of this process that keeps it. If that fails, it stays.
+    fn receive_object(&self, _: Make<'_>, _: Deadline) -> Result<()> {
+        Err(Error::Unsupported("handles travel over pipes only: at the other end of a socket may be a stranger"))
     }
     /// Whether a receive would find something, waiting until it does.
     fn is_ready(&self, deadline: Deadline) -> Result<bool>;
@@ -71,6 +82,10 @@ pub trait Backend: Send + Sync {
     /// Whether it sends.
     fn sends(&self) -> bool {
         true
+    }
+    /// Its descriptor and what was received ahead, for another process that goes on with it.
+    fn pass_on(&self) -> Result<(RawFd, Vec<u8>)> {
+        Err(Error::Unsupported("this end has no descriptor to pass on"))
     }
     /// What it is in the arena, if it is there.
     fn reference(&self) -> Option<Reference> {

@@ -3,21 +3,22 @@
 #![forbid(unsafe_code)]
 
 use super::stream::take;
-use super::{Backend, Connection};
+use super::{Backend, Connection, Make};
 use crate::bell::Bell;
 use crate::error::{Error, Result};
 use crate::family::{self, Family, Sentry};
 use crate::pin;
 use crate::shm::arena::Arena;
-use crate::shm::cell::Reference;
+use crate::shm::cell::{Cell, Reference};
 use crate::shm::heap::Heap;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
-use crate::shm::pipe::{INLINE, LONG, Slot, Tried};
+use crate::shm::pipe::{INLINE, LONG, OBJECT, Slot, Tried};
 use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
+use crate::shm::transit;
 use crate::sync::wait_until;
 use crate::sys::clock::now_ns;
 use crate::sys::turn::Turn;
@@ -73,6 +74,11 @@ pub fn open(family: Family, end: Reference) -> Result<Connection> {
     let view = pin::own_view_of(family, end)?;
     of(family, end, family.arena.cell_index(view))
         .inspect_err(|_| view.let_go(family.arena, view.generation(), family.me.slot))
+}
+
+/// Opens an end that this process keeps by a view.
+pub fn keep(family: Family, end: Reference, view: &'static Cell) -> Result<Connection> {
+    of(family, end, family.arena.cell_index(view))
 }
 
 fn of(family: Family, reference: Reference, view: u64) -> Result<Connection> {
@@ -226,9 +232,32 @@ impl PipeEnd {
         Ok(())
     }
 
+    /// Writes an object that `keeper` keeps to a slot that is this end's to write.
+    fn put_object(&self, slot: &Slot<Real>, bits: u64, keeper: &Cell) {
+        let number = self.end.out.tail.word.load(Relaxed);
+        transit::set_number(keeper, number);
+        slot.words[0].store(bits, Relaxed);
+        slot.words[1].store(keeper.reference(self.arena).to_bits(), Relaxed);
+        slot.len.store(OBJECT, Relaxed);
+    }
+
+    /// Shows `make` the object of a slot that is this end's to read.
+    fn take_object(&self, family: Family, slot: &Slot<Real>, make: Make<'_>) -> Result<()> {
+        if slot.len.load(Relaxed) & OBJECT == 0 {
+            return Err(Error::NotPermitted("what comes next is a message"));
+        }
+        let bits = slot.words[0].load(Relaxed);
+        let view = pin::view_of(family, Reference::from_bits(bits))?;
+        make(bits, view).inspect_err(|_| view.let_go(self.arena, view.generation(), family.me.slot))
+    }
+
     /// Reads the message of a slot that is this end's to read.
     fn take(&self, slot: &Slot<Real>, out: &mut [u8]) -> Result<usize> {
-        let len = usize::try_from(slot.len.load(Relaxed)).map_err(|_| damaged())?;
+        let len = slot.len.load(Relaxed);
+        if len & OBJECT != 0 {
+            return Err(Error::NotPermitted("what comes next is a handle"));
+        }
+        let len = usize::try_from(len).map_err(|_| damaged())?;
         let capacity = out.len();
         let out = out.get_mut(..len).ok_or(Error::MessageSize { needed: len, capacity })?;
         if len <= INLINE * 8 {
@@ -243,6 +272,13 @@ impl PipeEnd {
     }
 
     fn give_back(&self, slot: &Slot<Real>) {
+        if slot.len.load(Relaxed) & OBJECT != 0 {
+            let keeper = Reference::from_bits(slot.words[1].load(Relaxed)).cell(self.arena);
+            if let (Some(keeper), Ok(family)) = (keeper, family::current()) {
+                keeper.collect(self.arena, family.me.slot);
+            }
+            return;
+        }
         // A damaged block is lost, and nothing else.
         let _ = self.block(slot).and_then(|field| Heap::of(self.arena).give(field));
     }
@@ -291,12 +327,19 @@ impl PipeEnd {
         self.check(RECEIVES, "this end of the pipe only sends")
     }
 
-    fn send_inside(&self, inside: &Inside, message: &[u8], deadline: Deadline) -> Result<()> {
+    #[inline(always)]
+    fn send_inside(
+        &self,
+        inside: &Inside,
+        long: bool,
+        put: impl Fn(&Slot<Real>) -> Result<()>,
+        deadline: Deadline,
+    ) -> Result<()> {
         self.check(SENDS, "this end of the pipe only receives")?;
-        let (end, long) = (&self.end, message.len() > LONG);
+        let end = &self.end;
         loop {
             let locked = self.lock(inside.family, deadline)?;
-            let tried = end.out.try_send(long, || end.other_is_there(), |slot| self.put(slot, message));
+            let tried = end.out.try_send(long, || end.other_is_there(), &put);
             drop(locked);
             match tried {
                 Tried::Done(sent) => {
@@ -311,14 +354,19 @@ impl PipeEnd {
         }
     }
 
-    fn receive_inside(&self, inside: &Inside, out: &mut [u8], deadline: Deadline) -> Result<usize> {
+    #[inline(always)]
+    fn receive_inside<T>(
+        &self,
+        inside: &Inside,
+        mut take: impl FnMut(&Slot<Real>) -> Result<T>,
+        deadline: Deadline,
+    ) -> Result<T> {
         self.check_receives()?;
         let end = &self.end;
         loop {
             if end.into.is_readable(|| end.other_is_there()) {
                 let locked = self.lock(inside.family, deadline)?;
-                let take = |slot: &Slot<Real>| self.take(slot, out);
-                let tried = end.into.try_receive(|| end.other_is_there(), take, |slot| self.give_back(slot));
+                let tried = end.into.try_receive(|| end.other_is_there(), &mut take, |slot| self.give_back(slot));
                 drop(locked);
                 match tried {
                     Tried::Done(received) => {
@@ -340,12 +388,41 @@ impl Backend for PipeEnd {
     fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
         let (inside, end, long) = (self.enter()?, &self.end, message.len() > LONG);
         let is_writable = || end.out.is_writable(long, || end.other_is_there());
-        self.told(inside.family, self.send_inside(&inside, message, deadline), is_writable)
+        let sent = self.send_inside(&inside, long, |slot| self.put(slot, message), deadline);
+        self.told(inside.family, sent, is_writable)
+    }
+
+    fn send_object(&self, bits: u64, deadline: Deadline) -> Result<()> {
+        let (inside, end) = (self.enter()?, &self.end);
+        let (family, object) = (inside.family, Reference::from_bits(bits));
+        let receiver = end.receiver(family.arena);
+        if object == receiver || object == self.reference {
+            return Err(Error::invalid(
+                "an end of a pipe does not travel through that pipe, where it would keep itself",
+            ));
+        }
+        let keeper = transit::make(family.arena, object, receiver, family.me.slot)?;
+        let put = |slot: &Slot<Real>| {
+            self.put_object(slot, bits, keeper);
+            Ok(())
+        };
+        let generation = keeper.generation();
+        let sent = self.send_inside(&inside, false, put, deadline);
+        // From here on the message keeps it, if there is one.
+        keeper.let_go(family.arena, generation, family.me.slot);
+        self.told(family, sent, || end.out.is_writable(false, || end.other_is_there()))
+    }
+
+    fn receive_object(&self, make: Make<'_>, deadline: Deadline) -> Result<()> {
+        let inside = self.enter()?;
+        let take = |slot: &Slot<Real>| self.take_object(inside.family, slot, make);
+        self.told(inside.family, self.receive_inside(&inside, take, deadline), || false)
     }
 
     fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
         let inside = self.enter()?;
-        self.told(inside.family, self.receive_inside(&inside, out, deadline), || false)
+        let received = self.receive_inside(&inside, |slot| self.take(slot, out), deadline);
+        self.told(inside.family, received, || false)
     }
     fn is_ready(&self, deadline: Deadline) -> Result<bool> {
         let inside = self.enter()?;

@@ -15,8 +15,6 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 pub(super) struct SocketEnd {
     line: Line,
     inbox: Turn<Inbox>,
-    /// Descriptors can be sent.
-    local: bool,
     closed: AtomicBool,
 }
 
@@ -28,7 +26,9 @@ impl SocketEnd {
         if !local {
             line.socket.prompt();
         }
-        Connection::new(SocketEnd { line, inbox: Turn::new(inbox), local, closed: AtomicBool::new(false) })
+        let mut line = line;
+        line.local = local;
+        Connection::new(SocketEnd { line, inbox: Turn::new(inbox), closed: AtomicBool::new(false) })
     }
 
     fn check(&self) -> Result<()> {
@@ -44,7 +44,7 @@ impl SocketEnd {
     }
 
     fn check_local(&self) -> Result<()> {
-        if self.local { Ok(()) } else { Err(Error::Unsupported("descriptors travel over AF_UNIX only")) }
+        if self.line.local { Ok(()) } else { Err(Error::Unsupported("descriptors travel over AF_UNIX only")) }
     }
 }
 
@@ -99,6 +99,19 @@ impl Backend for SocketEnd {
         Ok(self.line.socket.as_raw_fd())
     }
 
+    fn pass_on(&self) -> Result<(RawFd, Vec<u8>)> {
+        self.check()?;
+        let busy = |error| match error {
+            Error::TimedOut => {
+                Error::NotPermitted("another thread uses the connection, or a part of a message is not sent yet")
+            }
+            error => error,
+        };
+        self.line.flush(Some(0)).map_err(busy)?;
+        let ahead = take(&self.inbox, Some(0)).map_err(busy)?.ahead()?;
+        Ok((self.line.socket.as_raw_fd(), ahead))
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
     }
@@ -122,9 +135,18 @@ impl Backend for SocketEnd {
 
 /// Takes a descriptor of the caller's over, a connected stream socket.
 pub fn adopt(fd: RawFd) -> Result<Connection> {
+    adopt_with(fd, Inbox::default())
+}
+
+/// Goes on with an end that another process has passed on.
+pub fn open(fd: RawFd, ahead: &[u8]) -> Result<Connection> {
+    adopt_with(fd, Inbox::with(ahead)?)
+}
+
+fn adopt_with(fd: RawFd, inbox: Inbox) -> Result<Connection> {
     let socket = Socket::of(socket::adopt(fd)?);
     match socket.is_local_stream() {
-        Ok(local) => Ok(SocketEnd::make(Line::new(socket), Inbox::default(), local)),
+        Ok(local) => Ok(SocketEnd::make(Line::new(socket), inbox, local)),
         Err(error) => {
             // It stays the caller's.
             let _ = socket.into_fd().into_raw_fd();

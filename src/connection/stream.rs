@@ -13,6 +13,7 @@
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
 use crate::shm::stop;
+use crate::sys::clock::{now_ns, spin_or_yield};
 use crate::sys::socket::{Received, Socket};
 use crate::sys::turn::{Guard, Refused, Turn};
 use std::io::{IoSlice, IoSliceMut};
@@ -25,6 +26,13 @@ const AHEAD: usize = 32 << 10;
 /// A longer one that does not come in time grows by at least so much: whatever its header says, no memory is taken for
 /// what has not come.
 const GROWTH: usize = 64 << 10;
+/// An AF_UNIX socket takes a long message in pieces of this length: the kernel then needs a block of pages for each and
+/// nothing else, and its reader can begin with the first one.
+const PIECE: usize = 32 << 10;
+/// Messages up to this length go with their header in one piece.
+const TOGETHER: usize = 512;
+/// How long who receives waits awake: about what a sleep and a wake cost. It may be for the answer, or the rest of a long message.
+const SOON_NS: u64 = 20_000;
 /// Longest length that four bytes tell.
 const SHORT: usize = i32::MAX as usize;
 /// The byte that a descriptor comes with: how many there are, as CPython writes it.
@@ -55,6 +63,8 @@ fn broken(why: &'static str) -> Error {
 /// The socket, and what is on its way out.
 pub(super) struct Line {
     pub(super) socket: Socket,
+    /// It is of AF_UNIX.
+    pub(super) local: bool,
     /// There is a rest in the outbox. Written by whoever has its turn.
     unsent: AtomicBool,
     outbox: Turn<Outbox>,
@@ -70,7 +80,7 @@ struct Outbox {
 
 impl Line {
     pub(super) fn new(socket: Socket) -> Line {
-        Line { socket, unsent: AtomicBool::new(false), outbox: Turn::new(Outbox::default()) }
+        Line { socket, local: false, unsent: AtomicBool::new(false), outbox: Turn::new(Outbox::default()) }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -119,7 +129,7 @@ impl Line {
         let mut outbox = self.clear(deadline)?;
         let whole = header.len() + rest.len();
         while !header.is_empty() || !rest.is_empty() {
-            match self.socket.send(&[IoSlice::new(header), IoSlice::new(rest)], None, deadline.is_none())? {
+            match self.send_some(header, rest, deadline.is_none())? {
                 Some(sent) => {
                     let of_header = sent.min(header.len());
                     header = &header[of_header..];
@@ -135,6 +145,18 @@ impl Line {
             }
         }
         Ok(())
+    }
+
+    fn send_some(&self, header: &[u8], rest: &[u8], waits: bool) -> Result<Option<usize>> {
+        let whole = header.len() + rest.len();
+        if whole <= TOGETHER {
+            let mut together = [0; TOGETHER];
+            together[..header.len()].copy_from_slice(header);
+            together[header.len()..whole].copy_from_slice(rest);
+            return self.socket.send_piece(&together[..whole], waits);
+        }
+        let most = if self.local { PIECE - header.len() } else { rest.len() };
+        self.socket.send(&[IoSlice::new(header), IoSlice::new(&rest[..rest.len().min(most)])], None, waits)
     }
 
     fn keep(&self, outbox: &mut Outbox, header: &[u8], rest: &[u8]) -> Result<()> {
@@ -159,6 +181,22 @@ impl Line {
             }
         }
         Ok(())
+    }
+
+    /// Receives what there is, or comes soon; where that may be, also what comes later.
+    fn receive_soon(&self, into: &mut [IoSliceMut<'_>], deadline: Deadline) -> Result<Received> {
+        let until = now_ns() + SOON_NS;
+        loop {
+            let received = self.socket.receive(into, false)?;
+            let now = now_ns();
+            if !matches!(received, Received::Nothing) || deadline == Some(0) {
+                return Ok(received);
+            }
+            if now >= until {
+                return self.socket.receive(into, self.may_wait(deadline));
+            }
+            spin_or_yield(until - now, SOON_NS);
+        }
     }
 
     /// Whether a receive may wait in the kernel, where nobody would send the rest.
@@ -207,6 +245,25 @@ struct Long {
 }
 
 impl Inbox {
+    /// What somebody else has received ahead.
+    pub(super) fn with(ahead: &[u8]) -> Result<Inbox> {
+        let mut inbox = Inbox { buffer: vec![0; AHEAD].into_boxed_slice(), end: ahead.len(), ..Inbox::default() };
+        let room = inbox
+            .buffer
+            .get_mut(..ahead.len())
+            .ok_or_else(|| broken("more was received ahead than there is room for"))?;
+        room.copy_from_slice(ahead);
+        Ok(inbox)
+    }
+
+    /// What was received ahead, if another process could go on with it.
+    pub(super) fn ahead(&self) -> Result<Vec<u8>> {
+        match self.long.is_some() || self.attached.is_some() {
+            true => Err(Error::NotPermitted("a part of a long message or a descriptor was received already")),
+            false => Ok(self.buffer[self.start..self.end].to_vec()),
+        }
+    }
+
     /// What comes next, as far as it is here.
     fn next(&self) -> Result<Next> {
         if let Some(long) = &self.long {
@@ -278,8 +335,7 @@ impl Inbox {
         self.move_to_front();
         loop {
             let mut room = [IoSliceMut::new(&mut self.buffer[self.end..])];
-            let received = line.socket.receive(&mut room, line.may_wait(deadline))?;
-            match received {
+            match line.receive_soon(&mut room, deadline)? {
                 Received::Nothing if line.wait(deadline)? => {}
                 Received::Nothing => return Ok(false),
                 received => {
@@ -364,7 +420,7 @@ impl Inbox {
             }
             let mut room = [IoSliceMut::new(&mut out[got..]), IoSliceMut::new(&mut self.buffer)];
             let wanted = room[0].len();
-            match line.socket.receive(&mut room, line.may_wait(deadline)) {
+            match line.receive_soon(&mut room, deadline) {
                 Ok(Received::Nothing) => match line.wait(deadline) {
                     Ok(true) => {}
                     Ok(false) => break Err(Error::TimedOut),

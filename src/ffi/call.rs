@@ -4,26 +4,25 @@ use super::array::carom_array;
 use super::barrier::carom_barrier;
 use super::boundary::{self, write};
 use super::condition::carom_condition;
-use super::connection::{self, carom_connection};
+use super::connection::carom_connection;
 use super::event::carom_event;
-use super::handle::{self, Kind, Named};
+use super::handle::{self, Kind};
 use super::library::carom_status;
+use super::listener::carom_listener;
 use super::lock::carom_lock;
-use super::managed::kind_of_managed;
+use super::passing::{borrow, handle_argument, open_socket, passed_on, reference, sent};
 use super::queue::carom_queue;
 use super::semaphore::carom_semaphore;
 use super::value::carom_value;
-use crate::bell;
 use crate::call::{self, Call};
 use crate::error::{Error, Result};
 use crate::family;
 use crate::function;
-use crate::manager::client;
 use crate::pin::view_of;
-use crate::shm::cell::{self, Reference};
 use crate::shm::stop;
 use crate::sys::descriptor;
 use crate::wire::{self, Argument};
+use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 
 /// One run of a function, as the function sees it. Valid until the function returns, in the process in which it runs.
@@ -161,7 +160,13 @@ fn convert<'a, const WITH_FDS: bool>(argument: &'a carom_argument, depth: usize)
     Ok(match argument.kind {
         CAROM_ARGUMENT_BYTES => Argument::Bytes(boundary::bytes(argument.data, len)?),
         CAROM_ARGUMENT_STRING => Argument::String(boundary::bytes(argument.data, len)?),
-        CAROM_ARGUMENT_HANDLE => Argument::Handle(sent(argument.handle)?),
+        CAROM_ARGUMENT_HANDLE => match passed_on(argument.handle)? {
+            None => Argument::Handle(sent(argument.handle)?),
+            Some((number, state)) if WITH_FDS => {
+                Argument::Socket { number, known_as: argument.handle as u64, state: Cow::Owned(state) }
+            }
+            Some(_) => return Err(Error::Unsupported("sockets are arguments of processes only: workers live already")),
+        },
         CAROM_ARGUMENT_FD if WITH_FDS => Argument::Descriptor(open_descriptor(argument.integer)?),
         CAROM_ARGUMENT_FD => {
             return Err(Error::Unsupported("descriptors are arguments of processes only: workers live already"));
@@ -187,29 +192,6 @@ fn convert<'a, const WITH_FDS: bool>(argument: &'a carom_argument, depth: usize)
 fn open_descriptor(number: i64) -> Result<i32> {
     let number = i32::try_from(number).ok().filter(|number| descriptor::is_open(*number));
     number.ok_or(Error::invalid("an argument is no open descriptor"))
-}
-
-/// In a reference that travels: not the value itself is meant, but its lock.
-const ITS_LOCK: u64 = 1 << 52;
-
-/// A handle as it travels: what it names, and as what.
-fn sent(handle: *mut c_void) -> Result<u64> {
-    if handle::is(handle, Kind::Connection) {
-        return connection::sent(handle.cast());
-    }
-    let reference = reference(handle)?;
-    let (kind, _) = handle::named_any(handle)?;
-    let its_lock = kind == Kind::Lock && reference.kind != cell::Kind::Lock as u8;
-    Ok(reference.to_bits() | if its_lock { ITS_LOCK } else { 0 })
-}
-
-/// What another process may call the object behind a handle.
-pub(super) fn reference(handle: *mut c_void) -> Result<Reference> {
-    let family = family::current()?;
-    let (_, named) = handle::named_any(handle)?;
-    let cell = family.arena.cell(named.index).filter(|cell| cell.generation() == named.generation);
-    let cell = cell.ok_or(Error::BadHandle("the object behind a handle is gone".into()))?;
-    Ok(cell.reference(family.arena))
 }
 
 #[cold]
@@ -323,6 +305,10 @@ fn show(call: &mut Call, argument: Argument<'static>) -> Result<carom_argument> 
         Argument::Descriptor(there) => {
             carom_argument { kind: CAROM_ARGUMENT_FD, integer: call.descriptor(there) as i64, ..EMPTY }
         }
+        Argument::Socket { number, known_as, state } => {
+            let handle = open_socket(call, number, known_as, &state)?;
+            carom_argument { kind: CAROM_ARGUMENT_HANDLE, handle, ..EMPTY }
+        }
     })
 }
 
@@ -336,61 +322,6 @@ fn array(call: &mut Call, kind: u32, elements: Vec<carom_argument>, per_item: us
     });
     // SAFETY: the box lives until the call is over.
     carom_argument { kind, data: unsafe { (*kept).as_ptr() }.cast(), len, ..EMPTY }
-}
-
-/// A handle, borrowed until the call is over, for the object that an argument names.
-fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Result<*mut T> {
-    let family = family::current()?;
-    let reference = Reference::from_bits(bits);
-    if reference.kind == cell::Kind::End as u8 && wanted.is_none_or(|wanted| wanted == Kind::Connection) {
-        let handle = connection::open(family, reference)?;
-        call.borrow(handle as u64, |handle| connection::carom_connection_free(handle as *mut carom_connection));
-        return Ok(handle.cast());
-    }
-    let cell = reference.cell(family.arena).ok_or(Error::BadHandle("the object of an argument is gone".into()))?;
-    let kind = match cell.kind() {
-        cell::Kind::Proxy => Some(kind_of_managed(client::proxy_of(cell).kind)),
-        _ if bits & ITS_LOCK != 0 => Some(Kind::Lock),
-        _ => shared_kind(reference.kind),
-    };
-    let kind = kind.ok_or(Error::BadHandle("the argument names no object that is shared".into()))?;
-    if wanted.is_some_and(|wanted| wanted != kind) {
-        return Err(Error::BadHandle("the argument is a handle of another kind".into()));
-    }
-    let named = Named { index: reference.index, generation: reference.generation, view: 0 };
-    let handle = handle::of_cell::<T>(kind, named, None)?;
-    call.borrow(handle as u64, |handle| {
-        let handle = std::ptr::without_provenance_mut::<c_void>(handle as usize);
-        if let Ok((kind, _)) = handle::named_any(handle) {
-            bell::forget(handle as u64);
-            handle::free_cell(handle, kind, None);
-        }
-    });
-    Ok(handle)
-}
-
-/// What a cell of a kind is to its user; `None` for what has no handle.
-fn shared_kind(kind: u8) -> Option<Kind> {
-    const KINDS: [(cell::Kind, Kind); 9] = [
-        (cell::Kind::Manager, Kind::Manager),
-        (cell::Kind::Lock, Kind::Lock),
-        (cell::Kind::Value, Kind::Value),
-        (cell::Kind::Array, Kind::Array),
-        (cell::Kind::Semaphore, Kind::Semaphore),
-        (cell::Kind::Condition, Kind::Condition),
-        (cell::Kind::Event, Kind::Event),
-        (cell::Kind::Barrier, Kind::Barrier),
-        (cell::Kind::Queue, Kind::Queue),
-    ];
-    KINDS.iter().find(|(cell, _)| *cell as u8 == kind).map(|(_, kind)| *kind)
-}
-
-pub(super) fn handle_argument<T>(call: *mut carom_call, index: usize, kind: Kind) -> Result<*mut T> {
-    let call = running(call)?;
-    match call.argument(index)? {
-        Argument::Handle(bits) => borrow(call, bits, Some(kind)),
-        _ => Err(Error::invalid("the argument is not a handle")),
-    }
 }
 
 /// The lock that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
@@ -461,8 +392,8 @@ pub extern "C" fn carom_call_barrier(
     boundary::create(barrier, || handle_argument(call, index, Kind::Barrier))
 }
 
-/// The end of a pipe that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until then this process counts among those
-/// who have that end; a process that was started with it, also before it calls this.
+/// The connection that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it. Until then this process counts among those
+/// who have that end of a pipe; a process that was started with it, also before it calls this. One over a socket is opened once.
 ///
 /// `CAROM_EBADHANDLE` for another kind, or if nobody has that end any more.
 #[unsafe(no_mangle)]
@@ -472,6 +403,18 @@ pub extern "C" fn carom_call_connection(
     connection: *mut *mut carom_connection,
 ) -> carom_status {
     boundary::create(connection, || handle_argument(call, index, Kind::Connection))
+}
+
+/// The listener that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+///
+/// `CAROM_EBADHANDLE` for another kind.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_call_listener(
+    call: *mut carom_call,
+    index: usize,
+    listener: *mut *mut carom_listener,
+) -> carom_status {
+    boundary::create(listener, || handle_argument(call, index, Kind::Listener))
 }
 
 /// The queue that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
@@ -489,14 +432,14 @@ pub extern "C" fn carom_call_queue(call: *mut carom_call, index: usize, queue: *
 pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) -> carom_status {
     boundary::status(|| {
         let family = family::current()?;
-        let connection = handle::is(handle, Kind::Connection);
-        let target = if connection { None } else { Some(reference(handle)?) };
+        let opened = handle::is(handle, Kind::Connection) || handle::is(handle, Kind::Listener);
+        let target = if opened { None } else { Some(reference(handle)?) };
         let call = running(call)?;
         if !call.lends(handle as u64) {
             return Err(Error::BadHandle("the handle was not lent by this call".into()));
         }
         let Some(target) = target else {
-            // It has a view of its own already.
+            // It is this process's own already.
             call.keep(handle as u64);
             return Ok(());
         };

@@ -14,6 +14,9 @@
 //!   and the others free theirs: neither the kernel nor we keep messages of two processes apart, and the other end sees
 //!   the end only when all have freed it. If another thread was sending or receiving at the fork, the child's copy is
 //!   `CAROM_EBROKEN`. It needs no family: it works in every process.
+//! - As an argument a connection over a socket goes to a process, of any start method, with what was received ahead (not to a
+//!   task: a pool's workers live already, `CAROM_ENOTSUP`). The process goes on with it, and the caller frees its handle.
+//!   `CAROM_EPERM` while another thread uses it, or has received or sent a part of a long message.
 //! - Trust: a length that the other end of a socket claims costs no memory. Who sends what is no message is cut off.
 
 use super::boundary::{self, write, write_optional};
@@ -21,12 +24,13 @@ use super::handle::{self, Kind, Object};
 use super::library::carom_status;
 use super::lock::lock_deadline;
 use super::options::{self, Sized_};
+use super::passing;
 use crate::connection::{self, Connection, pipe};
 use crate::error::{Error, Result};
-use crate::family::Family;
+use crate::family::{self, Family};
 use crate::shm::cell::Reference;
 use std::ffi::c_void;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 
 /// One end of a connection. Opaque.
 #[allow(non_camel_case_types)]
@@ -53,8 +57,16 @@ pub(super) fn sent(connection: *mut carom_connection) -> Result<u64> {
     if connection.is_closed() {
         return Err(Error::Closed("this end of the connection is closed"));
     }
-    let inherited = Error::Unsupported("a connection over a socket is no argument: fork inherits it");
-    connection.reference().map(|reference| reference.to_bits()).ok_or(inherited)
+    connection
+        .reference()
+        .map(|reference| reference.to_bits())
+        .ok_or(Error::Unsupported("the connection is over a socket"))
+}
+
+/// Descriptor and state of an end over a socket, as it travels; `None` for an end of a pipe.
+pub(super) fn passed_on(connection: *mut carom_connection) -> Result<Option<(RawFd, Vec<u8>)>> {
+    let connection = connection_of(connection)?;
+    if connection.reference().is_some() { Ok(None) } else { connection.pass_on().map(Some) }
 }
 
 /// A handle of the end that an argument names.
@@ -84,7 +96,7 @@ unsafe impl Sized_ for carom_pipe_options {
 /// descriptor until somebody asks for one to poll, and no system call while nobody sleeps. Pass an end as an argument to a process or a task, and then free it here: an end is gone when
 /// all who have it have closed or freed it, or are dead. To have inherited it by fork does not count, until it is used.
 ///
-/// 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors cannot be sent.
+/// 64 messages fit in between, of more than 16 KiB each 4; a message may be as long as the arena has room. Descriptors cannot be sent, handles can.
 ///
 /// Never blocks. `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
@@ -189,6 +201,39 @@ pub extern "C" fn carom_connection_recv_fd(
         boundary::check(fd)?;
         let received = connection_of(connection)?.receive_descriptor(lock_deadline(timeout_ms))?;
         write(fd, received.into_raw_fd())
+    })
+}
+
+/// Sends an object of the family between two messages: whatever may be an argument, an end of another pipe too. What it names is kept until it is received or the
+/// pipe is gone; `handle` stays the caller's, who may free it at once. Over pipes only.
+///
+/// `CAROM_EBADHANDLE` for what is no such handle; `CAROM_EINVAL` for an end of this pipe; `CAROM_ENOTSUP` over a socket, and for a connection over one; else as `carom_connection_send`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_send_handle(
+    connection: *mut carom_connection,
+    handle: *mut c_void,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| connection_of(connection)?.send_object(passing::sent(handle)?, lock_deadline(timeout_ms)))
+}
+
+/// Receives a handle, of the kind that was sent, which is yours to free.
+///
+/// `CAROM_EPERM` if what comes next is a message (and from `carom_connection_recv` if it is a handle); `CAROM_ENOTSUP` over a socket; else as `carom_connection_recv`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_connection_recv_handle(
+    connection: *mut carom_connection,
+    handle: *mut *mut c_void,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::create(handle, || {
+        let (family, mut received) = (family::current()?, std::ptr::null_mut());
+        let mut make = |bits, view| {
+            received = passing::received(family, bits, view)?;
+            Ok(())
+        };
+        connection_of(connection)?.receive_object(&mut make, lock_deadline(timeout_ms))?;
+        Ok(received)
     })
 }
 

@@ -5,12 +5,13 @@
 //! holds as much as it may; `CAROM_EBADHANDLE`; `CAROM_ECLOSED`, `CAROM_EBROKEN` for the server, see there. All wait for the server, none for anything else, except `carom_dict_wait`.
 
 use super::boundary::{self, write, write_optional};
-use super::call::{carom_argument, carom_call, handle_argument};
+use super::call::{carom_argument, carom_call};
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
 use super::managed::{self, Managed, Place, ask, fetch, order};
+use super::passing::handle_argument;
 use crate::error::{Error, Result};
 use crate::manager::value::Value;
 use std::ffi::c_void;

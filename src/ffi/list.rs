@@ -2,12 +2,13 @@
 //! dicts; `CAROM_ENOENT` for an index outside of the list, or an item that it does not have.
 
 use super::boundary;
-use super::call::{carom_argument, carom_call, handle_argument};
+use super::call::{carom_argument, carom_call};
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
 use super::managed::{Managed, ask, fetch, order};
+use super::passing::handle_argument;
 use std::ffi::c_void;
 
 /// A list of a manager. Opaque.

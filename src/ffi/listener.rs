@@ -8,6 +8,8 @@
 //!   do it (authkey=); the key itself never travels. What comes after is neither encrypted nor signed: over a network it is
 //!   for whoever is in between to read and change. A listener with a key and a client without, or the other way round,
 //!   do not understand each other. Older Pythons, which know MD5 only, are refused.
+//! - As an argument a listener goes to a process, of any start method, which accepts there too, with the same key. The name of a
+//!   path is taken away by the process that made it.
 //! - Without a key everybody comes in who can reach the address: a path is the user's alone unless `mode` says more.
 
 use super::boundary::{self};
@@ -53,7 +55,7 @@ impl Object for Listener {
     const KIND: Kind = Kind::Listener;
 }
 
-fn listener_of(listener: *mut carom_listener) -> Result<handle::Use<Listener>> {
+pub(super) fn listener_of(listener: *mut carom_listener) -> Result<handle::Use<Listener>> {
     handle::object(listener)
 }
 

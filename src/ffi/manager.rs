@@ -19,7 +19,7 @@
 
 use super::barrier::carom_barrier;
 use super::boundary;
-use super::call::{self, carom_argument, carom_call, carom_function, handle_argument};
+use super::call::{self, carom_argument, carom_call, carom_function};
 use super::condition::carom_condition;
 use super::context::{self, carom_context};
 use super::dict::carom_dict;
@@ -31,6 +31,7 @@ use super::lock::{carom_lock, free, lock_deadline};
 use super::managed::{handle_of, kind_of_managed};
 use super::object;
 use super::options::{self, Sized_};
+use super::passing::{self, handle_argument};
 use super::proxy::carom_proxy;
 use super::semaphore::carom_semaphore;
 use crate::error::{Error, Result};
@@ -460,7 +461,7 @@ pub extern "C" fn carom_manager_condition(
             false => lock,
         };
         let made = handle::named(own, Kind::Lock).and_then(|_| {
-            let argument = call::reference(own.cast())?.to_bits();
+            let argument = passing::reference(own.cast())?.to_bits();
             let argument = client::to_value(client.manager(), &crate::wire::Argument::Handle(argument))?;
             make(&client, "Condition", vec![argument], false)
         });

@@ -6,6 +6,7 @@ mod handle;
 mod managed;
 mod object;
 mod options;
+mod passing;
 mod replay;
 mod verdict;
 

@@ -314,7 +314,7 @@ fn semaphore_of(semaphore: *mut carom_semaphore) -> Result<Option<Reference>> {
         return Ok(None);
     }
     object::of(semaphore, Kind::Semaphore)?;
-    call::reference(semaphore.cast()).map(Some)
+    super::passing::reference(semaphore.cast()).map(Some)
 }
 
 /// What a pool whose workers are its callers cannot have.

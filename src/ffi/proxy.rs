@@ -16,11 +16,12 @@
 //! Indexes below 0 count from the end.
 
 use super::boundary;
-use super::call::{carom_argument, carom_call, handle_argument};
+use super::call::{carom_argument, carom_call};
 use super::handle::{self, Kind};
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::{self, Place};
+use super::passing::handle_argument;
 use crate::error::{Error, Result};
 use crate::manager::client::Target;
 use std::ffi::{c_char, c_void};

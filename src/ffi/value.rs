@@ -360,7 +360,7 @@ pub(super) fn given(lock: *mut carom_lock) -> Result<Option<Reference>> {
     let named = handle::named(lock, Kind::Lock)?;
     let cell = family::current()?.arena.cell(named.index);
     cell.map_or(Ok(()), object::refuse_managed)?;
-    super::call::reference(lock.cast()).map(Some)
+    super::passing::reference(lock.cast()).map(Some)
 }
 
 /// Ends this handle. The value goes when no process needs it any more. NULL is nothing.

@@ -523,7 +523,9 @@ pub fn to_value(manager: (u64, u32), argument: &Argument<'_>) -> Result<Value> {
             }
             Value::Proxy(proxy_of(cell))
         }
-        Argument::Descriptor(_) => return Err(Error::Unsupported("a manager takes no descriptors")),
+        Argument::Descriptor(_) | Argument::Socket { .. } => {
+            return Err(Error::Unsupported("a manager takes no descriptors"));
+        }
     })
 }
 

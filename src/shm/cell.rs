@@ -27,6 +27,7 @@ use super::pipe_cell;
 use super::plan::PlanRef;
 use super::queue_cell;
 use super::real::Real;
+use super::transit;
 use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
 use crate::sys::seeded::bug;
@@ -80,6 +81,8 @@ pub enum Kind {
     Queue = 11,
     /// Where a queue's messages are taken; `item_size` says whose.
     Outlet = 12,
+    /// An object on its way through a pipe.
+    Transit = 24,
     /// A manager: its block says how to reach its server.
     Manager = 20,
     /// An object of a manager, which `refers_to` names; `type_code` is its type, the last extra word its number there.
@@ -108,6 +111,7 @@ impl Kind {
             12 => Kind::Outlet,
             20 => Kind::Manager,
             21 => Kind::Proxy,
+            24 => Kind::Transit,
             _ => Kind::Array,
         }
     }
@@ -400,6 +404,7 @@ impl Cell {
         match Kind::of(life) {
             Kind::End | Kind::Pipe => return referred_to(),
             Kind::Outlet => return queue_cell::is_named(arena, self),
+            Kind::Transit => return transit::is_wanted(arena, self),
             Kind::View if counted.contains(&Reference::from_bits(self.refers_to.load(Acquire)).kind) => return false,
             _ => {}
         }
@@ -500,6 +505,9 @@ impl Cell {
         }
         if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
             pipe_cell::wake_other(arena, self);
+            let generation = self.generation();
+            let me = Reference { index: arena.cell_index(self), generation, kind: Kind::End as u8 };
+            transit::collect_all(arena, me, slot);
         }
         let of_queue = self.is_of_queue();
         if self.life.load(Relaxed) & KIND == Kind::Queue as u64 | ENDING

@@ -26,4 +26,5 @@ pub mod region;
 pub mod repair;
 pub mod stop;
 pub mod sync;
+pub mod transit;
 pub mod wait_word;

@@ -31,10 +31,14 @@ pub const FEW: u64 = 4;
 /// Bit of a slot's length: the message was taken, and its memory is about to be given back.
 pub const TAKEN: u64 = 1 << 63;
 
+/// Bit of a slot's length: the message is an object on its way (see [`super::transit`]). Its words are the reference that was
+/// sent and that of the cell that keeps the object. Given back by its reader like a long one.
+pub const OBJECT: u64 = 1 << 62;
+
 /// One message.
 #[repr(C, align(64))]
 pub struct Slot<M: Memory> {
-    /// Its bytes, and [`TAKEN`].
+    /// Its bytes, and [`TAKEN`], [`OBJECT`].
     pub len: M::W64,
     /// Heap block of one that is not inline; kept for the next one unless it was a long one. Written by the heap.
     pub block: M::W64,
@@ -85,6 +89,13 @@ impl<M: Memory, const N: usize> Ring<M, N> {
     /// Whether there is a message.
     pub fn has_message(&self) -> bool {
         self.head.word.load(Relaxed) != self.tail.word.load(Acquire)
+    }
+
+    /// Whether message `number` is there, not taken, and an object that `keeper` keeps.
+    pub fn names(&self, number: u64, keeper: u64) -> bool {
+        let there = self.head.word.load(Acquire) <= number && number < self.tail.word.load(Acquire);
+        let slot = self.slot(number);
+        there && slot.len.load(Acquire) == OBJECT && slot.words[1].load(Acquire) == keeper
     }
 
     /// Commits what `put` writes to a slot, if it does. To be called under the lock of the writing end; then the other end

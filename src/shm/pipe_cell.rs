@@ -74,6 +74,11 @@ impl End {
         })
     }
 
+    /// The other end.
+    pub fn receiver(&self, arena: Arena) -> Reference {
+        reference(arena, self.other, self.other_generation)
+    }
+
     /// Whether somebody has the other end.
     #[inline(always)]
     pub fn other_is_there(&self) -> bool {
@@ -86,7 +91,7 @@ impl End {
         self.other.wait_word().notify(u32::MAX);
         // Behind the fence of the line above.
         if self.other.inline[0].load(Relaxed) != 0 {
-            bell_table::tell(arena, reference(arena, self.other, self.other_generation).to_bits());
+            bell_table::tell(arena, self.receiver(arena).to_bits());
         }
     }
 

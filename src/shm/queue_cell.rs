@@ -274,7 +274,8 @@ fn gate(cell: &'static Cell) -> Gate<'static, Real> {
 }
 
 fn holds_open(cell: &Cell, inlet: u64) -> bool {
-    cell.kind() == Kind::View && cell.refers_to.load(Acquire) == inlet && cell.flags.load(Acquire) & CLOSED == 0
+    let keeps = matches!(cell.kind(), Kind::View | Kind::Transit);
+    keeps && cell.refers_to.load(Acquire) == inlet && cell.flags.load(Acquire) & CLOSED == 0
 }
 
 /// The views of a queue that the process in `slot` has.

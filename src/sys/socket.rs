@@ -348,13 +348,20 @@ impl Socket {
         }
     }
 
+    /// Sends as much as goes of what lies in one piece: half the kernel's work for a short message.
+    pub fn send_piece(&self, from: &[u8], waits: bool) -> Result<Option<usize>> {
+        let flags = libc::MSG_NOSIGNAL | if waits { 0 } else { libc::MSG_DONTWAIT };
+        // SAFETY: the bytes outlive the call.
+        sent(unsafe { libc::send(self.raw(), from.as_ptr().cast(), from.len(), flags) })
+    }
+
     /// Sends as much as goes, with a descriptor if there is one; `None` if nothing goes now. Never raises SIGPIPE.
     pub fn send(&self, from: &[IoSlice<'_>], descriptor: Option<RawFd>, waits: bool) -> Result<Option<usize>> {
         let mut control = Control([0; CONTROL]);
         let flags = libc::MSG_NOSIGNAL | if waits { 0 } else { libc::MSG_DONTWAIT };
         // SAFETY: as in `receive`; the control message lies within its aligned room, which CMSG_SPACE of one
         // descriptor does not exceed.
-        let sent = unsafe {
+        let result = unsafe {
             let mut header: libc::msghdr = std::mem::zeroed();
             header.msg_iov = from.as_ptr().cast_mut().cast();
             header.msg_iovlen = from.len() as _;
@@ -369,14 +376,7 @@ impl Socket {
             }
             libc::sendmsg(self.raw(), &header, flags)
         };
-        if let Ok(sent) = usize::try_from(sent) {
-            return Ok(Some(sent));
-        }
-        match Error::last_os("sendmsg") {
-            Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(None),
-            Error::Os { errno: libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN, .. } => Err(GONE),
-            error => Err(error),
-        }
+        sent(result)
     }
 
     /// Waits until it is readable, or writable, or the deadline passes; false if it passed. Perhaps for nothing.
@@ -388,6 +388,18 @@ impl Socket {
             Err(Error::Interrupted) => Ok(true),
             ready => ready,
         }
+    }
+}
+
+/// How much was sent, `None` if nothing goes now.
+fn sent(result: isize) -> Result<Option<usize>> {
+    if let Ok(sent) = usize::try_from(result) {
+        return Ok(Some(sent));
+    }
+    match Error::last_os("sendmsg") {
+        Error::Os { errno: libc::EAGAIN | libc::EINTR, .. } => Ok(None),
+        Error::Os { errno: libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN, .. } => Err(GONE),
+        error => Err(error),
     }
 }
 
