@@ -477,6 +477,41 @@ static void queue_waits(void) {
     CHECK_EQ(ended(other), 0);
     carom_queue_free(queue);
 }
+static void queue_reserves(void) {
+    carom_message message = {.size = sizeof message};
+    CHECK_OK(carom_queue_reserve(queue, 1000, &message));
+}
+static void queue_reserved(void) {
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    carom_arena_info before = {.size = sizeof before}, after = before;
+    CHECK_OK(carom_arena_check(&before));
+    killed(started(acts_and_rests, queue_reserves));
+    CHECK_EQ(carom_queue_size(queue), 0);
+    for (int64_t until = now_ms() + PATIENCE_MS;;) {
+        CHECK_OK(carom_arena_check(&after));
+        if (after.objects <= before.objects && after.blocks <= before.blocks) break;
+        CHECK(now_ms() < until);
+        sched_yield();
+    }
+    carom_queue_free(queue);
+}
+static void queue_leases(void) {
+    carom_message message = {.size = sizeof message};
+    CHECK_OK(carom_queue_peek(queue, &message, PATIENCE_MS));
+}
+static void queue_leased(void) {
+    carom_message message = {.size = sizeof message};
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    CHECK_OK(carom_queue_put(queue, "1", 1, 0));
+    CHECK_OK(carom_queue_put(queue, "2", 1, 0));
+    killed(started(acts_and_rests, queue_leases));
+    CHECK_OK(carom_queue_peek(queue, &message, PATIENCE_MS));
+    CHECK_EQ(*(char *)message.data, '1');
+    CHECK_EQ(message.deliveries, 2);
+    CHECK_OK(carom_queue_consume(queue, &message));
+    CHECK_EQ(carom_queue_size(queue), 1);
+    carom_queue_free(queue);
+}
 static void queue_last_one(void) {
     int64_t number;
     CHECK_OK(carom_queue_new(NULL, &queue));
@@ -528,6 +563,8 @@ static const struct row {
     {"queue", "puts", queue_puts},
     {"queue", "gets", queue_gets},
     {"queue", "waits", queue_waits},
+    {"queue", "reserved a message", queue_reserved},
+    {"queue", "leased a message", queue_leased},
     {"queue", "was the last one who could put", queue_last_one},
     {"queue", "got a task that is not done", queue_not_done},
 };

@@ -73,6 +73,9 @@
  *             | queue     | puts                  | the message is there, whole, or it is not               |
  *             |           | gets                  | the message is taken, or there for the next one         |
  *             |           | waits                 | nothing: a wake that it was sent goes to another        |
+ *             |           | reserved a message    | nothing: its memory is given back                       |
+ *             |           | leased a message      | it comes again, before all others, and says how often;  |
+ *             |           |                       | or it goes to the dead letters, by option               |
  *             |           | was the last one who  | what was put is got, then CAROM_ECLOSED                 |
  *             |           | could put             |                                                         |
  *             |           | got a task that is    | carom_queue_join is CAROM_EWORKERLOST, until somebody   |
@@ -1378,7 +1381,8 @@ void carom_array_free(carom_array *array);
  *   empty, and never before. Those who could are the process that made it, every process that was started with it, kept it
  *   or has put, and every task that was given it: until it closes or frees its handle, or ends, however it ends. Who
  *   merely inherited the handle by fork does not count. A consumer that was given the queue closes it first.
- * - A process killed inside a call leaves the queue as it was before the call, or after it. What it had got is its own.
+ * - A process killed inside a call leaves the queue as it was before the call, or after it. What it had got is its own; what it
+ *   had leased is not: see `carom_queue_peek`.
  * - Cost: some 40 ns a call while nobody need be woken. A batch is one call, and a copy of each message.
  */
 
@@ -1390,6 +1394,18 @@ typedef struct carom_queue_options {
     uint64_t max_items;
     /** Bytes of messages that it holds at most. 0: any number, as far as the arena goes. */
     uint64_t max_bytes;
+    /**
+     * How often a message is delivered at most, if those who lease it die or return it; then it goes to `dead_letters`,
+     * which must be given. 0: any number of times.
+     */
+    uint32_t max_deliveries;
+    /** 0. */
+    uint32_t reserved;
+    /**
+     * Where messages go that were delivered `max_deliveries` times: a queue, not one of tasks, that was made before. It
+     * stays as long as this one, which counts among those who may put there; its limits do not apply to them.
+     */
+    carom_queue *dead_letters;
 } carom_queue_options;
 
 /**
@@ -1510,6 +1526,82 @@ carom_status carom_queue_join(carom_queue *queue, int64_t timeout_ms);
  * Never blocks; as `carom_lock_free`.
  */
 void carom_queue_free(carom_queue *queue);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Messages of a queue in place: written and read where they lie, in memory that all processes share. Nothing is copied, whatever the length.
+ * - Putting: `carom_queue_reserve`, write to `data`, `carom_queue_commit`. A producer that dies before has put nothing, and its memory is given back.
+ * - Getting: `carom_queue_peek` leases the oldest message: no other process gets it. `carom_queue_consume` when it is done with;
+ *   `carom_queue_return` to let another have it. If a consumer dies in between, its message is delivered again, before all others, and
+ *   `deliveries` says so. (What `carom_queue_get` returns is consumed with that.)
+ * - A message that kills whoever leases it: `max_deliveries` and `dead_letters` of the queue's options.
+ * - How it was put and how it is got are independent of each other. A message that was put by copy and is shorter than 32 KiB is copied once more
+ *   to be leased.
+ * - A joinable queue: what was consumed is a task that was got, and wants its `carom_queue_task_done`.
+ *   What went to the dead letters counts as done.
+ * - Messages in place belong to the process that reserved or leased them, to all of its threads, and not to its forks.
+ */
+
+/** A message in place, as `carom_queue_reserve` and `carom_queue_peek` show it. */
+typedef struct carom_message {
+    /** sizeof(carom_message), set by the caller. */
+    size_t size;
+    /** Its bytes, aligned to 16. Until it is committed, consumed or returned; never freed by the caller. */
+    void *data;
+    /** Bytes at `data`. */
+    uint64_t len;
+    /** What names it in its queue. */
+    uint64_t id;
+    /**
+     * How often it was delivered, this time included: more than 1 if somebody who had leased it died, or returned it. 0
+     * for a reserved one.
+     */
+    uint32_t deliveries;
+    /** 0. */
+    uint32_t reserved;
+} carom_message;
+
+/**
+ * Takes memory for a message of up to `len` bytes, 0 or more, to be written to `message->data` and then committed, or
+ * returned. What is in it before is anything.
+ *
+ * Never blocks: there is room in the queue once it is committed. `CAROM_ECLOSED` as `carom_queue_put`; `CAROM_ENOMEM`
+ * if the arena has no room.
+ */
+carom_status carom_queue_reserve(carom_queue *queue, size_t len, carom_message *message);
+
+/**
+ * Puts the first `len` bytes of a reserved message, waiting up to `timeout_ms` for room; 0 tries once. After `CAROM_OK`
+ * its data is not this process's any more; otherwise it is still reserved, to be committed again or returned.
+ *
+ * Errors as `carom_queue_put`. `CAROM_EMSGSIZE` also for more than was reserved. `CAROM_EBADHANDLE` for a message that
+ * this process has not reserved here.
+ */
+carom_status carom_queue_commit(carom_queue *queue, const carom_message *message, size_t len, int64_t timeout_ms);
+
+/**
+ * Leases the oldest message, waiting up to `timeout_ms` for one; 0 tries once. It is to be read at `message->data`
+ * (writing there is allowed too), and then consumed or returned. A process may lease several.
+ *
+ * `CAROM_ETIMEDOUT` if there is none. `CAROM_ECLOSED` as `carom_queue_get`: never while another process has leased a
+ * message, which may come back. `CAROM_ENOMEM` if the arena has no room for a copy.
+ */
+carom_status carom_queue_peek(carom_queue *queue, carom_message *message, int64_t timeout_ms);
+
+/**
+ * A leased message is done with: it never comes again, and its memory goes.
+ *
+ * Waits for no other call's end. `CAROM_EBADHANDLE` for a message that this process has not leased here, or has
+ * consumed or returned.
+ */
+carom_status carom_queue_consume(carom_queue *queue, const carom_message *message);
+
+/**
+ * Gives a message back. A reserved one is dropped. A leased one is delivered again, before all others, to whoever gets
+ * or peeks next.
+ *
+ * Never blocks. Errors as `carom_queue_consume`.
+ */
+carom_status carom_queue_return(carom_queue *queue, const carom_message *message);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Messages between two ends: a pipe, for processes of the family, or a socket, at whose other end may be any program,

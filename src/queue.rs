@@ -1,7 +1,10 @@
 //! Queues: messages from any process of the family to any other. What survives whom is in [`crate::shm::queue`].
 #![forbid(unsafe_code)]
 
+mod lent;
 pub mod poll;
+
+pub use lent::Message;
 
 use crate::error::{Error, Result};
 use crate::family::{Family, Sentry};
@@ -11,6 +14,7 @@ use crate::shm::gate::Gate;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::{Role, State};
 use crate::shm::memory::Deadline;
+use crate::shm::parcel::CAME_BACK;
 use crate::shm::queue::count;
 use crate::shm::queue_cell::{Block, CLOSED, CREATOR_CLOSED, DOOMED, Ends, SHUT, views};
 use crate::shm::real::Real;
@@ -30,7 +34,7 @@ const SPIN_NS: u64 = 20_000;
 const PATIENCE_NS: u64 = 20_000_000;
 
 /// What a queue is like.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Options {
     /// Messages that it may hold; 0 for any number.
     pub max_items: u64,
@@ -38,6 +42,10 @@ pub struct Options {
     pub max_bytes: u64,
     /// What is got is a task, and is said to be done: [`Queue::join`].
     pub joinable: bool,
+    /// How often a message is delivered at most, before it goes to `dead_letters`; 0 for any number.
+    pub max_deliveries: u64,
+    /// The queue of the dead letters.
+    pub dead_letters: Option<Queue>,
 }
 
 /// A queue that was there when somebody looked.
@@ -87,6 +95,11 @@ impl Queue {
         let block = ends.block(family.arena)?;
         block.max_items.store(options.max_items, Relaxed);
         block.max_bytes.store(options.max_bytes, Relaxed);
+        if let Some(dead_letters) = options.dead_letters {
+            block.max_deliveries.store(options.max_deliveries, Relaxed);
+            let referred = ends.inlet.refer(family.arena, dead_letters.reference());
+            referred.inspect_err(|_| ends.inlet.let_go(family.arena, ends.generation, family.me.slot))?;
+        }
         if options.max_items != 0 || options.max_bytes != 0 {
             ends.inlet.flags.fetch_or(BOUNDED, Release);
         }
@@ -107,6 +120,11 @@ impl Queue {
 
     fn reference(self) -> Reference {
         self.ends.reference(self.family.arena)
+    }
+
+    /// Whether it is one of tasks.
+    pub fn is_joinable(self) -> bool {
+        self.ends.flags() & JOINABLE != 0
     }
 
     #[cold]
@@ -158,7 +176,11 @@ impl Queue {
     // ---- putting ----
 
     /// Puts `items`, cut into messages of `size` bytes, as one.
+    #[inline(always)]
     pub fn put(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<()> {
+        if count == 1 && size >= lent::COPIED_ALONE {
+            return self.put_large(items, deadline);
+        }
         if self.try_put(items, size, count, deadline)? {
             return Ok(());
         }
@@ -244,7 +266,7 @@ impl Queue {
             return Ok(got);
         }
         let attempt = || self.try_get(out, stride, max, note, deadline);
-        self.wait(self.ends.news(), deadline, attempt, || !self.ends.is_open(self.family.arena))
+        self.wait(self.ends.news(), deadline, attempt, || self.is_over())
     }
 
     /// `None` if there is no message.
@@ -257,12 +279,19 @@ impl Queue {
         note: &mut dyn FnMut(usize, usize),
         deadline: Deadline,
     ) -> Result<Option<usize>> {
+        if self.some_came_back() {
+            return self.get_lent(out, stride, note, deadline);
+        }
         if self.size_now() == 0 {
             return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
         }
         let inside = self.lock_head(deadline)?;
         let queue = self.ends.queue(self.family.arena)?;
         let Some(mut front) = queue.front(&self.ends.outlet.len)? else { return Ok(None) };
+        if front.message != 0 {
+            drop(inside);
+            return self.get_lent(out, stride, note, deadline);
+        }
         if front.len > stride as u64 {
             return Err(Error::MessageSize { needed: front.len as usize, capacity: stride });
         }
@@ -276,14 +305,21 @@ impl Queue {
                 break;
             }
             match queue.behind(&front)? {
-                Some(next) if next.len <= stride as u64 => front = next,
+                Some(next) if next.len <= stride as u64 && next.message == 0 => front = next,
                 _ => break,
             }
         }
         if self.ends.flags() & JOINABLE != 0 {
             self.ends.ledger(self.family.arena)?.add(self.family.me, got as i64);
         }
-        queue.take(front, 0)?;
+        queue.take(front)?;
+        self.leave_head(inside)?;
+        Ok(Some(got))
+    }
+
+    /// Something was taken: who waits for room, or for what is left, hears of it.
+    #[inline(always)]
+    fn leave_head(self, inside: Inside) -> Result<()> {
         if self.ends.outlet.type_code.load(Relaxed) != self.family.me.slot {
             self.ends.outlet.type_code.store(self.family.me.slot, Relaxed);
         }
@@ -295,7 +331,18 @@ impl Queue {
             self.ends.tell(self.family.arena);
         }
         self.ends.news().rouse(|| self.size_now());
-        Ok(Some(got))
+        Ok(())
+    }
+
+    /// Whether a message may have come back.
+    #[inline(always)]
+    fn some_came_back(self) -> bool {
+        self.ends.parcels().load(Acquire) & CAME_BACK != 0
+    }
+
+    /// Whether there will be no message if there is none: nobody puts any more, and nobody else has one that may come back.
+    fn is_over(self) -> bool {
+        !self.ends.is_open(self.family.arena) && !self.is_lent_to_others()
     }
 
     /// How much room there is, for whoever decides about a wake; never 0.
@@ -359,19 +406,27 @@ impl Queue {
             return Err(Error::NotPermitted("the queue was not made to be joined"));
         }
         let inside = self.lock_head(None)?;
-        let done = self.ends.done();
-        // In this order: who dies in between has not said it.
-        if done.load(Relaxed) >= count(self.ends.outlet.inline[0].load(Relaxed)) {
+        if self.ends.done().load(Relaxed) >= count(self.ends.outlet.inline[0].load(Relaxed)) {
             return Err(Error::NotPermitted("every task that was got is done already"));
         }
-        done.store(done.load(Relaxed) + 1, Release);
+        // In this order: who dies in between has not said it.
+        self.count_done();
         self.ends.ledger(self.family.arena)?.add(self.family.me, -1);
-        let over = self.is_done();
         drop(inside);
-        if over {
+        self.tell_joiners();
+        Ok(())
+    }
+
+    /// One task more is done. The head's lock is held.
+    fn count_done(self) {
+        let done = self.ends.done();
+        done.store(done.load(Relaxed) + 1, Release);
+    }
+
+    fn tell_joiners(self) {
+        if self.is_done() {
             self.ends.joiners().notify(u32::MAX);
         }
-        Ok(())
     }
 
     /// Whether everything that was put is done, at this moment.
@@ -408,7 +463,7 @@ impl Queue {
         let inside = self.lock_head(deadline)?;
         let got = count(self.ends.outlet.inline[0].load(Relaxed));
         let undone = self.ends.done().load(Relaxed) < got;
-        let lost = undone && self.size_now() == 0 && !self.ends.ledger(self.family.arena)?.is_held();
+        let lost = undone && self.is_all_gone() && !self.ends.ledger(self.family.arena)?.is_held();
         drop(inside);
         match lost {
             true => Err(Error::WorkerLost("processes died with tasks of the queue that they had not done".into())),
@@ -425,7 +480,7 @@ impl Queue {
 
     /// Messages in it, at this moment.
     pub fn size(self) -> Result<u64> {
-        let size = self.size_now();
+        let size = self.size_now() + self.returned();
         if self.ends.is_there() { Ok(size) } else { Err(gone()) }
     }
 

@@ -5,6 +5,22 @@ static void bad_queue_options(new_queue new) {
     carom_queue_options options = {.size = sizeof options};
     EACH_BAD_SIZE(carom_queue_options, bad, status, 0, REFUSED_HANDLE(carom_queue, out, new(bad, out), status));
     REFUSED(new(&options, NULL), CAROM_EINVAL);
+    options.reserved = 1;
+    REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_E2BIG);
+    options.reserved = 0;
+    options.max_deliveries = 1; /* and nowhere to go */
+    REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EINVAL);
+    EACH_BAD(carom_queue, QUEUE, h, {
+        options.dead_letters = h;
+        if (h) REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EBADHANDLE);
+    });
+    options.dead_letters = queue;
+    options.max_deliveries = 0;
+    REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EINVAL);
+    options.max_deliveries = 1;
+    CHECK_OK(carom_joinable_queue_new(NULL, &options.dead_letters));
+    REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EINVAL);
+    carom_queue_free(options.dead_letters);
     REFUSED(new(NULL, (carom_queue **)(uintptr_t)3), CAROM_EINVAL);
 }
 ROW(carom_queue_new) { bad_queue_options(carom_queue_new); }
@@ -79,6 +95,80 @@ ROW(carom_queue_get_many) {
     REFUSED(carom_queue_get_many(queue, data, 0, SIZE_MAX, (size_t *)(uintptr_t)8, 0), CAROM_EINVAL);
     REFUSED(carom_queue_get_many(queue, data, 2, 2, (size_t *)(uintptr_t)3, 0), CAROM_EINVAL);
 }
+ROW(carom_queue_reserve) {
+    EACH_BAD(carom_queue, QUEUE, h, {
+        carom_message message = {.size = sizeof message, .id = 4711};
+        REFUSED(carom_queue_reserve(h, 8, &message), CAROM_EBADHANDLE);
+        CHECK_EQ(message.id, 4711);
+    });
+    EACH_BAD_SIZE(carom_message, message, status, 1, REFUSED(carom_queue_reserve(queue, 8, message), status));
+    REFUSED(carom_queue_reserve(queue, 8, NULL), CAROM_EINVAL);
+    carom_message message = {.size = sizeof message, .id = 4711};
+    REFUSED(carom_queue_reserve(queue, SIZE_MAX, &message), CAROM_ENOMEM);
+    REFUSED(carom_queue_reserve(queue, (size_t)INT64_MAX, &message), CAROM_ENOMEM);
+    REFUSED(carom_queue_reserve(queue, (size_t)1 << 46, &message), CAROM_ENOMEM);
+    CHECK_EQ(message.id, 4711);
+}
+/* Whatever somebody may take for a message. */
+static void bad_messages(carom_status (*call)(carom_queue *, const carom_message *)) {
+    static const uint64_t ids[] = {0, 1, UINT64_MAX, (uint64_t)25 << 56, (uint64_t)25 << 56 | 1, (uint64_t)11 << 56 | 1, (uint64_t)25 << 56 | UINT32_MAX};
+    EACH_BAD(carom_queue, QUEUE, h, {
+        carom_message message = {.size = sizeof message};
+        REFUSED(call(h, &message), CAROM_EBADHANDLE);
+    });
+    EACH_BAD_SIZE(carom_message, message, status, 0, REFUSED(call(queue, message), status));
+    REFUSED(call(queue, NULL), CAROM_EINVAL);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        carom_message message = {.size = sizeof message, .id = ids[i]};
+        REFUSED(call(queue, &message), CAROM_EBADHANDLE);
+    }
+    /* Every object there is, and the message of another generation. */
+    carom_message mine = {.size = sizeof mine};
+    CHECK_OK(carom_queue_reserve(queue, 8, &mine));
+    for (uint64_t index = 0; index < 64; index++) {
+        for (uint64_t kind = 0; kind < 32; kind++) {
+            carom_message message = {.size = sizeof message, .id = (mine.id & 0x00ffffff00000000) | kind << 56 | index};
+            if (message.id != mine.id) REFUSED(call(queue, &message), CAROM_EBADHANDLE);
+        }
+    }
+    carom_message other = mine;
+    other.id += (uint64_t)1 << 32;
+    REFUSED(call(queue, &other), CAROM_EBADHANDLE);
+    CHECK_OK(carom_queue_return(queue, &mine));
+    REFUSED(call(queue, &mine), CAROM_EBADHANDLE);
+}
+static carom_status commits(carom_queue *to, const carom_message *message) { return carom_queue_commit(to, message, 0, 0); }
+ROW(carom_queue_commit) {
+    bad_messages(commits);
+    carom_message mine = {.size = sizeof mine};
+    CHECK_OK(carom_queue_reserve(queue, 8, &mine));
+    REFUSED(carom_queue_commit(queue, &mine, 9, CAROM_FOREVER), CAROM_EMSGSIZE);
+    REFUSED(carom_queue_commit(queue, &mine, SIZE_MAX, CAROM_FOREVER), CAROM_EMSGSIZE);
+    REFUSED(carom_queue_consume(queue, &mine), CAROM_EBADHANDLE);
+    CHECK_EQ(carom_queue_size(queue), 0);
+    CHECK_OK(carom_queue_commit(queue, &mine, 8, 0));
+    REFUSED(carom_queue_commit(queue, &mine, 8, 0), CAROM_EBADHANDLE);
+    REFUSED(carom_queue_return(queue, &mine), CAROM_EBADHANDLE);
+    CHECK_OK(carom_queue_peek(queue, &mine, 0));
+    REFUSED(carom_queue_commit(queue, &mine, 8, 0), CAROM_EBADHANDLE);
+    CHECK_OK(carom_queue_consume(queue, &mine));
+    CHECK_EQ(carom_queue_size(queue), 0);
+}
+ROW(carom_queue_peek) {
+    EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, {
+        carom_message message = {.size = sizeof message, .id = 4711};
+        REFUSED(carom_queue_peek(h, &message, t), CAROM_EBADHANDLE);
+        CHECK_EQ(message.id, 4711);
+    }));
+    EACH_BAD_SIZE(carom_message, message, status, 1, REFUSED(carom_queue_peek(queue, message, 0), status));
+    REFUSED(carom_queue_peek(queue, NULL, 0), CAROM_EINVAL);
+    carom_message message = {.size = sizeof message, .id = 4711};
+    REFUSED(carom_queue_peek(queue, &message, 0), CAROM_ETIMEDOUT);
+    REFUSED(carom_queue_peek(queue, &message, 1), CAROM_ETIMEDOUT);
+    CHECK_EQ(message.id, 4711);
+}
+ROW(carom_queue_consume) { bad_messages(carom_queue_consume); }
+ROW(carom_queue_return) { bad_messages(carom_queue_return); }
 ROW(carom_queue_size) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_size(h), CAROM_EBADHANDLE)); }
 ROW(carom_queue_empty) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_empty(h), CAROM_EBADHANDLE)); }
 ROW(carom_queue_full) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_full(h), CAROM_EBADHANDLE)); }

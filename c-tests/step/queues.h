@@ -59,6 +59,56 @@ static void get_victim(void) {
     is_sent(len);
     stage(DONE);
 }
+
+/* The same in place. */
+static void is_in_place(const carom_message *it) {
+    CHECK_EQ(it->len, sizeof message);
+    CHECK(((char *)it->data)[0] == 'm' && ((char *)it->data)[it->len - 1] == 'm');
+}
+static void commit_victim(void) {
+    carom_message it = {.size = sizeof it};
+    stage(ACQUIRING);
+    CHECK_OK(carom_queue_reserve(queue, sizeof message, &it));
+    memset(it.data, 'm', sizeof message);
+    CHECK_OK(carom_queue_commit(queue, &it, sizeof message, PATIENCE_MS));
+    stage(DONE);
+}
+static void lease_victim(carom_status (*end)(carom_queue *, const carom_message *)) {
+    carom_message it = {.size = sizeof it};
+    stage(ACQUIRING);
+    carom_status status = carom_queue_peek(queue, &it, PATIENCE_MS);
+    if (status == CAROM_ECLOSED && point.script == FREED) return;
+    CHECK_STATUS(status, CAROM_OK);
+    is_in_place(&it);
+    stage(HOLDS);
+    CHECK_OK(end(queue, &it));
+    stage(DONE);
+}
+static void consume_victim(void) { lease_victim(carom_queue_consume); }
+static void return_victim(void) { lease_victim(carom_queue_return); }
+/* Takes nothing, and wants nothing of the heap, whose lock the victim may hold. */
+static void lease_timed(void) {
+    carom_status status = carom_queue_get(queue, NULL, 0, NULL, 1);
+    if (status != CAROM_EMSGSIZE) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+}
+/* One of the two in the queue lies in place. */
+static void lease_before(void) {
+    carom_message it = {.size = sizeof it};
+    CHECK_OK(carom_queue_reserve(queue, sizeof message, &it));
+    memset(it.data, 'm', sizeof message);
+    CHECK_OK(carom_queue_commit(queue, &it, sizeof message, PATIENCE_MS));
+    queue_put();
+}
+static void copy_before(void) {
+    queue_put();
+    queue_put();
+}
+static void leased_wait(void) {
+    carom_message it = {.size = sizeof it};
+    CHECK_OK(carom_queue_peek(queue, &it, PATIENCE_MS));
+    is_in_place(&it);
+    CHECK_OK(carom_queue_consume(queue, &it));
+}
 /* All of it or nothing: `before` messages, and one more or less. */
 static void queue_holds(int64_t before, int64_t by) {
     int64_t size = carom_queue_size(queue);
@@ -76,6 +126,21 @@ static void queue_holds(int64_t before, int64_t by) {
 static void put_after(void) { queue_holds(2, 1); }
 static void put_kept_after(void) { queue_holds(0, 1); }
 static void get_after(void) { queue_holds(1, -1); }
+static void commit_after(void) { queue_holds(0, 1); }
+/* What was leased and not consumed comes again. */
+static void lease_after(int64_t by) {
+    if (point.script == ALONE) {
+        int64_t least = reached() == BEFORE || reached() == ACQUIRING || by == 0 ? 2 : 1;
+        for (int64_t i = 0; i < least; i++) leased_wait();
+        int64_t size = carom_queue_size(queue);
+        CHECK(size == 0 || (size == 1 && reached() == HOLDS));
+        queue_settle();
+        return;
+    }
+    queue_holds(2, by);
+}
+static void consume_after(void) { lease_after(-1); }
+static void return_after(void) { lease_after(0); }
 static void wait_after(void) { queue_settle(); }
 static int queue_barge(void) {
     carom_status status = carom_queue_get(queue, message, sizeof message, NULL, 0);
@@ -111,5 +176,14 @@ static void queue_make_and_free(void) {
      .after = get_after, .wait = queue_get, .timed = queue_timed_back},                                      \
     {.name = "queue, wait", .make = queue_make, .unmake = queue_unmake, .before = wait_before, .victim = get_victim,       \
      .wake = queue_put, .after = wait_after, .timed = queue_timed_back},                                                   \
-    {.name = "queue, made and freed", .victim = queue_make_and_free, .after = nothing_after, .wait = queue_make_and_free}
+    {.name = "queue, made and freed", .victim = queue_make_and_free, .after = nothing_after, .wait = queue_make_and_free}, \
+    {.name = "queue, commit", .make = queue_make, .unmake = queue_unmake, .before = wait_before,                           \
+     .victim = commit_victim, .after = commit_after, .barge = queue_barge, .unbarge = queue_put, .wait = queue_get,        \
+     .timed = queue_timed},                                                                                                \
+    {.name = "queue, consume", .make = queue_make, .unmake = queue_unmake, .before = lease_before,                         \
+     .victim = consume_victim, .after = consume_after, .wait = leased_wait, .timed = lease_timed},                    \
+    {.name = "queue, consume copy", .make = queue_make, .unmake = queue_unmake, .before = copy_before,                     \
+     .victim = consume_victim, .after = consume_after, .wait = leased_wait, .timed = lease_timed},                    \
+    {.name = "queue, return", .make = queue_make, .unmake = queue_unmake, .before = lease_before,                          \
+     .victim = return_victim, .after = return_after, .wait = leased_wait, .timed = lease_timed}
 #endif

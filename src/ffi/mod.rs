@@ -35,6 +35,8 @@ pub mod array;
 
 pub mod queue;
 
+pub mod message;
+
 pub mod connection;
 
 pub mod listener;

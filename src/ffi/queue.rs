@@ -6,7 +6,8 @@
 //!   empty, and never before. Those who could are the process that made it, every process that was started with it, kept it
 //!   or has put, and every task that was given it: until it closes or frees its handle, or ends, however it ends. Who
 //!   merely inherited the handle by fork does not count. A consumer that was given the queue closes it first.
-//! - A process killed inside a call leaves the queue as it was before the call, or after it. What it had got is its own.
+//! - A process killed inside a call leaves the queue as it was before the call, or after it. What it had got is its own; what it
+//!   had leased is not: see `carom_queue_peek`.
 //! - Cost: some 40 ns a call while nobody need be woken. A batch is one call, and a copy of each message.
 
 use super::boundary;
@@ -39,9 +40,17 @@ pub struct carom_queue_options {
     pub max_items: u64,
     /// Bytes of messages that it holds at most. 0: any number, as far as the arena goes.
     pub max_bytes: u64,
+    /// How often a message is delivered at most, if those who lease it die or return it; then it goes to `dead_letters`, which must be given.
+    /// 0: any number of times.
+    pub max_deliveries: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Where messages go that were delivered `max_deliveries` times: a queue, not one of tasks, that was made before. It stays as long as this
+    /// one, which counts among those who may put there; its limits do not apply to them.
+    pub dead_letters: *mut carom_queue,
 }
 
-// SAFETY: integers.
+// SAFETY: integers and a pointer.
 unsafe impl Sized_ for carom_queue_options {
     const LEAST: usize = 16;
 }
@@ -61,9 +70,29 @@ fn new(options: *const carom_queue_options, joinable: bool, queue: *mut *mut car
     boundary::create(queue, || {
         let options = options::read(options)?;
         let family = family::current()?;
-        let options = Options { max_items: options.max_items, max_bytes: options.max_bytes, joinable };
+        let options = Options {
+            max_items: options.max_items,
+            max_bytes: options.max_bytes,
+            joinable,
+            max_deliveries: options.max_deliveries as u64,
+            dead_letters: dead_letters(&options)?,
+        };
         object::keep(family, Kind::Queue, Queue::make(family, options)?)
     })
+}
+
+fn dead_letters(options: &carom_queue_options) -> Result<Option<Queue>> {
+    options::unused(options.reserved)?;
+    match (options.max_deliveries, options.dead_letters.is_null()) {
+        (0, true) => return Ok(None),
+        (0, false) | (_, true) => return Err(Error::invalid("max_deliveries and dead_letters need each other")),
+        _ => {}
+    }
+    let queue = queue_of(options.dead_letters)?;
+    if queue.is_joinable() {
+        return Err(Error::invalid("dead letters cannot be tasks of a joinable queue"));
+    }
+    Ok(Some(queue))
 }
 
 pub(super) fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
@@ -72,7 +101,7 @@ pub(super) fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
 
 /// The queue for who is about to put, and so is one of those who may.
 #[inline(always)]
-fn writable(handle: *mut carom_queue) -> Result<Queue> {
+pub(super) fn writable(handle: *mut carom_queue) -> Result<Queue> {
     let (queue, hold, closed) = held(handle)?;
     if closed {
         return Err(Error::Closed("the queue was closed by this process"));

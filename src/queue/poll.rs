@@ -30,8 +30,8 @@ impl Queue {
     /// Whether a get would not have to wait.
     pub fn is_ready(self) -> bool {
         // The end first: what came before it is seen behind it.
-        let over = !self.ends.is_there() || !self.ends.is_open(self.family.arena);
-        over || self.size_now() != 0
+        let over = !self.ends.is_there() || self.is_over();
+        over || self.size_now() != 0 || self.some_came_back()
     }
 
     fn has(self, wanted: u32, bytes: usize, items: usize) -> bool {

@@ -3,13 +3,14 @@
 //! The life of a cell is one word:
 //! ```text
 //! bit 63       48     47     46       36 35          16 15      8 7     0
-//!    | version  |      | kept | creator  | generation  |         | kind |
+//!    | version  |      | kept | creator  | generation  | 0  SENT | kind |
 //! ```
 //! - `kind`: FREE, what the object is, or that with the ENDING bit while somebody takes it apart. FREE →
 //!   kind by whoever claims; kind → ENDING → FREE by whoever collects.
 //! - `generation`: raised at every end; part of every reference, so that none outlives its object.
 //! - `creator`: slot of the process whose handle keeps the object; 0 once it has let go. While ENDING:
 //!   who takes it apart. Written by that process, and by the repairer of its death.
+//! - bit 8: of a message that belongs to its queue ([`SENT`]).
 //! - `kept`: some other cell may refer to this one (a lock of a value, a kept view). Only set, by
 //!   whoever makes such a cell.
 //! - `version`: raised with `kept`, so that a collector that has looked for references meanwhile fails.
@@ -23,6 +24,8 @@ use super::check::{broken, names};
 use super::heap::Heap;
 use super::lock_word::LockWord;
 use super::member::State;
+use super::parcel::{Parcel, SENT};
+use super::parcel_cell;
 use super::pipe_cell;
 use super::plan::PlanRef;
 use super::queue_cell;
@@ -83,6 +86,8 @@ pub enum Kind {
     Outlet = 12,
     /// An object on its way through a pipe.
     Transit = 24,
+    /// A message of a queue, in memory of its own; `item_size` says whose.
+    Parcel = 25,
     /// A manager: its block says how to reach its server.
     Manager = 20,
     /// An object of a manager, which `refers_to` names; `type_code` is its type, the last extra word its number there.
@@ -112,6 +117,7 @@ impl Kind {
             20 => Kind::Manager,
             21 => Kind::Proxy,
             24 => Kind::Transit,
+            25 => Kind::Parcel,
             _ => Kind::Array,
         }
     }
@@ -259,6 +265,11 @@ impl Cell {
         WaitWord::of(&self.inline[1])
     }
 
+    /// The words that decide about it as a message.
+    pub fn parcel(&self, generation: u32) -> Parcel<'_, Real> {
+        Parcel { life: &self.life, number: &self.inline[0], generation }
+    }
+
     /// Whether it is one of the two cells of a queue.
     fn is_of_queue(&self) -> bool {
         matches!(self.former_kind(), Kind::Queue | Kind::Outlet)
@@ -368,8 +379,10 @@ impl Cell {
             }
         }
         self.collect(arena, slot);
-        if Kind::of(life) == Kind::Queue {
-            queue_cell::openness_changed(arena, self, generation);
+        match Kind::of(life) {
+            Kind::Queue => queue_cell::openness_changed(arena, self, generation),
+            Kind::Parcel if life & SENT != 0 => parcel_cell::came_back(arena, self),
+            _ => {}
         }
     }
 
@@ -405,6 +418,7 @@ impl Cell {
             Kind::End | Kind::Pipe => return referred_to(),
             Kind::Outlet => return queue_cell::is_named(arena, self),
             Kind::Transit => return transit::is_wanted(arena, self),
+            Kind::Parcel => return life & SENT != 0 && parcel_cell::is_wanted(arena, self),
             Kind::View if counted.contains(&Reference::from_bits(self.refers_to.load(Acquire)).kind) => return false,
             _ => {}
         }
@@ -511,7 +525,7 @@ impl Cell {
         }
         let of_queue = self.is_of_queue();
         if self.life.load(Relaxed) & KIND == Kind::Queue as u64 | ENDING
-            && let Some(outlet) = queue_cell::take_apart(arena, self, force)
+            && let Some(outlet) = queue_cell::take_apart(arena, self, slot, force)
         {
             self.type_code.store(0, Release);
             outlet.collect(arena, slot);
@@ -554,12 +568,18 @@ impl Cell {
         if kind == Kind::Ending && self.creator() == dead {
             self.end(arena, slot, true);
         } else if kind != Kind::Free && kind != Kind::Ending {
+            if matches!(kind, Kind::Queue | Kind::Parcel) {
+                parcel_cell::settle(arena, self, dead);
+            }
             // Nobody may come in where a dead one was taking the queue apart: see `queue_cell`.
             if kind != Kind::Outlet || queue_cell::is_in_use(arena, self) {
                 if !bug("repair: the dead keep their locks") {
                     self.lock.repair(dead, force);
                 }
                 self.guess_lock();
+            }
+            if kind == Kind::Outlet {
+                parcel_cell::look_again(self);
             }
             if self.is_of_queue() {
                 queue_cell::wake_all(self, kind == Kind::Outlet, force);

@@ -16,6 +16,8 @@ pub mod lane;
 pub mod lock_word;
 pub mod member;
 pub mod memory;
+pub mod parcel;
+pub mod parcel_cell;
 pub mod pipe;
 pub mod pipe_cell;
 pub mod plan;

@@ -13,9 +13,10 @@
 //! difference of the two words, and so never wrong.
 //!
 //! A segment is a block of the heap: a header of 32 bytes (the next segment, its length, the number of its first
-//! message), then records at multiples of 16: length, reference of the message if it lies elsewhere, bytes. A
-//! record that does not fit is in the next segment, and `END` stands in its place. What lies behind the tail's place is
-//! nobody's, whatever a dead producer wrote or linked there.
+//! message), then records at multiples of 16: length, reference of the message if it lies elsewhere (see
+//! [`super::parcel`]), bytes. A record that does not fit is in the next segment, and `END` stands in its place. What lies
+//! behind the tail's place is nobody's, whatever a dead producer wrote or linked there. A record with bytes may get a
+//! reference too, of a copy, from the holder of the head's lock ([`Queue::set_copy`]); its bytes stay what they are.
 //!
 //! A segment belongs to a field, as every block of the heap: the first one to `first`, each other one to the header of the
 //! one before it. Who changes that does so under the heap's lock ([`Store::rearrange`]), which finishes what a dead one
@@ -62,23 +63,27 @@ pub struct Place<M: Memory> {
     at: M::W64,
     /// Bytes of all messages so far, wrapping around.
     bytes: M::W64,
-    /// What the last commit put or took, if it lies elsewhere: 0, or as the caller of the commit says.
-    message: M::W64,
 }
 
+/// Bit of a record's reference: the record has the bytes too.
+pub const COPIED: u64 = 1 << 53;
+
 /// What the two sides have in shared memory besides their commit words. All zero is an empty queue.
+/// What each side writes with every message has a cache line of its own (of 64 bytes, and of two that are fetched together), where
+/// the whole is aligned to one.
 #[repr(C)]
 pub struct Control<M: Memory> {
     tail: [Place<M>; 2],
-    head: [Place<M>; 2],
+    /// A segment on its way from the heap. Under the tail's lock.
+    fresh: M::W64,
     /// Owns the oldest segment. Written by the first put ever (0 before), then under the head's lock.
     first: M::W64,
+    gap: [u64; 8],
+    head: [Place<M>; 2],
     /// A segment on its way to the heap. Under the head's lock.
     retired: M::W64,
     /// A segment to be filled again. While it is 0 it is the head's to write, else the tail's.
     spare: M::W64,
-    /// A segment on its way from the heap. Under the tail's lock.
-    fresh: M::W64,
 }
 
 #[derive(Clone, Copy)]
@@ -86,30 +91,23 @@ struct Spot {
     segment: u64,
     at: u64,
     bytes: u64,
-    message: u64,
 }
 
 impl<M: Memory> Place<M> {
     /// From words that are zero.
-    pub fn from_words(words: [M::W64; 4]) -> Place<M> {
-        let [segment, at, bytes, message] = words;
-        Place { segment, at, bytes, message }
+    pub fn from_words(words: [M::W64; 3]) -> Place<M> {
+        let [segment, at, bytes] = words;
+        Place { segment, at, bytes }
     }
 
     fn load(&self) -> Spot {
-        Spot {
-            segment: self.segment.load(Relaxed),
-            at: self.at.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            message: self.message.load(Relaxed),
-        }
+        Spot { segment: self.segment.load(Relaxed), at: self.at.load(Relaxed), bytes: self.bytes.load(Relaxed) }
     }
 
     fn store(&self, spot: Spot) {
         self.segment.store(spot.segment, Relaxed);
         self.at.store(spot.at, Relaxed);
         self.bytes.store(spot.bytes, Relaxed);
-        self.message.store(spot.message, Relaxed);
     }
 }
 
@@ -117,7 +115,7 @@ impl<M: Memory> Control<M> {
     /// From parts that are zero.
     pub fn from_parts(tail: [Place<M>; 2], head: [Place<M>; 2], fields: [M::W64; 4]) -> Control<M> {
         let [first, retired, spare, fresh] = fields;
-        Control { tail, head, first, retired, spare, fresh }
+        Control { tail, head, first, retired, spare, fresh, gap: [0; 8] }
     }
 }
 
@@ -150,9 +148,9 @@ pub struct Front {
     pub number: u64,
     /// Its length.
     pub len: u64,
-    /// Where its bytes are, if it has no reference.
+    /// Where its bytes are, if it has no reference, or one with [`COPIED`].
     pub at: u64,
-    /// The reference that it was put with, 0 for none.
+    /// Its reference, 0 for none.
     pub message: u64,
 }
 
@@ -170,7 +168,8 @@ fn copy_of(word: u64) -> usize {
 }
 
 /// Bytes that a message needs in a segment; `None` beyond all memory.
-fn record_len(len: u64) -> Option<u64> {
+fn record_len(len: u64, message: u64) -> Option<u64> {
+    let len = if message == 0 || message & COPIED != 0 { len } else { 0 };
     len.checked_next_multiple_of(RECORD)?.checked_add(RECORD)
 }
 
@@ -185,18 +184,18 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     pub fn begin(&self) -> Batch {
         let seen = self.tail.load(Relaxed);
         let spot = self.control.tail[copy_of(seen)].load();
-        Batch { seen, spot: Spot { message: 0, ..spot }, added: 0 }
+        Batch { seen, spot, added: 0 }
     }
 
-    /// What the last commit of the tail put, if it lies elsewhere.
-    pub fn last_put(&self) -> u64 {
-        self.control.tail[copy_of(self.tail.load(Acquire))].message.load(Acquire)
+    /// The number of the next message.
+    pub fn next_number(&self) -> u64 {
+        count(self.tail.load(Relaxed))
     }
 
     /// Room for one message more; where its bytes go, unless it has a reference and so none here.
     pub fn push(&self, batch: &mut Batch, len: u64, message: u64) -> Result<u64> {
         let too_long = || Error::NoMemory("the message is longer than the arena");
-        let need = record_len(if message == 0 { len } else { 0 }).ok_or_else(too_long)?;
+        let need = record_len(len, message).ok_or_else(too_long)?;
         let spot = &mut batch.spot;
         // The last 16 bytes of a segment are kept for `END`.
         let end = spot.at.checked_add(need + RECORD).ok_or_else(too_long)?;
@@ -208,7 +207,6 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         self.word(at + 8)?.store(message, Relaxed);
         spot.at += need;
         spot.bytes = spot.bytes.wrapping_add(len);
-        spot.message = message;
         batch.added += 1;
         Ok(at + RECORD)
     }
@@ -276,11 +274,6 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
 
     // ---- the head; its lock is held ----
 
-    /// What the last commit of the head took, as its caller said.
-    pub fn last_taken(&self) -> u64 {
-        self.control.head[copy_of(self.head.load(Acquire))].message.load(Acquire)
-    }
-
     /// The oldest message; `None` if there is none. `seen_tail`: a word of the holder's, which saves looks at the tail.
     pub fn front(&self, seen_tail: &M::W64) -> Result<Option<Front>> {
         let seen = self.head.load(Relaxed);
@@ -320,16 +313,22 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         }
         let at = spot.segment + spot.at;
         let message = self.word(at + 8)?.load(Relaxed);
-        spot.at += record_len(if message == 0 { len } else { 0 }).ok_or_else(broken)?;
+        spot.at += record_len(len, message).ok_or_else(broken)?;
         spot.bytes = spot.bytes.wrapping_add(len);
         Ok(Front { seen, spot, moved, number: count(seen), len, at: at + RECORD, message })
     }
 
-    /// The message, and all before it, are taken. `message`: what [`Queue::last_taken`] shall say.
-    pub fn take(&self, front: Front, message: u64) -> Result<()> {
+    /// From here on there is a copy of the message elsewhere, for as long as that is there.
+    pub fn set_copy(&self, front: &Front, message: u64) -> Result<()> {
+        self.word(front.at - RECORD + 8)?.store(message | COPIED, Release);
+        Ok(())
+    }
+
+    /// The message, and all before it, are taken.
+    pub fn take(&self, front: Front) -> Result<()> {
         let now = self.head.load(Relaxed);
         let next = (front.number + 1) << 1 | (now & 1 ^ 1);
-        self.control.head[copy_of(next)].store(Spot { message, ..front.spot });
+        self.control.head[copy_of(next)].store(front.spot);
         self.head.store(next, Release);
         if front.moved { self.tidy(front.spot.segment) } else { Ok(()) }
     }

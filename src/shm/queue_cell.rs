@@ -7,11 +7,12 @@
 //! | `len` | not 0: the block is as it should be | tail as the head's holder saw it last |
 //! | `item_size` | | reference of the inlet |
 //! | `extra[2]`, `owner_thread` | gate of those who wait for room | gate of those who wait for messages |
-//! | `flags` | see below | [`POLLED`] |
+//! | `flags` | see below | [`POLLED`], and whether to look for parcels: [`super::parcel::CAME_BACK`] |
+//! | `refers_to` | queue of the dead letters, 0 for none | |
 //! | `type_code` | index of the outlet | slot of the process that got last |
 //! | `depth` | | index of a view that was open when somebody looked last: a hint |
 //! | `inline[1]` | the head's count as the tail's holder saw it last | those who wait for all tasks to be done |
-//! | `inline[2]` | | tasks that are done, under the lock |
+//! | `inline[2]` | the parcel that was put last, or is being put: under the lock | tasks that are done, under the lock |
 //! | `block` | [`Block`] | [`Ledger`] of a queue that can be joined |
 //!
 //! Cells are type-stable, so their words may be touched by whoever is late. All else is touched under one of the two
@@ -31,12 +32,14 @@ use super::heap::Heap;
 use super::lock_word::Acquired;
 use super::member::{MemberId, State};
 use super::memory::Deadline;
+use super::parcel::EVER;
+use super::parcel_cell;
 use super::queue::{Control, Queue, Store};
 use super::real::Real;
 use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Flag of an inlet, set once: its creator puts no more.
 pub const CREATOR_CLOSED: u32 = 1;
@@ -110,7 +113,11 @@ impl Ledger {
 /// What is neither hot nor needed without a lock. Zero when the queue is made, and the limits then written once.
 #[repr(C)]
 pub struct Block {
+    /// Blocks of the heap begin 16 bytes behind a cache line.
+    gap: [u64; 6],
     control: Control<Real>,
+    /// How often a message is delivered at most; 0 for any number.
+    pub max_deliveries: AtomicU64,
     /// Messages that it may hold; 0 for any number.
     pub max_items: AtomicU64,
     /// Bytes of messages that it may hold; 0 for any number.
@@ -166,10 +173,15 @@ impl Ends {
     }
 
     /// The queue of an outlet that was there.
-    fn of_outlet(arena: Arena, outlet: &Cell) -> Option<Ends> {
+    pub(super) fn of_outlet(arena: Arena, outlet: &Cell) -> Option<Ends> {
         let owner = Reference::from_bits(outlet.item_size.load(Acquire));
         let inlet = owner.cell(arena).filter(|cell| cell.kind() == Kind::Queue)?;
         Ends::of(arena, inlet, owner.generation).filter(|ends| std::ptr::eq(ends.outlet, outlet))
+    }
+
+    /// What names the queue.
+    pub fn reference(self, arena: Arena) -> Reference {
+        Reference { index: arena.cell_index(self.inlet), generation: self.generation, kind: Kind::Queue as u8 }
     }
 
     /// Whether nobody takes it apart.
@@ -222,11 +234,6 @@ impl Ends {
         }
     }
 
-    /// What handles name.
-    pub fn reference(self, arena: Arena) -> Reference {
-        Reference { index: arena.cell_index(self.inlet), generation: self.generation, kind: Kind::Queue as u8 }
-    }
-
     /// Makes it a queue whose messages are tasks.
     pub fn make_ledger(self, arena: Arena) -> Result<()> {
         Heap::of(arena).take_zero(MEMBERS as u64 * 8, &self.outlet.block).map(|_| ())
@@ -243,6 +250,16 @@ impl Ends {
     /// How many tasks are done. Written under the head's lock.
     pub fn done(self) -> &'static AtomicU64 {
         &self.outlet.inline[2]
+    }
+
+    /// The parcel that was put last, or is being put.
+    pub fn putting(self) -> &'static AtomicU64 {
+        &self.inlet.inline[2]
+    }
+
+    /// Whether to look for parcels that came back.
+    pub fn parcels(self) -> &'static AtomicU32 {
+        &self.outlet.flags
     }
 
     /// Those who wait until all tasks are done.
@@ -269,13 +286,19 @@ impl Ends {
     }
 }
 
+const _: () = assert!(std::mem::offset_of!(Block, control) % 64 == 48);
+
 fn gate(cell: &'static Cell) -> Gate<'static, Real> {
     Gate { wait: WaitWord::of(&cell.extra[2]), woken: &cell.owner_thread }
 }
 
+/// A view, or one on its way, that is not closed; or a queue whose dead letters go there.
 fn holds_open(cell: &Cell, inlet: u64) -> bool {
-    let keeps = matches!(cell.kind(), Kind::View | Kind::Transit);
-    keeps && cell.refers_to.load(Acquire) == inlet && cell.flags.load(Acquire) & CLOSED == 0
+    let opens = match cell.kind() {
+        Kind::View | Kind::Transit => cell.flags.load(Acquire) & CLOSED == 0,
+        kind => kind == Kind::Queue,
+    };
+    opens && cell.refers_to.load(Acquire) == inlet
 }
 
 /// The views of a queue that the process in `slot` has.
@@ -365,7 +388,7 @@ pub(super) fn open_doors(arena: Arena, inlet: &'static Cell) {
 
 /// A queue whose doors are closed, and whose cell is ending, gives its memory back. May be repeated. Its outlet, if it has
 /// one still.
-pub(super) fn take_apart(arena: Arena, inlet: &'static Cell, force: bool) -> Option<&'static Cell> {
+pub(super) fn take_apart(arena: Arena, inlet: &'static Cell, slot: u32, force: bool) -> Option<&'static Cell> {
     let index = inlet.type_code.load(Acquire) as u64;
     let owner = Reference { index: arena.cell_index(inlet), generation: inlet.generation(), kind: Kind::Queue as u8 };
     let outlet = arena.cell(index).filter(|outlet| {
@@ -377,6 +400,9 @@ pub(super) fn take_apart(arena: Arena, inlet: &'static Cell, force: bool) -> Opt
         outlet.lock.retire(next as u16, force);
         Ends { inlet, generation: owner.generation, outlet, outlet_generation: outlet.generation() }
     });
+    if outlet.is_some_and(|outlet| outlet.flags.load(Acquire) & EVER != 0) {
+        parcel_cell::collect_all(arena, owner, slot);
+    }
     if let Some(Ok(queue)) = ends.filter(|_| inlet.len.load(Acquire) != 0).map(|ends| ends.queue(arena)) {
         // Damaged memory is lost, and nothing else.
         let _ = queue.give_all();

@@ -17,6 +17,7 @@ mod internal_lock;
 mod keepers;
 mod machine;
 mod memory;
+mod parcel;
 mod pipe;
 mod pool;
 mod pool_tests;

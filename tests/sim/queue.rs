@@ -77,7 +77,7 @@ const PLAN: Plan = Plan {
 };
 
 /// Blocks of the same length, and who has them.
-struct Blocks<M: Simulated> {
+pub struct Blocks<M: Simulated> {
     words: Vec<M::W64>,
     /// The heap's lock, which is not modelled: an access.
     lock: M::W64,
@@ -86,7 +86,7 @@ struct Blocks<M: Simulated> {
 }
 
 impl<M: Simulated> Blocks<M> {
-    fn new(piecemeal: bool) -> Self {
+    pub fn new(piecemeal: bool) -> Self {
         let words = BLOCKS * SEGMENT as usize / 8;
         Blocks {
             words: (0..words).map(|i| M::word64(&format!("block {} word {}", i / 10, i % 10), 0, hex)).collect(),
@@ -97,7 +97,7 @@ impl<M: Simulated> Blocks<M> {
     }
 }
 
-struct Heap<M: Simulated>(&'static Blocks<M>);
+pub struct Heap<M: Simulated>(pub &'static Blocks<M>);
 impl<M: Simulated> Clone for Heap<M> {
     fn clone(&self) -> Self {
         *self
@@ -144,6 +144,14 @@ impl<M: Simulated> Store<M> for Heap<M> {
     }
 }
 
+pub fn control<M: Simulated>() -> Control<M> {
+    let place = |name: &str| {
+        Place::from_words(["segment", "at", "bytes"].map(|part| M::word64(&format!("{name} {part}"), 0, hex)))
+    };
+    let fields = ["first", "retired", "spare", "fresh"].map(|name| M::word64(name, 0, hex));
+    Control::from_parts([place("tail 0"), place("tail 1")], [place("head 0"), place("head 1")], fields)
+}
+
 struct Messages<M: Simulated> {
     tail: M::W64,
     head: M::W64,
@@ -167,20 +175,11 @@ struct Messages<M: Simulated> {
 impl<M: Simulated> Messages<M> {
     fn new(plan: Plan) -> Self {
         let word = |name: &str| M::word64(name, 0, hex);
-        let place = |name: &str| {
-            Place::from_words(
-                ["segment", "at", "bytes", "message"].map(|part| M::word64(&format!("{name} {part}"), 0, hex)),
-            )
-        };
         Messages {
             tail: word("tail"),
             head: word("head"),
             seen_tail: word("seen tail"),
-            control: Control::from_parts(
-                [place("tail 0"), place("tail 1")],
-                [place("head 0"), place("head 1")],
-                ["first", "retired", "spare", "fresh"].map(word),
-            ),
+            control: control(),
             tail_lock: LockWord::from_word(word("tail's lock")),
             head_lock: LockWord::from_word(word("head's lock")),
             news: (WaitWord::from_word(M::word64("news", 0, show)), M::word32("news woken", 0)),
@@ -258,7 +257,7 @@ impl<M: Simulated> Messages<M> {
         let front = queue.front(&self.seen_tail).expect("undamaged");
         let message = front.map(|front| {
             let message = queue.store.word(front.at).expect("inside").load(Relaxed);
-            queue.take(front, 0).expect("undamaged");
+            queue.take(front).expect("undamaged");
             message
         });
         if let Some(message) = message {
