@@ -9,6 +9,7 @@
  */
 #include "step/harness.h"
 #include "step/locks.h"
+#include "step/pipes.h"
 #include "step/pools.h"
 #include "step/processes.h"
 #include "step/queues.h"
@@ -20,6 +21,7 @@ static const struct operation operations[] = {
     VALUE_OPERATIONS,
     SYNC_OPERATIONS,
     QUEUE_OPERATIONS,
+    PIPE_OPERATIONS,
     PROCESS_OPERATIONS,
     POOL_OPERATIONS,
 };

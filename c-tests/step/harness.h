@@ -23,11 +23,13 @@ struct operation {
     int (*barge)(void);                  /* takes what it can without waiting; whether it did */
     void (*unbarge)(void);
     void (*wait)(void);                  /* what the partner does, which may sleep */
+    void (*greet)(void);                 /* in the partner, before anything is counted */
     void (*abandon)(void);               /* frees what it works on, without waiting for it; else that is `unmake` */
     void (*timed)(void);                 /* with a time-out that fires if the victim holds what is wanted */
     int accompanied;                     /* by the partner, in every script */
     int wake_often;                      /* one call may come too early */
     int single;                          /* there can be only one victim */
+    int in_heap;                         /* stands under the heap's lock, for which whoever frees would wait until it goes on */
     int descends;                        /* not the victim is stepped and killed but its child (1), grandchild (2) ... */
     void (*ready)(void);                 /* here, once the victim stands at its beginning */
     pid_t (*target)(void);               /* instead of a victim: a process that is there and sleeps */
@@ -39,7 +41,7 @@ enum stage { BEFORE, ACQUIRING, HOLDS, RELEASING, DONE };
 
 static struct shared {
     flag through, stage, inside, owner_died, no_stop, holds;
-    flag asked, begun, served, quit; /* the partner */
+    flag greeted, asked, begun, served, quit; /* the partner */
     int64_t told;                    /* by the victim or the partner */
 } *shared;
 
@@ -106,6 +108,8 @@ static carom_process *started(carom_function function) {
 static int32_t partner(carom_call *call) {
     uint32_t seen = 0;
     (void)call;
+    if (point.operation->greet) point.operation->greet();
+    flag_add(&shared->greeted, 1);
     while (!atomic_load(&shared->quit)) {
         uint32_t asked = atomic_load(&shared->asked);
         if (asked == seen) {
@@ -333,14 +337,18 @@ static int applies(const struct operation *operation, enum script script) {
         case SECOND_KILL: return is_process && !operation->wake && !operation->single && !operation->accompanied;
         case TIME_OUT: return operation->timed != NULL;
         case STOPPED: return is_process;
-        case FREED: return operation->abandon || (is_process && operation->make && !operation->accompanied);
+        case FREED:
+            if (operation->in_heap) return 0;
+            return operation->abandon || (is_process && operation->make && !operation->accompanied);
         default: return 1;
     }
 }
 
 static void partner_starts(void) {
     partner_process = NULL;
-    if (needs_partner(point.operation, point.script)) partner_process = started(partner);
+    if (!needs_partner(point.operation, point.script)) return;
+    partner_process = started(partner);
+    flag_await(&shared->greeted, 1);
 }
 
 static void partner_leaves(void) {
