@@ -42,6 +42,7 @@ test: ## everything that CI runs
 step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory, a soak
 	build/c-tests/torture_faults
 	build/c-tests/torture_hostile 4
+	build/c-tests/torture_frames 4
 	build/c-tests/torture_soak 4
 	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
@@ -62,6 +63,7 @@ torture: $(torture) ## kill at every instruction and every access, for SECONDS=6
 	build/c-tests/torture_faults
 	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
 	build/c-tests/torture_hostile $(or $(SECONDS),60)
+	build/c-tests/torture_frames $(or $(SECONDS),60)
 	build/c-tests/torture_soak $(or $(SECONDS),60)
 	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
