@@ -7,12 +7,13 @@ use crate::function;
 use crate::keeper;
 use crate::log;
 use crate::pin;
+use crate::pool::hosted::Place;
 use crate::shm::identity;
 use crate::shm::member::{Bond, Inherits, Member, MemberId, Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::repair;
 use crate::shm::stop;
-use crate::start::forked::{Label, Plan};
+use crate::start::forked::{Duty, Label, Plan};
 use crate::start::handshake::Part;
 use crate::start::traits::Traits;
 use crate::start::{self, Method, letter, server, spawn};
@@ -55,6 +56,8 @@ pub struct Process {
     name: Box<CStr>,
     bond: Bond,
     method: Method,
+    /// The pool that it works for: index of its cell, 0 for none.
+    works_for: u64,
     /// How it is to be forked, for a host that forks itself, until it is.
     plan: Mutex<Option<Plan>>,
     /// Set once, when it is started.
@@ -132,7 +135,8 @@ impl Children {
 
 /// Starts a process that runs the function at `address` with `arguments`, encoded.
 pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc<Process>> {
-    let candidate = Candidate::new(address, &options.name, options.method)?;
+    function::check(address)?;
+    let candidate = Candidate::new(&options.name, options.method)?;
     let method = options.method.unwrap_or_else(start::default);
     let name = candidate.label.name.clone();
     let (family, children) = (candidate.family, candidate.children);
@@ -156,14 +160,38 @@ pub fn prepare(address: usize, arguments: Vec<u8>, options: Options) -> Result<A
     if options.method.is_some_and(|method| method != Method::Fork) {
         return Err(Error::invalid("the host forks, so the start method is fork"));
     }
-    let candidate = Candidate::new(address, &options.name, options.method)?;
+    function::check(address)?;
+    let candidate = Candidate::new(&options.name, options.method)?;
     let (family, name) = (candidate.family, candidate.label.name.clone());
     let (id, plan) = candidate.plan(address, arguments, options.bond, options.traits)?;
+    Ok(prepared(Process::new(family, id, name, options.bond, Method::Fork), plan))
+}
+
+/// The same for a worker, which ends with this process as a daemon does.
+pub fn prepare_worker(place: Place) -> Result<Arc<Process>> {
+    let works_for = place.works_for();
+    match Candidate::new(&None, None).and_then(|candidate| candidate.claim_worker(works_for)) {
+        Ok((candidate, id)) => {
+            let (family, name) = (candidate.family, candidate.label.name.clone());
+            let plan = Plan::of_worker(family, id, place, candidate.label);
+            let mut process = Process::new(family, id, name, WORKERS_BOND, Method::Fork);
+            process.works_for = works_for;
+            Ok(prepared(process, plan))
+        }
+        Err(error) => {
+            place.is_free();
+            Err(error)
+        }
+    }
+}
+
+const WORKERS_BOND: Bond = Bond { daemon: true, signal: 0 };
+
+fn prepared(process: Process, plan: Plan) -> Arc<Process> {
     fork::flush_streams();
     elf::before_fork();
-    let mut process = Process::new(family, id, name, options.bond, Method::Fork);
-    process.plan = Mutex::new(Some(plan));
-    Ok(Arc::new(process))
+    *process.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(plan);
+    Arc::new(process)
 }
 
 /// Starts the forkserver of this process, if it has none that lives.
@@ -194,8 +222,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn new(address: usize, name: &Option<String>, method: Option<Method>) -> Result<Candidate> {
-        function::check(address)?;
+    fn new(name: &Option<String>, method: Option<Method>) -> Result<Candidate> {
         let family = family::current()?;
         let children = Children::of(family.me);
         children.reap_finished();
@@ -209,11 +236,20 @@ impl Candidate {
         Ok(id)
     }
 
+    fn claim_worker(self, works_for: u64) -> Result<(Candidate, MemberId)> {
+        let id = Member::claim(self.family.arena, self.family.me, Role::Worker, Inherits::Everything)?;
+        let member = self.family.arena.member(id.slot);
+        member.works_for.store(works_for, Ordering::Release);
+        member.set_bond(WORKERS_BOND);
+        Ok((self, id))
+    }
+
     fn plan(self, address: usize, arguments: Vec<u8>, bond: Bond, traits: Traits) -> Result<(MemberId, Plan)> {
         let id = self.claim(Inherits::Everything, bond)?;
         let family = self.family;
         let given = pin::give(family, id.slot, &arguments);
-        let plan = given.and_then(|()| Plan::new(family, id, address, arguments, self.label, traits));
+        let plan =
+            given.and_then(|()| Plan::new(family, id, Duty::Function { address, arguments }, self.label, traits));
         Ok((id, plan.inspect_err(|_| repair::abandon(family.arena, id, family.me.slot))?))
     }
 
@@ -260,6 +296,13 @@ pub fn active() -> Result<Vec<Arc<Process>>> {
     Ok(children.list().clone())
 }
 
+/// Ends the workers of a pool that this process has forked.
+pub fn kill_workers(works_for: u64) {
+    let Ok(family) = family::current() else { return };
+    let list = Children::of(family.me).list().clone();
+    list.iter().filter(|process| process.works_for == works_for).for_each(|worker| _ = worker.signal(9));
+}
+
 /// Ends the daemonic children and joins the others; for a clean end of a program.
 pub fn finish(deadline: Deadline) -> Result<()> {
     let list = active()?;
@@ -279,6 +322,7 @@ impl Process {
             name,
             bond,
             method,
+            works_for: 0,
             plan: Mutex::default(),
             body: OnceLock::new(),
             ending: OnceLock::new(),
@@ -444,9 +488,11 @@ impl Process {
 impl Drop for Process {
     /// One that was prepared and never forked: there will be none. (In a forked child it is the parent's to say so.)
     fn drop(&mut self) {
-        let is_unborn = self.plan.get_mut().is_ok_and(|plan| plan.is_some());
-        if let (true, Ok(family)) = (is_unborn, self.owner()) {
-            repair::abandon(family.arena, self.id, family.me.slot);
+        let plan = self.plan.get_mut().ok().and_then(Option::take);
+        match (plan, self.owner()) {
+            (Some(plan), Ok(_)) => plan.give_up(),
+            // In a forked child: nothing of it is to be ended here.
+            (plan, _) => std::mem::forget(plan),
         }
     }
 }

@@ -32,6 +32,9 @@ ROW(carom_pool_new) {
     });
     const carom_pool_options strange[] = {
         {.size = sizeof options, .workers = 1, .restartable = 2},
+        {.size = sizeof options, .workers = 1, .host_forks = 2},
+        {.size = sizeof options, .workers = 1, .host_forks = 1, .capture_stderr = 1},
+        {.size = sizeof options, .workers = CAROM_INLINE, .host_forks = 1},
         {.size = sizeof options, .workers = 1, .acknowledge = 2},
         {.size = sizeof options, .workers = 1, .service_thread = UINT32_MAX},
         {.size = sizeof options, .workers = CAROM_INLINE, .acknowledge = 1},
@@ -67,6 +70,11 @@ ROW(carom_pool_shrink) {
     EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_shrink(h, 1), CAROM_EBADHANDLE));
     REFUSED(carom_pool_shrink(pool, 1025), CAROM_EINVAL);
     REFUSED(carom_pool_shrink(pool, UINT32_MAX), CAROM_EINVAL);
+}
+ROW(carom_pool_prepare) {
+    EACH_BAD(carom_pool, POOL, h, REFUSED_HANDLE(carom_process, out, carom_pool_prepare(h, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_process, out, carom_pool_prepare(pool, out), CAROM_EPERM);
+    REFUSED(carom_pool_prepare(pool, NULL), CAROM_EINVAL);
 }
 ROW(carom_pool_restart) {
     EACH_BAD(carom_pool, POOL, h, REFUSED(carom_pool_restart(h), CAROM_EBADHANDLE));

@@ -5,6 +5,7 @@ use super::call::{self, carom_argument, carom_function};
 use super::handle::{self, Kind, Object, Use};
 use super::library::carom_status;
 use super::pool_options::{carom_pool_options, carom_task_options, task_options, with_pool_options};
+use super::process::{self, carom_process};
 use super::result::{self, carom_result};
 use crate::error::{Error, Result};
 use crate::family;
@@ -150,6 +151,20 @@ pub(super) fn finish_map(options: &carom_task_options, failed: Option<crate::poo
     let verdict = failed.unwrap_or_else(|| crate::pool::job::Verdict::of(Ok(()), 0));
     result::show(options.verdict, &verdict, JobId::default())?;
     verdict.status
+}
+
+/// Prepares a worker that a pool with `host_forks` wants: after a `CAROM_POOL_WORKER_WANTED`, at the beginning one for each worker, then for each that died or left. Then the
+/// host forks; in the child it calls `carom_fork_child`, which works until the pool needs the worker no more, and does not return; in the parent `carom_fork_parent`. The
+/// worker has all that this program has at that moment, its descriptors too. If the fork fails, free the process: the pool asks again. The process may also be freed
+/// once it is forked; it is among `carom_process_children`, and the library reaps it.
+///
+/// Nothing forks on its own there: calls that wait (for results, room, the end) call `on_event` for the workers that are wanted, and where none is left, and none is
+/// being forked, return `CAROM_EAGAIN`; then fork, and call again.
+///
+/// Never blocks. `CAROM_EAGAIN`: none is wanted (any more). `CAROM_EPERM` without `host_forks`; `CAROM_ECLOSED` once the pool has ended; `CAROM_ENOMEM`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_pool_prepare(pool: *mut carom_pool, worker: *mut *mut carom_process) -> carom_status {
+    boundary::create(worker, || process::make(pool_of(pool)?.pool.prepare_worker()?))
 }
 
 /// Takes no more tasks; those that it has are finished, and then its workers leave when it is joined.

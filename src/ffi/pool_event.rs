@@ -27,6 +27,8 @@ pub const CAROM_POOL_HARD_LIMIT: u32 = 32;
 pub const CAROM_POOL_DRAINED: u32 = 64;
 /// Too many workers died: every task is settled with `CAROM_EBROKEN`.
 pub const CAROM_POOL_BROKEN: u32 = 128;
+/// A pool with `host_forks` wants a worker: see `carom_pool_prepare`. It comes whether or not `events` names it.
+pub const CAROM_POOL_WORKER_WANTED: u32 = 256;
 /// A task with a time limit has begun: `pid`, `job`, `ctx`, `result`, `soft_ms`, `hard_ms`. For hosts with timers of their own; the pool needs none.
 pub const CAROM_POOL_LIMIT_SET: u32 = 512;
 /// And it is over.
@@ -93,6 +95,7 @@ pub(super) const EVENTS: u32 = CAROM_POOL_WORKER_UP
     | CAROM_POOL_HARD_LIMIT
     | CAROM_POOL_DRAINED
     | CAROM_POOL_BROKEN
+    | CAROM_POOL_WORKER_WANTED
     | CAROM_POOL_LIMIT_SET
     | CAROM_POOL_LIMIT_CANCELLED;
 

@@ -104,6 +104,11 @@ pub struct carom_pool_options {
     /// 1: a thread of ours in this program moves the pool on and calls all callbacks, with all signals blocked. It ends with the pool: `carom_pool_join` waits for
     /// that, `carom_pool_free` does not. 0: no thread.
     pub service_thread: u32,
+    /// 1: the host itself forks the workers, as `CAROM_POOL_WORKER_WANTED` asks for them, see `carom_pool_prepare`: for Python's os.fork, and frameworks with hooks
+    /// of their own. Start method fork only, and not with `capture_stderr`.
+    pub host_forks: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 // SAFETY: integers, pointers and optional functions.
@@ -331,6 +336,7 @@ pub(super) fn with_pool_options<T>(
     body: impl FnOnce(Options<'_>, Option<OnEvent>) -> Result<T>,
 ) -> Result<T> {
     let options = options::read(options)?;
+    options::unused(options.reserved)?;
     check_inline(&options)?;
     if options.events & !EVENTS != 0 {
         return Err(Error::invalid("there are no such events"));
@@ -358,6 +364,7 @@ pub(super) fn with_pool_options<T>(
         inline: options.workers == CAROM_INLINE,
         restartable: flag(options.restartable, "restartable is 0 or 1")?,
         method: context::method_of(options.context)?,
+        hosted: flag(options.host_forks, "host_forks is 0 or 1")?,
     };
     body(engine, on_event(options.on_event, options.ctx))
 }

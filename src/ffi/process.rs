@@ -133,7 +133,7 @@ impl Object for Arc<Process> {
     const KIND: Kind = Kind::Process;
 }
 
-fn make(process: Arc<Process>) -> Result<*mut carom_process> {
+pub(super) fn make(process: Arc<Process>) -> Result<*mut carom_process> {
     handle::of_object(process, family::current()?.me)
 }
 

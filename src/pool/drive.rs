@@ -44,6 +44,7 @@ impl Pool {
             if stop::notice() {
                 return Err(Error::SoftLimit);
             }
+            self.call_for_workers()?;
             let until = *spin_until.get_or_insert(now + SPIN_NS);
             if now < until {
                 clock::spin_or_yield(until - now, SPIN_NS);

@@ -24,6 +24,8 @@ pub const LIMIT_SET: u32 = 512;
 /// And is over.
 pub const LIMIT_CANCELLED: u32 = 1024;
 
+/// The host is to fork a worker.
+pub const WORKER_WANTED: u32 = 256;
 /// Too many workers died.
 pub const BROKEN: u32 = 128;
 

@@ -21,6 +21,7 @@ mod drive;
 pub mod event;
 mod evidence;
 pub mod extras;
+pub mod hosted;
 mod inline;
 pub mod iterator;
 pub mod job;
@@ -78,6 +79,7 @@ pub struct Pool {
     method: Method,
     capture_stderr: bool,
     restartable: bool,
+    hosted: bool,
     room: Arc<Room>,
     keys: Keys,
     service: Service,
@@ -204,6 +206,7 @@ impl Pool {
             self.plan.advance(Phase::Stopping);
             descriptor::ring(self.doorbell.as_raw_fd());
         }
+        self.end_hosted();
         // From here on every job has its outcome.
         self.freed.store(true, Release);
         self.plan.plan().news.ring_all();
@@ -252,6 +255,7 @@ impl Pool {
         }
         descriptor::ring(self.doorbell.as_raw_fd());
         self.wait(deadline, Goal::All, |desk| (desk.phase() == Phase::Ended).then_some(()))?;
+        self.reap_hosted();
         self.run_due(0, None);
         self.await_service(deadline)
     }
@@ -289,6 +293,7 @@ impl Hold {
         let family = family::current()?;
         let workers = if options.inline { Some(inline::LANES) } else { options.workers };
         let workers = workers.unwrap_or_else(|| limits::processors() as u32);
+        hosted::check(&options)?;
         if workers > MAX_LANES {
             return Err(Error::invalid("a pool has at most 1024 workers"));
         }
@@ -306,7 +311,9 @@ impl Hold {
         let plan = PlanRef::create(family.arena, &cell.block, workers, positions).map_err(let_go)?;
         let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
         plan.plan().host.store(family.me.to_bits(), Relaxed);
-        plan.plan().wanted.store(options.events, Relaxed);
+        let events = options.events | hosted::events(&options);
+        plan.plan().wanted.store(events, Relaxed);
+        plan.plan().hosted.store(options.hosted as u32, Relaxed);
         plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
         cell.len.store(positions as u64, Release);
@@ -318,6 +325,7 @@ impl Hold {
             method: options.method.unwrap_or_else(start::default),
             capture_stderr: options.capture_stderr,
             restartable: options.restartable,
+            hosted: options.hosted,
             room,
             keys: Keys::default(),
             service: Service::default(),
@@ -329,7 +337,7 @@ impl Hold {
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
             high: now_ns() ^ (fork::pid() as u64) << 40,
-            desk: Mutex::new(Desk::new(plan, options.events, doorbell.as_raw_fd())),
+            desk: Mutex::new(Desk::new(plan, events, doorbell.as_raw_fd())),
             doorbell,
             notify,
             spawned: Mutex::default(),

@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub restart_window_s: u32,
     /// Its workers are its callers.
     pub inline: bool,
+    /// The host forks the workers, see [`super::hosted`].
+    pub hosted: bool,
     /// [`Pool::restart`] is allowed.
     pub restartable: bool,
     /// Tasks that it takes before one is settled, 0 for any number.

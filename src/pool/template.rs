@@ -24,7 +24,7 @@ use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
 use crate::sys::fork::{self, Side};
-use crate::sys::pidfd::{self, Reaped};
+use crate::sys::pidfd::{self, Reaped, Usage};
 use crate::sys::seeded::bug;
 use crate::sys::{birth, crash, futex, robust, stop};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
@@ -43,19 +43,21 @@ const LINGER_NS: u64 = 1_000_000_000;
 
 /// A worker that dies so young, without having begun a task, is replaced with a delay.
 const YOUNG_NS: u64 = 50_000_000;
-const LEAST_DELAY_NS: u64 = 10_000_000;
+pub(super) const LEAST_DELAY_NS: u64 = 10_000_000;
 const MOST_DELAY_NS: u64 = 250_000_000;
 
 /// The duty.
 pub struct Template {
     plan: PlanRef,
     pool: u64,
+    /// The host forks the workers, see [`super::hosted`].
+    pub(super) hosted: bool,
     doorbell: RawFd,
     notify: RawFd,
-    me: Option<Family>,
-    poll: RawFd,
+    pub(super) me: Option<Family>,
+    pub(super) poll: RawFd,
     host: RawFd,
-    living: usize,
+    pub(super) living: usize,
     stderr: Capture,
     restarts: Restarts,
     /// Where tasks are saved whose worker dies.
@@ -79,6 +81,7 @@ impl Template {
         Template {
             plan,
             pool,
+            hosted: plan.plan().hosted.load(Acquire) != 0,
             doorbell,
             notify,
             me: None,
@@ -93,7 +96,7 @@ impl Template {
         }
     }
 
-    fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
+    pub(super) fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
         self.plan.lanes().iter().enumerate().map(|(index, lane)| (index, lane, &POSTS[index]))
     }
 
@@ -147,6 +150,20 @@ impl Template {
         Ok(true)
     }
 
+    /// The key of a worker.
+    pub(super) fn key_of(index: usize) -> u64 {
+        LANE + index as u64
+    }
+
+    /// Gets a worker for a lane that has none.
+    fn fill(&mut self, index: usize, lane: &'static Lane, post: &'static Post) -> Result<()> {
+        if self.hosted {
+            self.invite(lane);
+            return Ok(());
+        }
+        self.hire(index, lane, post)
+    }
+
     fn hire(&mut self, index: usize, lane: &'static Lane, post: &'static Post) -> Result<()> {
         let me = self.me.ok_or(Error::Panic("a template that has not begun".into()))?;
         let arena = me.arena;
@@ -169,7 +186,7 @@ impl Template {
             Ok(Side::Parent(pid)) => pid,
         };
         let watched = pidfd::open(pid).and_then(|handle| {
-            descriptor::add_readable(self.poll, handle.as_raw_fd(), LANE + index as u64)?;
+            descriptor::add_readable(self.poll, handle.as_raw_fd(), Template::key_of(index))?;
             Ok(handle)
         });
         let handle = watched.inspect_err(|_| {
@@ -219,8 +236,11 @@ impl Template {
         }
         let pid = lane.pid.load(Acquire);
         // Before it is reaped its number is still its own, and so is the group that it led.
-        pidfd::signal_group(pid, 9);
-        let (reaped, usage) = pidfd::reap(handle);
+        pidfd::signal_group_of(handle, pid, 9);
+        let (reaped, usage) = match self.hosted {
+            true => (pidfd::look_at(handle, pid), Usage::default()),
+            false => pidfd::reap(handle),
+        };
         let exit = match reaped {
             Reaped::Running => return,
             Reaped::Exit(exit) => exit.code(),
@@ -230,6 +250,14 @@ impl Template {
         descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
+        self.lay_to_rest(index, pid, exit, usage);
+    }
+
+    /// What follows from the end of a lane's worker, of whom nothing is left here.
+    pub(super) fn lay_to_rest(&mut self, index: usize, pid: u32, exit: i32, usage: Usage) {
+        let Some((_, lane, post)) = self.lanes().nth(index) else { return };
+        let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
+        let exit = self.ending_of(dead, exit);
         self.stderr.drain(index, lane);
         let stopping = self.plan.phase() == Phase::Stopping;
         let tail = |place| self.stderr.tail(index, lane, place);
@@ -244,22 +272,30 @@ impl Template {
         // First the count: whoever has the verdict of a lost task finds the death in the pool's figures.
         let too_many = self.restarts.are_too_many(self.plan, lane, pid, exit, reason);
         settle(lane);
+        self.vacate(lane);
         self.report(event::WORKER_DOWN, pid, exit, reason);
         if too_many {
             self.give_up();
         }
-        let dead = MemberId { slot: post.slot.load(Relaxed), generation: post.generation.load(Relaxed) };
         self.pace(lane, post);
         // First the successor, for tasks wait; nobody waits for the dead one's traces but by his own death's news.
         let wanted = self.plan.phase() == Phase::Working && lane.wanted.load(Acquire) != 0;
         if wanted && post.not_before_ns.load(Relaxed) <= now_ns() {
             // If that fails, `staff` tries again, and ever less often.
-            let _ = self.hire(index, lane, post);
+            let _ = self.fill(index, lane, post);
         }
         if let Some(me) = self.me {
             repair::repair(me.arena, dead, me.me.slot);
             me.arena.member(dead.slot).forget(dead.generation);
         }
+    }
+
+    /// How a worker ended, if it said so itself where nobody else can.
+    fn ending_of(&self, dead: MemberId, exit: i32) -> i32 {
+        let Some(me) = self.me.filter(|_| exit == UNKNOWN_EXIT) else { return exit };
+        let member = me.arena.member(dead.slot);
+        let said = member.recorded_exit().map(|exit| exit.code());
+        said.filter(|_| member.identity().1 == dead.generation).unwrap_or(exit)
     }
 
     /// Too many workers died: the pool ends.
@@ -279,10 +315,11 @@ impl Template {
         post.not_before_ns.store(now + delay, Relaxed);
     }
 
-    fn report(&self, kind: u32, pid: u32, exit: i32, reason: u32) {
+    pub(super) fn report(&self, kind: u32, pid: u32, exit: i32, reason: u32) {
         match kind {
             event::WORKER_UP => log::info(format_args!("worker {pid} is up")),
             event::WORKER_DOWN => log::info(format_args!("worker {pid} is down")),
+            event::WORKER_WANTED => log::debug(format_args!("the host is asked for a worker")),
             event::SOFT_LIMIT => log::debug(format_args!("the task of worker {pid} is past its soft limit")),
             _ => log::error(format_args!("the pool is broken: too many of its workers died")),
         }
@@ -368,11 +405,12 @@ impl Template {
         let mut next: Option<u64> = None;
         for (index, lane, post) in self.lanes() {
             if post.pidfd.load(Relaxed) >= 0 || lane.wanted.load(Acquire) == 0 {
+                self.withdraw(lane);
                 continue;
             }
             let mut not_before = post.not_before_ns.load(Relaxed);
             if not_before <= now {
-                if self.hire(index, lane, post).is_ok() {
+                if self.fill(index, lane, post).is_ok() {
                     continue;
                 }
                 // Out of processes, memory or descriptors: again, and ever later.
@@ -452,11 +490,13 @@ impl Duty for Template {
         }
         plan.template_id.store(me.me.to_bits(), Release);
         futex::wake(&plan.template.word, u32::MAX);
+        self.mark_left();
         self.outlive_predecessor(me)?;
-        for (_, lane, _) in self.lanes() {
+        for (_, lane, _) in self.lanes().filter(|(_, lane, _)| self.is_left(lane)) {
             let pid = lane.pid.swap(0, AcqRel);
             note(self.plan, lane, &Death::unseen(pid));
             settle(lane);
+            self.vacate(lane);
             if pid != 0 {
                 self.report(event::WORKER_DOWN, pid, UNKNOWN_EXIT, event::REASON_DIED);
             }
@@ -498,6 +538,7 @@ impl Duty for Template {
             return (!self.is_over()).then_some(self.over_ns + LINGER_NS);
         }
         let (plan, phase) = (self.plan.plan(), self.plan.phase());
+        let adopting = self.adopt();
         if phase == Phase::Stopping {
             self.kill_all();
         }
@@ -510,14 +551,11 @@ impl Duty for Template {
                 robust::release(&plan.template.link);
                 return None;
             }
-            return self.enforce(now_ns());
+            return self.enforce(now_ns()).into_iter().chain(adopting).min();
         }
         let hiring = self.staff(now_ns());
         let limits = self.enforce(now_ns()).or_else(|| self.doze());
-        match (hiring, limits) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        adopting.into_iter().chain(hiring).chain(limits).min()
     }
 
     fn is_over(&self) -> bool {

@@ -119,6 +119,8 @@ pub struct Plan {
     pub restart_window_s: AtomicU32,
     /// How many there were. Template.
     pub deaths: AtomicU32,
+    /// Not 0: the host forks the workers, where a lane's [`Seat`] asks for one. Written once.
+    pub hosted: AtomicU32,
     /// The last of them: pid in the upper half, exit in the lower. Template.
     pub exits: [AtomicU64; HISTORY],
     pad: [u64; 7],
@@ -129,6 +131,26 @@ pub struct Plan {
     pad2: [u64; 7],
     /// Ring of events.
     pub events: [EventRecord; EVENTS as usize],
+}
+
+/// How a lane gets a worker that the host itself forks.
+/// ```text
+/// Empty ──template──▶ Wanted ──host──▶ Prepared ──host──▶ Taken ──template, once the worker is buried──▶ Empty
+///   ▲──template: given up──┘              └──host: nothing was forked──▶ Empty
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Seat {
+    /// Nobody is asked for. Template; host if what it prepared did not come to be.
+    Empty = 0,
+    /// A worker is wanted, and whatever the last one left is settled. Template.
+    Wanted = 1,
+    /// The host is about to fork it. Host.
+    Prepared = 2,
+    /// It is there: `pid` and `worker_id` say who. Host.
+    Taken = 3,
+    /// It was a dead template's, and is dead. The next template, which makes it Empty.
+    Left = 4,
 }
 
 /// What a slot's task is.
@@ -327,15 +349,20 @@ const LEFT_AT: usize = 7;
 pub struct Lane {
     /// The worker sleeps here; rung by host and template.
     pub bell: Bell<Real>,
-    /// Its pid, 0 for none. Worker and template.
+    /// Its pid, 0 for none. Worker and template; host where that forks.
     pub pid: AtomicU32,
-    /// When the worker was born. Template.
+    /// When the worker was born. Template; host where that forks.
     pub born_ns: AtomicU64,
     /// Why it leaves of its own will, a reason of `pool::event`; 0: it does not. Worker; template at its birth.
     pub leaving: AtomicU32,
     /// 0: the position is given up, its worker leaves, and no other comes. Host.
     pub wanted: AtomicU32,
-    pad: [u64; 5],
+    /// [`Seat`], where the host forks the workers.
+    pub seat: AtomicU32,
+    pad0: u32,
+    /// The worker's slot and generation there. Host, before the seat is taken.
+    pub worker_id: AtomicU64,
+    pad: [u64; 3],
     /// Place of the task at work or last at work. Worker, for each task: the host, which looks at the bell for
     /// each, must not meet it.
     pub place: AtomicU64,

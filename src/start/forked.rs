@@ -6,6 +6,7 @@ use super::traits::Traits;
 use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
+use crate::pool::hosted::Place;
 use crate::shm::arena::Arena;
 use crate::shm::identity;
 use crate::shm::member::MemberId;
@@ -25,12 +26,24 @@ pub struct Label {
     pub identity: Box<CStr>,
 }
 
+/// What a forked child does.
+pub enum Duty {
+    /// Runs a function with arguments, encoded.
+    Function {
+        /// Where the function is.
+        address: usize,
+        /// What it gets.
+        arguments: Vec<u8>,
+    },
+    /// Is a pool's worker.
+    Worker(Place),
+}
+
 /// All that a forked child needs, made before the fork: it allocates nothing.
 pub struct Plan {
     family: Family,
     id: MemberId,
-    address: usize,
-    arguments: Vec<u8>,
+    duty: Duty,
     label: Label,
     traits: Traits,
     environment: Option<Environment>,
@@ -41,18 +54,20 @@ pub struct Plan {
 
 impl Plan {
     /// The child `id` of this process.
-    pub fn new(
-        family: Family,
-        id: MemberId,
-        address: usize,
-        arguments: Vec<u8>,
-        label: Label,
-        mut traits: Traits,
-    ) -> Result<Plan> {
+    pub fn new(family: Family, id: MemberId, duty: Duty, label: Label, mut traits: Traits) -> Result<Plan> {
         let channel = if traits.are_usual() { None } else { Some(channel::pair()?) };
         let environment = traits.environment.take().map(Environment::new);
+        Ok(Plan { traits, environment, channel, ..Plan::usual(family, id, duty, label) })
+    }
+
+    /// The worker `id` of a pool.
+    pub fn of_worker(family: Family, id: MemberId, place: Place, label: Label) -> Plan {
+        Plan::usual(family, id, Duty::Worker(place), label)
+    }
+
+    fn usual(family: Family, id: MemberId, duty: Duty, label: Label) -> Plan {
         family.arena.header().unwatched.store(1, Ordering::Release);
-        Ok(Plan { family, id, address, arguments, label, traits, environment, channel })
+        Plan { family, id, duty, label, traits: Traits::default(), environment: None, channel: None }
     }
 
     /// Forks: pid and descriptor of the child.
@@ -60,7 +75,7 @@ impl Plan {
         fork::flush_streams();
         match birth::fork_child() {
             Err(error) => {
-                repair::abandon(self.family.arena, self.id, self.family.me.slot);
+                self.give_up();
                 Err(error)
             }
             Ok(fork::Side::Child) => self.be(),
@@ -70,7 +85,17 @@ impl Plan {
 
     /// In the parent, right after the fork: a descriptor of the child, once that may run.
     pub fn greet(self, pid: u32) -> Result<OwnedFd> {
-        let Plan { family, id, .. } = self;
+        let (met, duty) = self.meet(pid);
+        match (&met, duty) {
+            (Ok((id, _)), Duty::Worker(place)) => place.is_taken(*id, pid),
+            (Err(_), Duty::Worker(place)) => place.is_free(),
+            _ => {}
+        }
+        met.map(|(_, handle)| handle)
+    }
+
+    fn meet(self, pid: u32) -> (Result<(MemberId, OwnedFd)>, Duty) {
+        let Plan { family, id, duty, channel, .. } = self;
         let member = family.arena.member(id.slot);
         let opened = pidfd::open(pid);
         if let Ok(handle) = &opened {
@@ -82,7 +107,7 @@ impl Plan {
         // before it, the keeper looks at everybody for its sake.
         family::tell_of_birth(family.arena);
         let met = opened.and_then(|handle| {
-            let Some((ours, theirs)) = self.channel else { return Ok(handle) };
+            let Some((ours, theirs)) = channel else { return Ok(handle) };
             drop(theirs);
             match handshake::listen(&ours, Some(&handle))? {
                 News::Runs(_) => Ok(handle),
@@ -90,12 +115,21 @@ impl Plan {
                 News::Ended => Err(Error::Broken("the process ended before it ran its function".into())),
             }
         });
-        met.inspect_err(|_| {
+        let met = met.inspect_err(|_| {
             // The child still waits for it, see `await_parent`, or has refused: nothing of the user's has run.
             fork::kill_and_reap(pid);
             repair::repair(family.arena, id, family.me.slot);
             member.forget(id.generation);
-        })
+        });
+        (met.map(|handle| (id, handle)), duty)
+    }
+
+    /// There will be no child.
+    pub fn give_up(self) {
+        repair::abandon(self.family.arena, self.id, self.family.me.slot);
+        if let Duty::Worker(place) = self.duty {
+            place.is_free();
+        }
     }
 
     /// In the child. Writes as few pages as it can: what parent and child share since the fork is copied, page by
@@ -117,7 +151,10 @@ impl Plan {
         own::set_name(Box::leak(self.label.name));
         own::set_identity(Box::leak(self.label.identity));
         await_parent(family, id);
-        run_target(self.address, self.arguments.leak(), &[])
+        match self.duty {
+            Duty::Function { address, arguments } => run_target(address, arguments.leak(), &[]),
+            Duty::Worker(place) => place.work(),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ pub mod signals;
 pub mod sink;
 pub mod socket;
 pub mod spin;
+pub mod stat;
 pub mod statm;
 pub mod stop;
 pub mod symbols;

@@ -1,7 +1,7 @@
 //! Processes by descriptor: no number of a dead process is ever mistaken for a living one.
 
 use super::descriptor::above_stdio;
-use super::raw;
+use super::{raw, stat};
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -129,6 +129,25 @@ pub fn reap(fd: RawFd) -> (Reaped, Usage) {
             _ => Exit::Signal(info.si_status()),
         };
         (Reaped::Exit(exit), usage_of(&usage))
+    }
+}
+
+/// What became of a process that may be another one's child; `pid` is its number. Never waits, and reaps nobody.
+pub fn look_at(fd: RawFd, pid: u32) -> Reaped {
+    if !is_dead(fd) {
+        return Reaped::Running;
+    }
+    // Its number is its own for as long as it takes signals.
+    match stat::exit_of(pid).filter(|_| !takes_no_signal(fd)) {
+        Some(exit) => Reaped::Exit(exit),
+        None => stolen(fd),
+    }
+}
+
+/// Signals the process group that the process behind `fd` leads, whose number is `pid`, unless it is reaped.
+pub fn signal_group_of(fd: RawFd, pid: u32, signal: i32) {
+    if !takes_no_signal(fd) {
+        signal_group(pid, signal);
     }
 }
 

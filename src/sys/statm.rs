@@ -13,15 +13,19 @@ pub struct Memory {
 
 /// Of process `pid`; `None` if there is none, or no /proc.
 pub fn of(pid: u32) -> Option<Memory> {
+    let mut text = [0u8; 128];
+    let len = read(pid, "statm", &mut text)?;
+    parse(&text[..len], page_size())
+}
+
+/// The beginning of what the kernel says of process `pid` in the file `name`; how many bytes that is.
+pub(super) fn read(pid: u32, name: &str, text: &mut [u8]) -> Option<usize> {
     let mut path = [0u8; 32];
-    let len = {
+    {
         use std::io::Write;
         let mut rest = &mut path[..31];
-        write!(rest, "/proc/{pid}/statm").ok()?;
-        31 - rest.len()
-    };
-    debug_assert!(len < 31);
-    let mut text = [0u8; 128];
+        write!(rest, "/proc/{pid}/{name}").ok()?;
+    }
     // SAFETY: `path` ends with a zero byte; the kernel writes at most as many bytes as `text` has.
     let read = unsafe {
         let fd = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
@@ -32,7 +36,7 @@ pub fn of(pid: u32) -> Option<Memory> {
         descriptor::close(fd);
         read
     };
-    parse(text.get(..usize::try_from(read).ok()?)?, page_size())
+    usize::try_from(read).ok()
 }
 
 fn page_size() -> u64 {

@@ -165,6 +165,12 @@ impl Desk {
         self.events.pop_front()
     }
 
+    /// The next event that asks the host for a worker, before all others.
+    pub fn next_call(&mut self) -> Option<Event> {
+        let at = self.events.iter().position(|event| event.kind == event::WORKER_WANTED)?;
+        self.events.remove(at)
+    }
+
     /// What a hook is to hear of next; of this job, or of any.
     pub fn next_due(&mut self, of: Option<&Job>) -> Option<(News, Arc<Job>)> {
         let at = match of {
