@@ -56,7 +56,7 @@ sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
 sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
-torture: $(torture) ## kill at every instruction and every access, for SECONDS=60 each
+torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill at every instruction and every access, for SECONDS=60 each
 	@rm -f $(points)
 	CAROM_POINTS=$(points) CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
@@ -65,6 +65,7 @@ torture: $(torture) ## kill at every instruction and every access, for SECONDS=6
 	build/c-tests/torture_hostile $(or $(SECONDS),60)
 	build/c-tests/torture_frames $(or $(SECONDS),60)
 	build/c-tests/torture_soak $(or $(SECONDS),60)
+	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
 	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)

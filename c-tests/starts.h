@@ -2,7 +2,7 @@
 #ifndef STARTS_H
 #define STARTS_H
 
-#include "support.h"
+#include "ends.h"
 
 static const char *method;
 
@@ -10,12 +10,6 @@ static inline carom_process_options some(void) {
     carom_process_options options = {.size = sizeof options};
     CHECK_OK(carom_context_new(method, &options.context));
     return options;
-}
-
-static inline int32_t returns(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    return (int32_t)code;
 }
 
 #endif

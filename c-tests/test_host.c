@@ -1,29 +1,10 @@
 /* The host program is left alone, whatever it does with signals, children, descriptors and limits. */
-#include "support.h"
+#include "ends.h"
 
 struct shared {
     flag go, up, done;
 };
 static struct shared *shared;
-
-static int32_t returns(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    return (int32_t)code;
-}
-
-static int32_t raises(carom_call *call) {
-    int64_t signal;
-    CHECK_OK(carom_call_read(call, 0, &signal, sizeof signal));
-    raise((int)signal);
-    return 0;
-}
-
-static int32_t exits_at_once(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    _exit((int)code); /* nothing of ours runs: only the kernel knows */
-}
 
 static int32_t waits(carom_call *call) {
     (void)call;
@@ -35,16 +16,6 @@ static int32_t waits(carom_call *call) {
 static int32_t with_number(carom_function function, int64_t number) {
     carom_argument argument = CAROM_INTEGER(number);
     return outcome_of(function, &argument, 1);
-}
-
-/* Whether the kernel tells how a process ended that somebody else reaped: Linux 6.15. */
-static int kernel_tells(void) {
-    char release[64] = "";
-    int major = 0, minor = 0;
-    FILE *file = fopen("/proc/sys/kernel/osrelease", "re");
-    if (file && fgets(release, sizeof release, file)) sscanf(release, "%d.%d", &major, &minor);
-    if (file) fclose(file);
-    return major > 6 || (major == 6 && minor >= 15);
 }
 
 static void codes_are_right(void) {

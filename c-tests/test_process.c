@@ -1,5 +1,5 @@
 /* Processes: how they end, what they are given, what one can ask of them. */
-#include "support.h"
+#include "ends.h"
 
 struct shared {
     flag go, up, done;
@@ -8,31 +8,6 @@ struct shared {
 static struct shared *shared;
 
 /* --------------------------------------------------------------------------------------------------- how they end */
-
-static int32_t returns(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    return (int32_t)code;
-}
-
-static int32_t exits(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    exit((int)code);
-}
-
-static int32_t exits_at_once(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    _exit((int)code);
-}
-
-static int32_t raises(carom_call *call) {
-    int64_t signal;
-    CHECK_OK(carom_call_read(call, 0, &signal, sizeof signal));
-    raise((int)signal);
-    return 0;
-}
 
 static int32_t fails(carom_call *call) {
     int64_t code;

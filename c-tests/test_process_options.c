@@ -1,13 +1,5 @@
 /* What a process can be given besides a function: by every start method, and what happens if it cannot be. */
-#include "support.h"
-
-static const char *method;
-
-static carom_process_options some(void) {
-    carom_process_options options = {.size = sizeof options};
-    CHECK_OK(carom_context_new(method, &options.context));
-    return options;
-}
+#include "starts.h"
 
 static carom_process *start(carom_function function, const carom_argument *arguments, size_t count, carom_process_options *options) {
     carom_process *process = NULL;
@@ -407,6 +399,89 @@ static void names(void) {
     }
 }
 
+/* ------------------------------------------------------------------------------------------------ what is inherited */
+
+static int32_t child_is_daemon(carom_call *call) {
+    carom_argument code = CAROM_INTEGER(0);
+    carom_process_options options = {.size = sizeof options, .no_daemon = (uint32_t)number_given(call)};
+    carom_process *process = NULL;
+    CHECK_OK(carom_process_start(returns, &code, 1, &options, &process));
+    int32_t is_daemon = carom_process_daemon(process);
+    CHECK_EQ(ended(process), 0);
+    return is_daemon;
+}
+
+static void daemons(void) {
+    carom_argument inherits = CAROM_INTEGER(0), does_not = CAROM_INTEGER(1);
+    carom_process_options options = some();
+    carom_process *plain = start(returns, &inherits, 1, &options);
+    CHECK_EQ(carom_process_daemon(plain), 0);
+    CHECK_EQ(ended(plain), 0);
+    for (uint32_t daemon = 0; daemon < 2; daemon++) {
+        options = some();
+        options.daemon = daemon;
+        CHECK_EQ(outcome(child_is_daemon, &inherits, 1, &options), daemon);
+        options = some();
+        options.daemon = daemon;
+        CHECK_EQ(outcome(child_is_daemon, &does_not, 1, &options), 0);
+    }
+    options = some();
+    options.daemon = options.no_daemon = 1;
+    refused(&options, CAROM_EINVAL, "daemon");
+}
+
+/* Whether it has the key that it is given. */
+static int32_t has_key(carom_call *call) {
+    unsigned char mine[32], given[32];
+    CHECK_OK(carom_authkey_get(mine, sizeof mine, NULL));
+    CHECK_OK(carom_call_read(call, 0, given, sizeof given));
+    return memcmp(mine, given, sizeof mine) == 0 ? 12 : 1;
+}
+
+static void the_key(void) {
+    unsigned char key[33], again[32], zeros[32] = {0};
+    size_t len = 0;
+    CHECK_STATUS(carom_authkey_get(key, 31, &len), CAROM_EMSGSIZE);
+    CHECK_EQ(len, 32);
+    CHECK_OK(carom_authkey_get(key, sizeof key, &len));
+    CHECK_EQ(len, 32);
+    CHECK_OK(carom_authkey_get(again, sizeof again, NULL));
+    CHECK(memcmp(key, again, 32) == 0 && memcmp(key, zeros, 32) != 0);
+    carom_argument argument = CAROM_BYTES(key, 32);
+    carom_process_options options = some();
+    CHECK_EQ(outcome(has_key, &argument, 1, &options), 12);
+}
+
+static void handler(int signal) { _exit(100 + signal); }
+
+static int32_t looks_at_signals(carom_call *call) {
+    struct sigaction usr1, usr2;
+    sigset_t mask;
+    CHECK(sigaction(SIGUSR1, NULL, &usr1) == 0 && sigaction(SIGUSR2, NULL, &usr2) == 0 && sigprocmask(SIG_BLOCK, NULL, &mask) == 0);
+    int kept = usr1.sa_handler == handler && usr2.sa_handler == SIG_IGN && sigismember(&mask, SIGHUP);
+    int usual = usr1.sa_handler == SIG_DFL && usr2.sa_handler == SIG_DFL && !sigismember(&mask, SIGHUP);
+    if (!kept && !usual) return 1;
+    if (kept && number_given(call)) raise(SIGUSR1);
+    return kept ? 13 : 14;
+}
+
+static void signals(void) {
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGHUP);
+    CHECK(signal(SIGUSR1, handler) != SIG_ERR && signal(SIGUSR2, SIG_IGN) != SIG_ERR && sigprocmask(SIG_BLOCK, &mask, NULL) == 0);
+    carom_argument looks = CAROM_INTEGER(0), raises_one = CAROM_INTEGER(1);
+    carom_process_options options = some();
+    CHECK_EQ(outcome(looks_at_signals, &looks, 1, &options), 14);
+    options = some();
+    options.keep_signals = 1;
+    if (strcmp(method, "fork") != 0) return refused(&options, CAROM_EINVAL, "fork");
+    CHECK_EQ(outcome(looks_at_signals, &looks, 1, &options), 13);
+    options = some();
+    options.keep_signals = 1;
+    CHECK_EQ(outcome(looks_at_signals, &raises_one, 1, &options), 100 + SIGUSR1);
+}
+
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
     const char *const methods[] = {"fork", "spawn", "forkserver"};
@@ -425,6 +500,9 @@ int main(int argc, char **argv) {
         CASE(parents_death);
         CASE(exit_hooks);
         CASE(names);
+        CASE(daemons);
+        CASE(the_key);
+        CASE(signals);
     }
     CASE(hooks_of_the_host);
     return 0;

@@ -1,5 +1,5 @@
 /* Start methods other than fork: what reaches the new process, what does not, and how it goes wrong. */
-#include "support.h"
+#include "ends.h"
 
 static int initialised_in_main;
 static int variable = 1;
@@ -22,25 +22,6 @@ static int32_t outcome(carom_function function, const carom_argument *arguments,
 }
 
 /* ------------------------------------------------------------------------------------------------------ what arrives */
-
-static int32_t returns(carom_call *call) {
-    int64_t code;
-    if (carom_call_read(call, 0, &code, sizeof code) != CAROM_OK) return 97;
-    return (int32_t)code;
-}
-
-static int32_t raises(carom_call *call) {
-    int64_t signal;
-    CHECK_OK(carom_call_read(call, 0, &signal, sizeof signal));
-    raise((int)signal);
-    return 0;
-}
-
-static int32_t exits(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    exit((int)code);
-}
 
 static void codes_and_signals(void) {
     const int codes[] = {0, 1, 7, 255};

@@ -1,5 +1,5 @@
 /* Every start method in hosts that are not as one would like them. */
-#include "support.h"
+#include "ends.h"
 
 #include <sys/mount.h>
 
@@ -12,35 +12,6 @@ static carom_process *start(carom_function function, const carom_argument *argum
     CHECK_OK(carom_process_start(function, arguments, count, &options, &process));
     carom_context_free(options.context);
     return process;
-}
-
-static int32_t returns(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    return (int32_t)code;
-}
-
-static int32_t exits_at_once(carom_call *call) {
-    int64_t code;
-    CHECK_OK(carom_call_read(call, 0, &code, sizeof code));
-    _exit((int)code);
-}
-
-static int32_t raises(carom_call *call) {
-    int64_t signal;
-    CHECK_OK(carom_call_read(call, 0, &signal, sizeof signal));
-    raise((int)signal);
-    return 0;
-}
-
-/* Whether the kernel tells how a process ended that somebody else reaped: Linux 6.15. */
-static int kernel_tells(void) {
-    int major = 0, minor = 0;
-    FILE *file = fopen("/proc/sys/kernel/osrelease", "re");
-    if (!file) return 0;
-    CHECK_EQ(fscanf(file, "%d.%d", &major, &minor), 2);
-    fclose(file);
-    return major > 6 || (major == 6 && minor >= 15);
 }
 
 static void codes(void) {

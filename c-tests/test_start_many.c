@@ -9,6 +9,14 @@ static long resident_kb(void) {
     return resident * 4;
 }
 
+static int thread_count(void) {
+    int count = 0;
+    DIR *directory = opendir("/proc/self/task");
+    while (directory && readdir(directory)) count++;
+    if (directory) closedir(directory);
+    return count;
+}
+
 static void start_some(int count) {
     carom_process_options options = some();
     carom_event *event = NULL;
@@ -28,12 +36,13 @@ static void many_starts(void) {
     int count = getenv("CAROM_STARTS") ? atoi(getenv("CAROM_STARTS")) : 300;
     carom_arena_info before = {.size = sizeof before}, after = {.size = sizeof after};
     start_some(100);
-    int fds = fd_count();
+    int fds = fd_count(), threads = thread_count();
     long arena = arena_kb(), resident = resident_kb();
     CHECK_OK(carom_arena_check(&before));
     start_some(count);
     CHECK_OK(carom_arena_check(&after));
     CHECK_EQ(fd_count(), fds);
+    CHECK_EQ(thread_count(), threads);
     CHECK(arena_kb() <= arena + 64);
 #ifndef __SANITIZE_ADDRESS__
     CHECK(resident_kb() <= resident + 1024);

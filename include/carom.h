@@ -669,7 +669,10 @@ typedef struct carom_process_options {
      * so on.
      */
     const char *name;
-    /** Not 0: `carom_shutdown` terminates it instead of joining it. */
+    /**
+     * Not 0: `carom_shutdown` terminates it instead of joining it. 0: as this process is; the first one of a family is
+     * no daemon. (A daemon may have children.)
+     */
     uint32_t daemon;
     /** 0. */
     uint32_t reserved;
@@ -704,6 +707,13 @@ typedef struct carom_process_options {
     const carom_process_limit *limits;
     /** How many `limits` there are. */
     size_t limit_count;
+    /**
+     * Not 0: signals are handled, ignored and blocked there as in the thread that starts it, whose handlers it has a
+     * copy of. Start method fork only.
+     */
+    uint32_t keep_signals;
+    /** Not 0: it is no daemon, though this process is one. */
+    uint32_t no_daemon;
 } carom_process_options;
 
 /**
@@ -840,6 +850,15 @@ carom_status carom_process_current(int32_t *pid, const char **name);
  * Never blocks. `CAROM_ENOENT` in the first process of a family.
  */
 carom_status carom_process_parent(int32_t *pid, int32_t *alive);
+
+/**
+ * Copies a key that all processes of this family have, and nobody else: 32 random bytes, made up when it is asked for
+ * first. For connections and managers between them (`authkey` of their options); also for a child that should open what
+ * its parent serves. `*len` is its length (`len` may be NULL).
+ *
+ * Never blocks. `CAROM_EMSGSIZE` for a small buffer.
+ */
+carom_status carom_authkey_get(void *key, size_t capacity, size_t *len);
 
 /**
  * Handles of the living children that this process started, each yours to free: as many as fit into `capacity`. Reaps
@@ -2316,6 +2335,8 @@ carom_status carom_job_id_text(const carom_job_id *id, char *text, size_t capaci
 #define CAROM_POOL_HARD_LIMIT 32        /* A task was ended by its time limit: likewise. Its DONE comes next. */
 #define CAROM_POOL_DRAINED 64           /* The pool is closed or terminated, and every task is settled. */
 #define CAROM_POOL_BROKEN 128           /* Too many workers died: every task is settled with `CAROM_EBROKEN`. */
+/** A pool with `host_forks` wants a worker: see `carom_pool_prepare`. It comes whether or not `events` names it. */
+#define CAROM_POOL_WORKER_WANTED 256
 /**
  * A task with a time limit has begun: `pid`, `job`, `ctx`, `result`, `soft_ms`, `hard_ms`. For hosts with timers of
  * their own; the pool needs none.
@@ -2509,6 +2530,13 @@ typedef struct carom_pool_options {
      * with the pool: `carom_pool_join` waits for that, `carom_pool_free` does not. 0: no thread.
      */
     uint32_t service_thread;
+    /**
+     * 1: the host itself forks the workers, as `CAROM_POOL_WORKER_WANTED` asks for them, see `carom_pool_prepare`: for
+     * Python's os.fork, and frameworks with hooks of their own. Start method fork only, and not with `capture_stderr`.
+     */
+    uint32_t host_forks;
+    /** 0. */
+    uint32_t reserved;
 } carom_pool_options;
 
 /** Options of a task, or of many. */
@@ -2640,6 +2668,22 @@ carom_status carom_pool_apply_async(carom_pool *pool, carom_function function, c
 carom_status carom_pool_map(carom_pool *pool, carom_function function, const void *items, size_t item_size,
                             size_t count, const carom_task_options *options, void *out, size_t out_size,
                             int64_t timeout_ms);
+
+/**
+ * Prepares a worker that a pool with `host_forks` wants: after a `CAROM_POOL_WORKER_WANTED`, at the beginning one for
+ * each worker, then for each that died or left. Then the host forks; in the child it calls `carom_fork_child`, which
+ * works until the pool needs the worker no more, and does not return; in the parent `carom_fork_parent`. The worker has
+ * all that this program has at that moment, its descriptors too. If the fork fails, free the process: the pool asks
+ * again. The process may also be freed once it is forked; it is among `carom_process_children`, and the library reaps
+ * it.
+ *
+ * Nothing forks on its own there: calls that wait (for results, room, the end) call `on_event` for the workers that are
+ * wanted, and where none is left, and none is being forked, return `CAROM_EAGAIN`; then fork, and call again.
+ *
+ * Never blocks. `CAROM_EAGAIN`: none is wanted (any more). `CAROM_EPERM` without `host_forks`; `CAROM_ECLOSED` once the
+ * pool has ended; `CAROM_ENOMEM`.
+ */
+carom_status carom_pool_prepare(carom_pool *pool, carom_process **worker);
 
 /**
  * Takes no more tasks; those that it has are finished, and then its workers leave when it is joined.

@@ -147,6 +147,9 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
             let (pid, pidfd) = plan.fork()?;
             (id, pid, pidfd)
         }
+        _ if options.traits.keeps_signals => {
+            return Err(Error::invalid("signals are kept under start method fork only"));
+        }
         _ => candidate.start_anew(method, address, &arguments, options.bond, &options.traits)?,
     };
     let process = Arc::new(Process::new(family, id, name, options.bond, method));
@@ -501,6 +504,12 @@ impl Drop for Process {
 pub fn current() -> Result<(u32, &'static CStr)> {
     family::current()?;
     Ok((fork::pid(), own::name().unwrap_or(c"MainProcess")))
+}
+
+/// Whether the calling process was started as a daemon.
+pub fn is_daemon() -> Result<bool> {
+    let family = family::current()?;
+    Ok(family.arena.member(family.me.slot).bond().daemon)
 }
 
 /// The process that started the calling one: its pid, and whether it lives; `None` in the first.

@@ -67,6 +67,13 @@ ROW(carom_process_close) {
     EACH_BAD(carom_process, PROCESS, h, REFUSED(carom_process_close(h), CAROM_EBADHANDLE));
     REFUSED(carom_process_close(process), CAROM_EAGAIN);
 }
+ROW(carom_authkey_get) {
+    char key[32];
+    size_t len = 0;
+    REFUSED(carom_authkey_get(NULL, 32, &len), CAROM_EINVAL);
+    REFUSED(carom_authkey_get(key, 0, NULL), CAROM_EMSGSIZE);
+    REFUSED(carom_authkey_get(key, 31, (size_t *)(uintptr_t)5), CAROM_EMSGSIZE);
+}
 ROW(carom_fork_prepare) {
     carom_process_options options = {.size = sizeof options, .name = "\xff"};
     EACH_STRANGE(f, REFUSED_HANDLE(carom_process, out, carom_fork_prepare(f, NULL, 0, NULL, out), CAROM_EFUNCTION));

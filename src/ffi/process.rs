@@ -46,7 +46,7 @@ pub struct carom_process_options {
     pub size: usize,
     /// Its name, copied. NULL: "Process-1", counted; a child of that "Process-1:1". With a context "ForkProcess-1" and so on.
     pub name: *const c_char,
-    /// Not 0: `carom_shutdown` terminates it instead of joining it.
+    /// Not 0: `carom_shutdown` terminates it instead of joining it. 0: as this process is; the first one of a family is no daemon. (A daemon may have children.)
     pub daemon: u32,
     /// 0.
     pub reserved: u32,
@@ -76,6 +76,10 @@ pub struct carom_process_options {
     pub limits: *const carom_process_limit,
     /// How many `limits` there are.
     pub limit_count: usize,
+    /// Not 0: signals are handled, ignored and blocked there as in the thread that starts it, whose handlers it has a copy of. Start method fork only.
+    pub keep_signals: u32,
+    /// Not 0: it is no daemon, though this process is one.
+    pub no_daemon: u32,
 }
 
 // SAFETY: integers and pointers.
@@ -99,7 +103,7 @@ fn options_of(options: *const carom_process_options) -> Result<Options> {
     let [input, output, error] = streams.map(stream_of);
     Ok(Options {
         name: boundary::text(options.name)?.map(str::to_string),
-        bond: Bond { daemon: options.daemon != 0, signal: options.parent_death_signal },
+        bond: Bond { daemon: is_daemon(&options)?, signal: options.parent_death_signal },
         method: context::method_of(options.context)?,
         traits: Traits {
             directory: boundary::c_text(options.directory).map(CStr::to_owned),
@@ -112,8 +116,17 @@ fn options_of(options: *const carom_process_options) -> Result<Options> {
             group: group_of(options.process_group)?,
             nice: options.nice,
             limits: limits.iter().map(limit).collect::<Result<_>>()?,
+            keeps_signals: options.keep_signals != 0,
         },
     })
+}
+
+fn is_daemon(options: &carom_process_options) -> Result<bool> {
+    match (options.daemon != 0, options.no_daemon != 0) {
+        (true, true) => Err(Error::invalid("a process is a daemon or not")),
+        (said, false) => Ok(said || process::is_daemon()?),
+        _ => Ok(false),
+    }
 }
 
 fn stream_of(fd: i32) -> Result<Stream> {
@@ -336,6 +349,24 @@ pub extern "C" fn carom_process_parent(pid: *mut i32, alive: *mut i32) -> carom_
             process::parent()?.ok_or(Error::NotFound("the first process of a family has no parent"))?;
         write_optional(pid, parent as i32);
         write_optional(alive, lives as i32);
+        Ok(())
+    })
+}
+
+/// Copies a key that all processes of this family have, and nobody else: 32 random bytes, made up when it is asked for first. For connections and managers between
+/// them (`authkey` of their options); also for a child that should open what its parent serves. `*len` is its length (`len` may be NULL).
+///
+/// Never blocks. `CAROM_EMSGSIZE` for a small buffer.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_authkey_get(key: *mut c_void, capacity: usize, len: *mut usize) -> carom_status {
+    boundary::status(|| {
+        let family_key = family::key(family::current()?)?;
+        let needed = family_key.len();
+        write_optional(len, needed);
+        if capacity < needed {
+            return Err(Error::MessageSize { needed, capacity });
+        }
+        boundary::bytes_mut(key, needed)?.copy_from_slice(&family_key);
         Ok(())
     })
 }

@@ -68,7 +68,8 @@ pub struct Header {
     pub heap_at: AtomicU64,
     /// [`STAMP`]. Written once.
     stamp: AtomicU64,
-    pad0: [u64; 4],
+    /// Words of the family's key, each 0 until somebody has asked. Whoever asks first, each for itself.
+    pub key: [AtomicU64; 4],
     /// Whether the family's keeper lives.
     pub keeper: Liveness,
     /// Members that the keeper may not watch yet. Raised by whoever makes one, zeroed by the keeper

@@ -142,7 +142,9 @@ impl Plan {
             fork::leave_at_once(1);
         }
         fork::purge_streams();
-        fork::default_signals(&[]);
+        if !self.traits.keeps_signals {
+            fork::default_signals(&[]);
+        }
         match self.channel {
             None => descriptor::stdin_from_null(),
             Some((_, theirs)) => become_special(&self.traits, self.environment, theirs.as_raw_fd()),

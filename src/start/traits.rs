@@ -47,6 +47,8 @@ pub struct Traits {
     pub nice: i32,
     /// Resource limits.
     pub limits: Vec<Limit>,
+    /// A forked process: handlers and mask are as they were.
+    pub keeps_signals: bool,
 }
 
 /// What can fail; a child says which by its index.
@@ -165,6 +167,7 @@ impl Traits {
             group: number(group)? as i32,
             nice: number(nice)? as i32,
             limits: limits.chunks(3).map(limit).collect::<Option<_>>()?,
+            keeps_signals: false,
         })
     }
 }
