@@ -1,6 +1,7 @@
-/* D. Messages through a queue: so many are put by one process and got by another (or by two and two). The ring of Vyukov is
- * the limit written by hand: bounded, many to many, asleep on a futex after some yields; it handles no death, no handle,
- * no length but 64 bytes, and no end. */
+/* D. Messages through a queue: so many are put by one process and got by another (or by two and two). Limits written by hand: the
+ * ring of Vyukov, bounded, many to many, asleep on a futex after some yields, for messages of 64 bytes; and a ring for one to
+ * one, whose two sides each remember how far the other was, awake, for batches and for long messages, which are copied in
+ * and out. They handle no death, no handle, no length but one, and no end. */
 #include "bench.h"
 
 enum { CELLS = 2048, MESSAGES = 1000000, FEWER = 200000, BATCH = 32, YIELDS = 32 };
@@ -68,10 +69,55 @@ static void ring_get(char *data) {
     ring_tell(&vyukov->putters, &vyukov->room);
 }
 
+/* ---- the ring for one to one ---- */
+
+enum { RING_BYTES = 1 << 20, LEAST_SLOTS = 4, LONGEST = 1 << 20 };
+
+typedef struct {
+    _Alignas(128) _Atomic uint64_t tail;
+    uint64_t seen_head;
+    _Alignas(128) _Atomic uint64_t head;
+    uint64_t seen_tail;
+    _Alignas(128) char data[LEAST_SLOTS * LONGEST];
+} lane;
+static lane *spsc;
+
+static size_t slots_of(size_t size) {
+    size_t slots = RING_BYTES / size;
+    return slots < LEAST_SLOTS ? LEAST_SLOTS : slots > CELLS ? CELLS : slots;
+}
+
+/* So many of the other side's count that there is something; some yields for each look. */
+static uint64_t spsc_await(_Atomic uint64_t *count, uint64_t not_yet) {
+    uint64_t seen;
+    for (int looks = 0; (seen = atomic_load_explicit(count, memory_order_acquire)) == not_yet; looks++)
+        if (looks > 2000) sched_yield();
+        else __builtin_ia32_pause();
+    return seen;
+}
+/* One store for the whole batch. */
+static void spsc_put(const char *data, size_t size, size_t batch, size_t slots) {
+    uint64_t tail = atomic_load_explicit(&spsc->tail, memory_order_relaxed);
+    while (tail + batch - spsc->seen_head > slots) spsc->seen_head = spsc_await(&spsc->head, spsc->seen_head);
+    for (size_t i = 0; i < batch; i++) memcpy(spsc->data + (tail + i) % slots * size, data + i * size, size);
+    atomic_store_explicit(&spsc->tail, tail + batch, memory_order_release);
+}
+static size_t spsc_get(char *data, size_t size, size_t most, size_t slots) {
+    uint64_t head = atomic_load_explicit(&spsc->head, memory_order_relaxed);
+    if (head == spsc->seen_tail) spsc->seen_tail = spsc_await(&spsc->tail, head);
+    size_t some = spsc->seen_tail - head < most ? (size_t)(spsc->seen_tail - head) : most;
+    for (size_t i = 0; i < some; i++) memcpy(data + i * size, spsc->data + (head + i) % slots * size, size);
+    atomic_store_explicit(&spsc->head, head + some, memory_order_release);
+    return some;
+}
+
 /* ---- a turn ---- */
 
+enum by { CAROM, VYUKOV, SPSC };
+
 static struct {
-    int pairs, batch, is_ring;
+    enum by by;
+    int pairs, batch;
     size_t size;
     uint64_t messages; /* of each producer */
 } turn;
@@ -86,7 +132,8 @@ static void produce(void) {
     char *data = calloc(turn.size, (size_t)turn.batch);
     enter(0);
     for (uint64_t i = 0; i < turn.messages; i += (uint64_t)turn.batch) {
-        if (turn.is_ring) ring_put(data);
+        if (turn.by == VYUKOV) ring_put(data);
+        else if (turn.by == SPSC) spsc_put(data, turn.size, (size_t)turn.batch, slots_of(turn.size));
         else if (turn.batch > 1) OK(carom_queue_put_many(queue, data, turn.size, (size_t)turn.batch, CAROM_FOREVER));
         else OK(carom_queue_put(queue, data, turn.size, CAROM_FOREVER));
     }
@@ -98,7 +145,8 @@ static void consume(void) {
     size_t len = turn.size;
     enter(1);
     while (mine < turn.messages) {
-        if (turn.is_ring) ring_get(data), mine++;
+        if (turn.by == VYUKOV) ring_get(data), mine++;
+        else if (turn.by == SPSC) mine += spsc_get(data, turn.size, (size_t)turn.batch, slots_of(turn.size));
         else if (turn.batch > 1) {
             int64_t some = carom_queue_get_many(queue, data, turn.size, (size_t)turn.batch, NULL, CAROM_FOREVER);
             CHECK(some > 0);
@@ -115,12 +163,13 @@ static void consume(void) {
 static int32_t producer(carom_call *call) { return (void)call, produce(), 0; }
 static int32_t consumer(carom_call *call) { return (void)call, consume(), 0; }
 
-static double rate(int is_ring, int pairs, size_t size, int batch, uint64_t messages) {
+static double rate(enum by by, int pairs, size_t size, int batch, uint64_t messages) {
     carom_process *processes[4];
-    turn.is_ring = is_ring, turn.pairs = pairs, turn.size = size, turn.batch = batch, turn.messages = messages;
+    turn.by = by, turn.pairs = pairs, turn.size = size, turn.batch = batch, turn.messages = messages;
     memset(gate, 0, sizeof *gate);
     memset(vyukov, 0, sizeof *vyukov);
     for (uint64_t i = 0; i < CELLS; i++) vyukov->cells[i].sequence = i;
+    spsc->tail = spsc->head = spsc->seen_head = spsc->seen_tail = 0;
     /* As much room as the ring has, and no more than 8 MiB. */
     carom_queue_options options = {.size = sizeof options, .max_items = size > 4096 ? 8 << 20 >> __builtin_ctzll(size) : CELLS};
     OK(carom_queue_new(&options, &queue));
@@ -142,14 +191,17 @@ static double rate(int is_ring, int pairs, size_t size, int batch, uint64_t mess
     return (double)messages * pairs / ((double)(end - begin) / 1e9);
 }
 
-static double ring_1p1c(void) { return rate(1, 1, 64, 1, MESSAGES); }
-static double carom_1p1c(void) { return rate(0, 1, 64, 1, MESSAGES); }
-static double carom_batch(void) { return rate(0, 1, 64, BATCH, MESSAGES - MESSAGES % BATCH); }
-static double ring_2p2c(void) { return rate(1, 2, 64, 1, MESSAGES / 2); }
-static double carom_2p2c(void) { return rate(0, 2, 64, 1, MESSAGES / 2); }
-static double carom_1KiB(void) { return rate(0, 1, 1024, 1, FEWER); }
-static double carom_64KiB(void) { return rate(0, 1, 65536, 1, FEWER / 10); }
-static double carom_1MiB(void) { return rate(0, 1, 1 << 20, 1, FEWER / 100); }
+static double ring_1p1c(void) { return rate(VYUKOV, 1, 64, 1, MESSAGES); }
+static double carom_1p1c(void) { return rate(CAROM, 1, 64, 1, MESSAGES); }
+static double ring_2p2c(void) { return rate(VYUKOV, 2, 64, 1, MESSAGES / 2); }
+static double carom_2p2c(void) { return rate(CAROM, 2, 64, 1, MESSAGES / 2); }
+#define ONE_TO_ONE(name, size, batch, messages)                                       \
+    static double carom_##name(void) { return rate(CAROM, 1, size, batch, messages); } \
+    static double spsc_##name(void) { return rate(SPSC, 1, size, batch, messages); }
+ONE_TO_ONE(batch, 64, BATCH, MESSAGES - MESSAGES % BATCH)
+ONE_TO_ONE(1KiB, 1024, 1, FEWER)
+ONE_TO_ONE(64KiB, 65536, 1, FEWER / 10)
+ONE_TO_ONE(1MiB, 1 << 20, 1, FEWER / 100)
 
 static double creation(void) {
     enum { QUEUES = 1000 };
@@ -164,13 +216,14 @@ static double creation(void) {
 int main(void) {
     gate = shared_memory(sizeof *gate);
     vyukov = shared_memory(sizeof *vyukov);
+    spsc = shared_memory(sizeof *spsc);
     remember_cpus();
     RACE("D.queue_1p1c_64B", "msg/s", 7, {"vyukov+yield+futex", ring_1p1c}, {"carom", carom_1p1c});
     RACE("D.queue_2p2c_64B", "msg/s", 7, {"vyukov+yield+futex", ring_2p2c}, {"carom", carom_2p2c});
-    RACE("D.queue_1p1c_64B_batch32", "msg/s", 7, {"carom", carom_batch});
-    RACE("D.queue_1p1c_1KiB", "msg/s", 5, {"carom", carom_1KiB});
-    RACE("D.queue_1p1c_64KiB", "msg/s", 5, {"carom", carom_64KiB});
-    RACE("D.queue_1p1c_1MiB", "msg/s", 5, {"carom", carom_1MiB});
+    RACE("D.queue_1p1c_64B_batch32", "msg/s", 7, {"shm-spsc", spsc_batch}, {"carom", carom_batch});
+    RACE("D.queue_1p1c_1KiB", "msg/s", 5, {"shm-spsc", spsc_1KiB}, {"carom", carom_1KiB});
+    RACE("D.queue_1p1c_64KiB", "msg/s", 5, {"shm-spsc", spsc_64KiB}, {"carom", carom_64KiB});
+    RACE("D.queue_1p1c_1MiB", "msg/s", 5, {"shm-spsc", spsc_1MiB}, {"carom", carom_1MiB});
     RACE("D.queue_new", "us", 7, {"carom", creation});
     return 0;
 }

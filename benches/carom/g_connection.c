@@ -1,10 +1,10 @@
-/* G. Messages between two processes: over a pipe, over a connection of a socket, and over plain sockets. There and back,
+/* G. Messages between two processes: over a pipe, two queues, over a connection of a socket, and over plain sockets. There and back,
  * awake and after a pause in which both fell asleep; and as many as go through in one direction. */
 #include "bench.h"
 #include <sys/socket.h>
 
 enum { AWAKE = 5000, ASLEEP = 40, SMALL = 64, MANY = 20000, LARGE = 1 << 20, FEW = 100, BUFFER = 4 << 20 };
-enum kind { PIPE, SOCKET, SEQPACKET, STREAM, SPIN, FUTEX };
+enum kind { PIPE, QUEUES, SOCKET, SEQPACKET, STREAM, SPIN, FUTEX };
 enum task { ECHOES, SINK };
 
 typedef struct {
@@ -20,16 +20,19 @@ typedef struct {
     enum kind kind;
     int fd;
     carom_connection *connection;
+    carom_queue *out, *in;
 } link_end;
 
 static void put(const link_end *end, size_t len) {
     if (end->fd >= 0 && !end->connection) CHECK(send(end->fd, data, len, MSG_NOSIGNAL) == (ssize_t)len);
+    else if (end->kind == QUEUES) OK(carom_queue_put(end->out, data, len, CAROM_FOREVER));
     else OK(carom_connection_send(end->connection, data, len, CAROM_FOREVER));
 }
 static void get(const link_end *end, size_t len) {
     size_t got = 0;
     if (end->kind == SEQPACKET) got = (size_t)recv(end->fd, data, sizeof data, 0);
     else if (end->kind == STREAM) got = (size_t)recv(end->fd, data, len, MSG_WAITALL); /* knows the length beforehand */
+    else if (end->kind == QUEUES) OK(carom_queue_get(end->in, data, sizeof data, &got, CAROM_FOREVER));
     else OK(carom_connection_recv(end->connection, data, sizeof data, &got, CAROM_FOREVER));
     if (got != len) DIE("%zu bytes, not %zu", got, len);
 }
@@ -83,8 +86,18 @@ typedef struct {
     int64_t len;
 } order;
 
+static int32_t works_at_queues(carom_call *call) {
+    link_end end = {QUEUES, -1, NULL, NULL, NULL};
+    order it;
+    OK(carom_call_queue(call, 0, &end.out));
+    OK(carom_call_read(call, 1, &it, sizeof it));
+    OK(carom_call_queue(call, 2, &end.in));
+    work(&end, (enum task)it.task, (uint32_t)it.count, (size_t)it.len);
+    return 0;
+}
+
 static int32_t works_at_pipe(carom_call *call) {
-    link_end end = {PIPE, -1, NULL};
+    link_end end = {PIPE, -1, NULL, NULL, NULL};
     order it;
     OK(carom_call_connection(call, 0, &end.connection));
     OK(carom_call_read(call, 1, &it, sizeof it));
@@ -96,7 +109,7 @@ static pid_t child;
 static carom_process *process;
 
 static link_end start(enum kind kind, enum task task, int count, size_t len) {
-    link_end mine = {kind, -1, NULL}, other = {kind, -1, NULL};
+    link_end mine = {kind, -1, NULL, NULL, NULL}, other = {kind, -1, NULL, NULL, NULL};
     memset(shared, 0, sizeof *shared);
     child = -1, process = NULL;
     if (kind == PIPE) {
@@ -105,6 +118,12 @@ static link_end start(enum kind kind, enum task task, int count, size_t len) {
         carom_argument arguments[] = {CAROM_HANDLE(other.connection), CAROM_BYTES(&it, sizeof it)};
         OK(carom_process_start(works_at_pipe, arguments, 2, NULL, &process));
         carom_connection_free(other.connection);
+    } else if (kind == QUEUES) {
+        order it = {(int32_t)task, count, (int64_t)len};
+        OK(carom_queue_new(NULL, &mine.out));
+        OK(carom_queue_new(NULL, &mine.in));
+        carom_argument arguments[] = {CAROM_HANDLE(mine.in), CAROM_BYTES(&it, sizeof it), CAROM_HANDLE(mine.out)};
+        OK(carom_process_start(works_at_queues, arguments, 3, NULL, &process));
     } else {
         if (kind == SOCKET || kind == SEQPACKET || kind == STREAM) {
             int fds[2], size = BUFFER;
@@ -138,6 +157,8 @@ static void end_of(link_end *end) {
         reap(child);
     }
     carom_connection_free(end->connection);
+    carom_queue_free(end->out);
+    carom_queue_free(end->in);
     if (end->kind == SEQPACKET || end->kind == STREAM) close(end->fd);
 }
 
@@ -184,6 +205,8 @@ TURNS(pipe, PIPE)
 TURNS(socket, SOCKET)
 TURNS(seqpacket, SEQPACKET)
 static double stream_large(void) { return through(STREAM, FEW, LARGE); }
+static double queues_awake(void) { return awake(QUEUES); }
+static double queues_asleep(void) { return asleep(QUEUES); }
 static double pipe_asleep(void) { return asleep(PIPE); }
 static double spin_awake(void) { return awake(SPIN); }
 static double futex_asleep(void) { return asleep(FUTEX); }
@@ -195,6 +218,8 @@ int main(int argc, char **argv) {
     pin(0);
     RACE("G.pipe_awake", "ns", 21, {"carom.pipe", pipe_awake}, {"shm-spin", spin_awake});
     RACE("G.pipe_asleep", "ns", 21, {"carom.pipe", pipe_asleep}, {"futex", futex_asleep});
+    RACE("G.queue_awake", "ns", 21, {"carom", queues_awake}, {"shm-spin", spin_awake});
+    RACE("G.queue_asleep", "ns", 21, {"carom", queues_asleep}, {"futex", futex_asleep});
     RACE("G.socket_roundtrip", "ns", 21, {"carom.connection", socket_awake}, {"seqpacket", seqpacket_awake});
     RACE("G.64B", "kmsg/s", 21, {"carom.connection", socket_small}, {"seqpacket", seqpacket_small}, {"carom.pipe", pipe_small});
     RACE("G.1MiB", "MiB/s", 11, {"carom.connection", socket_large}, {"seqpacket", seqpacket_large}, {"stream", stream_large}, {"carom.pipe", pipe_large});
