@@ -165,9 +165,10 @@ static void then_the_hard_one(void) {
     CHECK_EQ(verdict.status, CAROM_ETIMELIMIT);
     CHECK(verdict.elapsed_ns >= 1000000000);
     carom_result_free(result);
-    CHECK_EQ(number_of(result = submit(pool, spins, 0)), 1); /* the successor hears too */
+    carom_task_options enough = soft(10, PATIENCE_MS);
+    CHECK_EQ(number_of(result = submit_with(pool, spins, NULL, 0, &enough)), 1); /* the successor hears too */
     carom_result_free(result);
-    carom_task_options none = soft(CAROM_NONE, 0);
+    carom_task_options none = soft(CAROM_NONE, CAROM_NONE);
     carom_argument us = CAROM_INTEGER(30000);
     CHECK_EQ(number_of(result = submit_with(pool, run_for, &us, 1, &none)), 30000);
     carom_result_free(result);
