@@ -323,9 +323,21 @@ pub fn resolve(identity: &Identity) -> Result<usize> {
             find().ok_or_else(|| another_build(identity))?
         }
     };
+    address_in(&module, identity).ok_or_else(|| another_build(identity))
+}
+
+/// The same where neither the loader is called nor a module loaded: for who forks those that will want to know.
+pub fn foresee(identity: &Identity) -> Option<usize> {
+    if let Some(name) = identity.name() {
+        return address_of_name(&words_of(name));
+    }
+    address_in(&elf::find_pictured(identity.path()?, identity.build_id, identity.text_size)?, identity)
+}
+
+/// Same build, but no code there: the identity was forged, or there was no build-id to go by.
+fn address_in(module: &Module, identity: &Identity) -> Option<usize> {
     let address = module.base.wrapping_add(identity.offset as usize);
-    // Same build, but no code there: the identity was forged, or there was no build-id to go by.
-    if module.has_code_at(address) { Ok(address) } else { Err(another_build(identity)) }
+    module.has_code_at(address).then_some(address)
 }
 
 fn another_build(identity: &Identity) -> Error {

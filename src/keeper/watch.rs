@@ -7,15 +7,15 @@ use crate::log;
 use crate::shm::arena::MEMBERS;
 use crate::shm::member::{MemberId, Role, State};
 use crate::shm::repair::{self, Repaired};
-use crate::sys::descriptor::{self, Poll};
+use crate::sys::descriptor::{self, Kept, Poll};
 use crate::sys::pidfd;
 use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::atomic::{AtomicI32, AtomicU32};
 
-/// pidfd of each watched member, -1 for none, and which generation of the slot it is. Static, since a
+/// pidfd of each watched member, and which generation of the slot it is. Static, since a
 /// keeper's stack is that of whatever thread forked it; used by the keeper's only thread.
-static FDS: [AtomicI32; MEMBERS] = [const { AtomicI32::new(-1) }; MEMBERS];
+static FDS: [Kept; MEMBERS] = [const { Kept::none() }; MEMBERS];
 static GENERATIONS: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
 /// Which generation was told of its parent's death, all bits flipped: 0 for none.
 static TOLD: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
@@ -32,9 +32,8 @@ pub struct Watch {
 impl Watch {
     /// Watches nobody yet.
     pub fn new(me: Family, poll: &Poll) -> Watch {
-        for fd in &FDS {
-            fd.store(-1, Relaxed);
-        }
+        // There are some if this process is the fork of a keeper's; else no page of them is written.
+        FDS.iter().filter(|fd| fd.get() >= 0).for_each(|fd| fd.set(-1));
         Watch { me, poll: poll.raw(), duty: false, stale: false }
     }
 
@@ -71,7 +70,7 @@ impl Watch {
         if state != State::Alive || id == self.me.me {
             return;
         }
-        let watched = FDS[slot as usize].load(Relaxed) >= 0 && GENERATIONS[slot as usize].load(Relaxed) == generation;
+        let watched = FDS[slot as usize].get() >= 0 && GENERATIONS[slot as usize].load(Relaxed) == generation;
         if !watched && !self.watch(id, poll) {
             self.repair(id);
             return;
@@ -83,7 +82,7 @@ impl Watch {
                 0 => 9,
                 _ => return,
             };
-            let _ = pidfd::signal(FDS[slot as usize].load(Relaxed), signal);
+            let _ = pidfd::signal(FDS[slot as usize].get(), signal);
         }
     }
 
@@ -113,14 +112,14 @@ impl Watch {
             return false;
         }
         if poll.add(pidfd::raw(&fd), id.slot as u64).is_ok() {
-            FDS[id.slot as usize].store(fd.into_raw_fd(), Relaxed);
+            FDS[id.slot as usize].set(fd.into_raw_fd());
             GENERATIONS[id.slot as usize].store(id.generation, Relaxed);
         }
         true
     }
 
     fn unwatch(&self, slot: u32) {
-        let fd = FDS[slot as usize].swap(-1, Relaxed);
+        let fd = FDS[slot as usize].take();
         if fd >= 0 {
             descriptor::remove(self.poll, fd);
             descriptor::close(fd);
@@ -131,7 +130,7 @@ impl Watch {
     pub fn died(&mut self, slot: u32) {
         // Only the descriptor is proof. The news may be of a member that had this slot before: its descriptor is
         // closed, but reports on for as long as a worker that was just forked has a copy.
-        let fd = FDS[slot as usize].load(Relaxed);
+        let fd = FDS[slot as usize].get();
         if fd < 0 || !pidfd::is_dead(fd) {
             return;
         }
@@ -161,7 +160,7 @@ impl Watch {
             if state != State::Alive || member.pid.load(Acquire) != holder || holder == 0 {
                 continue;
             }
-            if FDS[slot as usize].load(Relaxed) < 0 || GENERATIONS[slot as usize].load(Relaxed) != generation {
+            if FDS[slot as usize].get() < 0 || GENERATIONS[slot as usize].load(Relaxed) != generation {
                 self.watch(MemberId { slot, generation }, poll);
             }
         }

@@ -14,7 +14,7 @@ use super::event;
 use super::options::Options;
 use super::post::Post;
 use super::template::{LEAST_DELAY_NS, Template};
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::error::{Error, Result};
 use crate::process::{self, Process};
 use crate::shm::member::MemberId;
@@ -94,6 +94,8 @@ impl Place {
         signals::ignore_interrupt();
         fork::lead_group();
         fork::set_title(c"carom-worker");
+        // The host may have run functions itself, of modules that are no longer there.
+        worker::forget_functions();
         crash::install();
         stop::install();
         crash::attach(&self.lane().crash, fork::pid());
@@ -160,6 +162,7 @@ impl Template {
         if lane.sits(Seat::Empty) {
             lane.begun.store(0, Relaxed);
             lane.leaving.store(0, Relaxed);
+            lane.going.store(0, Relaxed);
             lane.change_seat(Seat::Empty, Seat::Wanted);
             self.report(event::WORKER_WANTED, 0, 0, 0);
         }
@@ -179,7 +182,7 @@ impl Template {
         }
         let mut next = None;
         for (index, lane, post) in self.lanes() {
-            if post.pidfd.load(Relaxed) < 0 && lane.sits(Seat::Taken) && self.watch(index, lane, post).is_err() {
+            if post.pidfd.get() < 0 && lane.sits(Seat::Taken) && self.watch(index, lane, post).is_err() {
                 next = Some(now_ns() + LEAST_DELAY_NS);
             }
         }
@@ -199,7 +202,7 @@ impl Template {
         match pidfd::open(pid) {
             Ok(handle) if there && inode == pidfd::inode(pidfd::raw(&handle)) => {
                 descriptor::add_readable(self.poll, pidfd::raw(&handle), Template::key_of(index))?;
-                post.pidfd.store(handle.into_raw_fd(), Relaxed);
+                post.pidfd.set(handle.into_raw_fd());
                 self.living += 1;
                 self.report(event::WORKER_UP, pid, 0, 0);
             }

@@ -3,15 +3,16 @@
 
 use crate::shm::lane::{self, State as TaskState};
 use crate::shm::plan::{FLAG_EXACT, Lane, MAX_LANES, Sentence, Slot, TaskKind, Terms};
+use crate::sys::descriptor::Kept;
 use crate::sys::{clock, fork, pidfd, statm, stop};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// What the template knows of a lane beyond the plan. Static, since a keeper's stack is that of whatever
 /// thread forked it; used by the keeper's only thread.
 pub struct Post {
     /// pidfd of the worker, -1 for none.
-    pub pidfd: AtomicI32,
+    pub pidfd: Kept,
     /// Its member slot.
     pub slot: AtomicU32,
     /// And generation.
@@ -37,7 +38,7 @@ pub struct Post {
 
 pub static POSTS: [Post; MAX_LANES as usize] = [const {
     Post {
-        pidfd: AtomicI32::new(-1),
+        pidfd: Kept::none(),
         slot: AtomicU32::new(0),
         generation: AtomicU32::new(0),
         seen_place: AtomicU64::new(0),
@@ -53,6 +54,15 @@ pub static POSTS: [Post; MAX_LANES as usize] = [const {
 }; MAX_LANES as usize];
 
 impl Post {
+    /// Forgets what a process has left here of which this one is a fork.
+    pub fn clear(&self) {
+        self.pidfd.set(-1);
+        self.not_before_ns.store(0, Relaxed);
+        self.delay_ns.store(0, Relaxed);
+        self.told.store(0, Relaxed);
+        self.grace_ns.store(0, Relaxed);
+    }
+
     /// Whether the last look has told a task that it should stop, for the first time.
     pub fn was_told(&self) -> bool {
         self.told.swap(0, Relaxed) != 0
@@ -174,7 +184,7 @@ impl AtWork<'_> {
         // The worker does not leave the item between the two steps: the signal hits no other.
         if let Ok(asked) = self.slot.word.ask(self.task) {
             self.lane.going.store(0, Relaxed);
-            let _ = pidfd::signal(post.pidfd.load(Relaxed), stop::SIGNAL);
+            let _ = pidfd::signal(post.pidfd.get(), stop::SIGNAL);
             let _ = self.slot.word.tell(asked);
             post.told.store(first as u32, Relaxed);
         }
@@ -187,7 +197,7 @@ impl AtWork<'_> {
 
 /// The worker is to be killed; gently first, if the host wants that.
 fn carry_out(terms: Option<&Terms>, post: &Post, now: u64) -> Option<u64> {
-    let handle = post.pidfd.load(Relaxed);
+    let handle = post.pidfd.get();
     let wanted = terms.filter(|terms| terms.sentence.load(Relaxed) == Sentence::Cancelled as u32);
     let signal = wanted.map_or(0, |terms| terms.kill_signal.load(Relaxed)) as i32;
     let until = post.grace_ns.load(Relaxed);

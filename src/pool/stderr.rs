@@ -8,11 +8,11 @@
 use crate::error::Result;
 use crate::shm::plan::{Lane, MAX_LANES};
 use crate::shm::region::Region;
-use crate::sys::descriptor;
+use crate::sys::descriptor::{self, Kept};
 use crate::sys::relay::{self, Passed, STDERR};
 use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Bytes that are kept for a verdict.
 pub const TAIL: usize = 4096;
@@ -25,14 +25,14 @@ const LOOKS: u32 = 1000;
 
 /// The stderr of a lane's workers. Static and untouched where nothing is captured, for the reasons of `template::POSTS`.
 struct Line {
-    from: AtomicI32,
-    to: AtomicI32,
+    from: Kept,
+    to: Kept,
     /// Byte `n` of all is at `n % TAIL`.
     tail: [AtomicU8; TAIL],
 }
 
 static LINES: [Line; MAX_LANES as usize] =
-    [const { Line { from: AtomicI32::new(-1), to: AtomicI32::new(-1), tail: [const { AtomicU8::new(0) }; TAIL] } };
+    [const { Line { from: Kept::none(), to: Kept::none(), tail: [const { AtomicU8::new(0) }; TAIL] } };
         MAX_LANES as usize];
 
 /// What was read and is not passed on yet.
@@ -58,27 +58,31 @@ impl Capture {
         Capture { on, poll: -1, first_key, own_key, start: 0, end: 0, stuck: false }
     }
 
-    /// In the template, which reports what is ready by `poll`. Whatever pipes are known here are another pool's.
-    pub fn begin(&mut self, poll: RawFd, lanes: &[Lane]) {
+    /// In the template, as it begins.
+    pub fn begin(&mut self, poll: RawFd) {
         self.poll = poll;
-        for (line, lane) in LINES.iter().zip(lanes).filter(|_| self.on) {
-            line.from.store(-1, Relaxed);
-            line.to.store(-1, Relaxed);
+    }
+
+    /// A lane that is in use from now on: forgets what a process has left here of which this one is a fork.
+    pub fn meet(&self, index: usize, lane: &Lane) {
+        if let Some(line) = LINES.get(index).filter(|_| self.on) {
+            line.from.set(-1);
+            line.to.set(-1);
             lane.stderr_read.store(0, Relaxed);
         }
     }
 
     /// Makes the pipe of a lane if there is none.
     pub fn open(&self, index: usize) -> Result<()> {
-        let Some(line) = LINES.get(index).filter(|line| self.on && line.from.load(Relaxed) < 0) else { return Ok(()) };
+        let Some(line) = LINES.get(index).filter(|line| self.on && line.from.get() < 0) else { return Ok(()) };
         let (from, to) = relay::pipe()?;
         let from = from.into_raw_fd();
         if let Err(error) = self.listen(index, from) {
             descriptor::close(from);
             return Err(error);
         }
-        line.from.store(from, Relaxed);
-        line.to.store(to.into_raw_fd(), Relaxed);
+        line.from.set(from);
+        line.to.set(to.into_raw_fd());
         Ok(())
     }
 
@@ -89,7 +93,7 @@ impl Capture {
     /// In a worker, before anything of the user's runs.
     pub fn enter(&self, index: usize) {
         if let Some(line) = LINES.get(index).filter(|_| self.on) {
-            relay::to_stderr(line.to.load(Relaxed));
+            relay::to_stderr(line.to.get());
         }
     }
 
@@ -104,7 +108,7 @@ impl Capture {
         let Some(room) = PENDING.get(self.end..) else { return 0 };
         let before = lane.stderr_read.load(Relaxed);
         lane.stderr_read.store(before | 1, SeqCst);
-        let got = relay::read(line.from.load(Relaxed), room);
+        let got = relay::read(line.from.get(), room);
         lane.stderr_read.store(before + 2 * got as u64, SeqCst);
         for (at, byte) in room[..got].iter().enumerate().skip(got.saturating_sub(TAIL)) {
             let place = (before as usize / 2).wrapping_add(at) % TAIL;
@@ -132,9 +136,9 @@ impl Capture {
         (self.start, self.end) = (0, 0);
         if std::mem::take(&mut self.stuck) {
             descriptor::remove(self.poll, STDERR);
-            for (index, line) in LINES.iter().enumerate().filter(|(_, line)| line.from.load(Relaxed) >= 0) {
+            for (index, line) in LINES.iter().enumerate().filter(|(_, line)| line.from.get() >= 0) {
                 // Out of kernel memory: its worker waits until the next one has its place.
-                let _ = self.listen(index, line.from.load(Relaxed));
+                let _ = self.listen(index, line.from.get());
             }
         }
     }
@@ -142,16 +146,16 @@ impl Capture {
     fn wait(&mut self) {
         if !self.stuck && descriptor::add_writable(self.poll, STDERR, self.own_key).is_ok() {
             self.stuck = true;
-            let open = LINES.iter().map(|line| line.from.load(Relaxed)).filter(|from| *from >= 0);
+            let open = LINES.iter().map(|line| line.from.get()).filter(|from| *from >= 0);
             open.for_each(|from| descriptor::remove(self.poll, from));
         }
     }
 
     /// Nobody writes any more but what has escaped us.
     pub fn end(&self) {
-        for line in LINES.iter().filter(|line| line.from.load(Relaxed) >= 0) {
-            descriptor::close(line.from.swap(-1, Relaxed));
-            descriptor::close(line.to.swap(-1, Relaxed));
+        for line in LINES.iter().filter(|line| self.on && line.from.get() >= 0) {
+            descriptor::close(line.from.take());
+            descriptor::close(line.to.take());
         }
     }
 

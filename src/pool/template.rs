@@ -10,7 +10,7 @@ use super::post::{POSTS, Post, enforce_lane, has_work};
 use super::restarts::Restarts;
 use super::stderr::Capture;
 use super::worker::Worker;
-use super::{event, evidence};
+use super::{event, evidence, worker};
 use crate::capsule::Writer;
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
@@ -58,6 +58,8 @@ pub struct Template {
     pub(super) poll: RawFd,
     host: RawFd,
     pub(super) living: usize,
+    /// So many lanes have a post.
+    met: usize,
     stderr: Capture,
     restarts: Restarts,
     /// Where tasks are saved whose worker dies.
@@ -88,6 +90,7 @@ impl Template {
             poll: -1,
             host: -1,
             living: 0,
+            met: 0,
             stderr,
             restarts: Restarts::default(),
             capsules,
@@ -96,8 +99,19 @@ impl Template {
         }
     }
 
+    /// The lanes that it has met.
     pub(super) fn lanes(&self) -> impl Iterator<Item = (usize, &'static Lane, &'static Post)> + use<> {
-        self.plan.lanes().iter().enumerate().map(|(index, lane)| (index, lane, &POSTS[index]))
+        self.plan.lanes().iter().take(self.met).enumerate().map(|(index, lane)| (index, lane, &POSTS[index]))
+    }
+
+    /// Lanes that are in use from now on: only of these are the posts touched.
+    fn meet_lanes(&mut self) {
+        let active = self.plan.lanes().len();
+        for (index, lane) in self.plan.lanes().iter().enumerate().skip(self.met) {
+            POSTS[index].clear();
+            self.stderr.meet(index, lane);
+        }
+        self.met = self.met.max(active);
     }
 
     /// Workers of a predecessor, which die with it: no lane gets a new worker before its last one is dead.
@@ -170,6 +184,7 @@ impl Template {
         // Room for its pidfd, before it is there.
         drop(descriptor::event_counter()?);
         self.stderr.open(index)?;
+        worker::foresee_functions(arena);
         let id = Member::claim(arena, me.me, Role::Worker, Inherits::As(me.me.slot))?;
         let member = arena.member(id.slot);
         member.works_for.store(self.pool, Release);
@@ -200,7 +215,7 @@ impl Template {
         member.set_alive(id.generation, pid);
         arena.header().unwatched.store(1, Release);
         lane.pid.store(pid, Release);
-        post.pidfd.store(handle.into_raw_fd(), Relaxed);
+        post.pidfd.set(handle.into_raw_fd());
         post.slot.store(id.slot, Relaxed);
         post.generation.store(id.generation, Relaxed);
         post.seen.store(0, Relaxed);
@@ -230,7 +245,7 @@ impl Template {
     /// The worker of a lane is dead: settles its task, reports, and makes room for the next one.
     fn bury(&mut self, index: usize) {
         let Some((_, lane, post)) = self.lanes().nth(index) else { return };
-        let handle = post.pidfd.load(Relaxed);
+        let handle = post.pidfd.get();
         if handle < 0 {
             return;
         }
@@ -246,7 +261,7 @@ impl Template {
             Reaped::Exit(exit) => exit.code(),
             Reaped::Unknown => UNKNOWN_EXIT,
         };
-        post.pidfd.store(-1, Relaxed);
+        post.pidfd.set(-1);
         descriptor::remove(self.poll, handle);
         descriptor::close(handle);
         self.living -= 1;
@@ -348,7 +363,7 @@ impl Template {
 
     fn kill_all(&self) {
         for (_, _, post) in self.lanes() {
-            let handle = post.pidfd.load(Relaxed);
+            let handle = post.pidfd.get();
             if handle >= 0 {
                 let _ = pidfd::signal(handle, 9);
             }
@@ -366,7 +381,7 @@ impl Template {
         let mut next: Option<u64> = None;
         let mut busy = false;
         for (index, lane, post) in self.lanes() {
-            if post.pidfd.load(Relaxed) < 0 {
+            if post.pidfd.get() < 0 {
                 continue;
             }
             busy |= has_work(lane);
@@ -404,7 +419,7 @@ impl Template {
     fn staff(&mut self, now: u64) -> Option<u64> {
         let mut next: Option<u64> = None;
         for (index, lane, post) in self.lanes() {
-            if post.pidfd.load(Relaxed) >= 0 || lane.wanted.load(Acquire) == 0 {
+            if post.pidfd.get() >= 0 || lane.wanted.load(Acquire) == 0 {
                 self.withdraw(lane);
                 continue;
             }
@@ -459,7 +474,10 @@ fn settle(lane: &'static Lane) {
 }
 
 fn note_end(slot: &'static Slot, death: &Death) {
-    slot.pid.store(death.pid, Relaxed);
+    // Of a worker that was at its task before its template had written down who it is, it has said so itself.
+    if death.pid != 0 {
+        slot.pid.store(death.pid, Relaxed);
+    }
     slot.exit.store(death.exit as u32, Relaxed);
     slot.max_rss.store(death.usage.max_rss_bytes, Relaxed);
     slot.cpu_ns.store(death.usage.cpu_ns.saturating_sub(slot.cpu_ns.load(Relaxed)), Relaxed);
@@ -478,21 +496,19 @@ impl Duty for Template {
     fn begin(&mut self, me: Family, poll: &Poll) -> Result<()> {
         self.me = Some(me);
         self.poll = poll.raw();
-        self.stderr.begin(self.poll, self.plan.lanes());
-        for post in &POSTS {
-            post.pidfd.store(-1, Relaxed);
-            post.not_before_ns.store(0, Relaxed);
-            post.delay_ns.store(0, Relaxed);
-        }
+        self.stderr.begin(self.poll);
+        worker::forget_functions();
+        self.meet_lanes();
         let plan = self.plan.plan();
         if !robust::hold_for_life(&plan.template.word, &plan.template.link) {
             return Err(Error::Exists("the pool has a template"));
         }
-        plan.template_id.store(me.me.to_bits(), Release);
+        let has_predecessor = plan.template_id.swap(me.me.to_bits(), AcqRel) != 0;
         futex::wake(&plan.template.word, u32::MAX);
         self.mark_left();
         self.outlive_predecessor(me)?;
-        for (_, lane, _) in self.lanes().filter(|(_, lane, _)| self.is_left(lane)) {
+        // The first one has no lane to look at, of which each is several pages.
+        for (_, lane, _) in self.lanes().filter(|(_, lane, _)| has_predecessor && self.is_left(lane)) {
             let pid = lane.pid.swap(0, AcqRel);
             note(self.plan, lane, &Death::unseen(pid));
             settle(lane);
@@ -538,6 +554,7 @@ impl Duty for Template {
             return (!self.is_over()).then_some(self.over_ns + LINGER_NS);
         }
         let (plan, phase) = (self.plan.plan(), self.plan.phase());
+        self.meet_lanes();
         let adopting = self.adopt();
         if phase == Phase::Stopping {
             self.kill_all();

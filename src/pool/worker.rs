@@ -6,6 +6,7 @@ use super::{event, stderr};
 use crate::call::{Call, Input, Output};
 use crate::family;
 use crate::function::{self, Identity};
+use crate::shm::arena::Arena;
 use crate::shm::functions;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
@@ -19,8 +20,8 @@ use crate::sys::clock::{self, now_ns};
 use crate::sys::{descriptor, fork, statm, stop};
 use std::cell::Cell;
 use std::os::fd::RawFd;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
 const SPIN_NS: u64 = 20_000;
@@ -31,9 +32,32 @@ const PLACES: u64 = (1 << 20) * SLOTS as u64;
 /// The code of a task that could not be run.
 const REFUSED: i32 = 255;
 
-/// Addresses of the functions that this process has resolved, by index. Static: a worker allocates nothing
-/// before its first task.
+/// Addresses of the functions that this process has resolved, or its template, by index. Static: a worker allocates
+/// nothing before its first task.
 static RESOLVED: [AtomicUsize; crate::shm::arena::FUNCTIONS] = [const { AtomicUsize::new(0) }; 1024];
+
+/// Functions that the template has looked at.
+static FORESEEN: AtomicU32 = AtomicU32::new(0);
+
+/// In a template, as it begins: it may be the fork of a worker, which has resolved functions of its own.
+pub fn forget_functions() {
+    FORESEEN.store(0, Relaxed);
+    // Mostly none: then no page of them becomes this process's own.
+    for address in RESOLVED.iter().filter(|address| address.load(Relaxed) != 0) {
+        address.store(0, Relaxed);
+    }
+}
+
+/// In a template, before it forks: what the family's functions are here, so that no worker has to find out, which takes longer
+/// than the fork. Those of modules that are not loaded are left to whoever runs them.
+pub fn foresee_functions(arena: Arena) {
+    let count = functions::count(arena);
+    for index in FORESEEN.swap(count, Relaxed)..count {
+        let identity = functions::get(arena, index).and_then(|record| Identity::from_bytes(&record).ok());
+        let address = identity.and_then(|identity| function::foresee(&identity));
+        address.into_iter().for_each(|address| RESOLVED[index as usize].store(address, Relaxed));
+    }
+}
 
 /// The worker of one lane.
 pub struct Worker {
@@ -73,10 +97,6 @@ impl Worker {
 
     /// Runs tasks until the pool ends or needs this worker no more, and leaves.
     pub fn run(&self) -> ! {
-        // Mostly none: then no page of them becomes this worker's own.
-        for address in RESOLVED.iter().filter(|address| address.load(Relaxed) != 0) {
-            address.store(0, Relaxed);
-        }
         let mut call = Call::new(Input::Item(Region::EMPTY), Output::Nowhere);
         let started = self.begin();
         if started != 0 {

@@ -16,7 +16,7 @@ fn record(arena: Arena, index: u32) -> Option<Region> {
 pub fn add(arena: Arena, identity: &[u8; FUNCTION_SIZE]) -> Result<u16> {
     let header = arena.header();
     let _guard = header.function_lock.lock();
-    let count = header.functions.load(Acquire).min(FUNCTIONS as u32);
+    let count = count(arena);
     for index in 0..count {
         if record(arena, index).is_some_and(|record| record.frozen() == identity) {
             return Ok(index as u16);
@@ -27,6 +27,11 @@ pub fn add(arena: Arena, identity: &[u8; FUNCTION_SIZE]) -> Result<u16> {
     place.write(identity);
     header.functions.store(count + 1, Release);
     Ok(count as u16)
+}
+
+/// How many there are.
+pub fn count(arena: Arena) -> u32 {
+    arena.header().functions.load(Acquire).min(FUNCTIONS as u32)
 }
 
 /// The identity at an index.

@@ -129,8 +129,8 @@ impl Heap {
         Ok(offset)
     }
 
-    /// A block, and whether it was never used before.
-    fn take_block(self, len: u64, field: &'static AtomicU64) -> Result<(u64, bool)> {
+    /// A block, and whether it was never used before, and so is zero.
+    pub fn take_block(self, len: u64, field: &'static AtomicU64) -> Result<(u64, bool)> {
         let class = class_of(len).ok_or(Error::NoMemory("a block larger than the arena"))?;
         let guard = self.lock();
         let head = self.root.free[class as usize].load(Relaxed);

@@ -82,6 +82,8 @@ pub struct Plan {
     pub phase: AtomicU32,
     /// Worker positions that there is room for. Written once.
     pub lanes: AtomicU32,
+    /// Not 0: lanes that were never in use are zero. Written once.
+    pub fresh: AtomicU32,
     /// The pool's maker: member slot and generation. Written once.
     pub host: AtomicU64,
     /// Template's slot and generation. Template.
@@ -410,12 +412,13 @@ fn bytes(lanes: u32) -> u64 {
 impl PlanRef {
     /// A new plan, all zero but its events, with `workers` positions in use and room for `lanes`, in a block that `field` owns.
     pub fn create(arena: Arena, field: &'static AtomicU64, workers: u32, lanes: u32) -> Result<PlanRef> {
-        let offset = Heap::of(arena).take(bytes(lanes), field)?;
+        let (offset, fresh) = Heap::of(arena).take_block(bytes(lanes), field)?;
         let start = offset.next_multiple_of(align_of::<Lane>() as u64);
         // All but the events, of which only those that were written are read.
         let region = Region::of(arena, start, offset_of!(Plan, events) as u64);
         region.ok_or(Error::Panic("a block outside the arena".into()))?.clear();
         let plan = PlanRef::at(arena, offset, lanes)?;
+        plan.plan.fresh.store(fresh as u32, Relaxed);
         plan.plan.lanes.store(lanes, Release);
         (0..workers).for_each(|_| _ = plan.add_lane());
         Ok(plan)
@@ -425,8 +428,11 @@ impl PlanRef {
     pub fn add_lane(self) -> bool {
         let active = self.plan.active.load(Relaxed);
         let Some(lane) = self.lanes.get(active as usize) else { return false };
-        let region = Region::of(self.arena, self.arena.offset_of(lane), size_of::<Lane>() as u64);
-        region.into_iter().for_each(Region::clear);
+        // Memory that nobody has used is left alone: a page of it takes longer than a task.
+        if self.plan.fresh.load(Relaxed) == 0 {
+            let region = Region::of(self.arena, self.arena.offset_of(lane), size_of::<Lane>() as u64);
+            region.into_iter().for_each(Region::clear);
+        }
         lane.wanted.store(1, Relaxed);
         self.plan.active.store(active + 1, Release);
         true

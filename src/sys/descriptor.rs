@@ -3,6 +3,38 @@
 use super::raw;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A descriptor in a static, none to begin with: all zero then, so it takes no room in the library and no page before it
+/// is used.
+pub struct Kept {
+    /// The descriptor, and one more.
+    number: AtomicI32,
+}
+
+impl Kept {
+    /// None.
+    pub const fn none() -> Kept {
+        Kept { number: AtomicI32::new(0) }
+    }
+
+    /// The descriptor, -1 for none.
+    #[inline]
+    pub fn get(&self) -> RawFd {
+        self.number.load(Relaxed) - 1
+    }
+
+    /// From now on it is this one; -1 for none.
+    pub fn set(&self, fd: RawFd) {
+        self.number.store(fd + 1, Relaxed);
+    }
+
+    /// The descriptor, which is not kept any more.
+    pub fn take(&self) -> RawFd {
+        self.number.swap(0, Relaxed) - 1
+    }
+}
 
 /// A new eventfd, never 0, 1 or 2 and closed by exec.
 pub fn event_counter() -> Result<OwnedFd> {

@@ -73,16 +73,22 @@ pub fn module_of(address: usize) -> Option<Module> {
 /// The loaded module of this build. Two copies of a library can have one build-id: the one at `path`
 /// is preferred. Without a build-id, path and size of the code have to do.
 pub fn find_module(path: &[u8], build_id: Option<BuildId>, text_size: u64) -> Option<Module> {
+    let pictured = find_pictured(path, build_id, text_size);
+    pictured.or_else(|| best_of(&collect(|_| true).modules, path, build_id, text_size))
+}
+
+/// The same without a call of the loader, which may not return in a child of a fork.
+pub fn find_pictured(path: &[u8], build_id: Option<BuildId>, text_size: u64) -> Option<Module> {
+    picture().and_then(|picture| best_of(&picture.modules, path, build_id, text_size))
+}
+
+fn best_of(modules: &[Module], path: &[u8], build_id: Option<BuildId>, text_size: u64) -> Option<Module> {
     let fits = |module: &Module| match build_id {
         Some(_) => module.build_id == build_id,
         None => module.build_id.is_none() && module.path == path && module.text_size() == text_size,
     };
-    let best = |modules: &[Module]| {
-        let exact = modules.iter().find(|module| fits(module) && module.path == path);
-        exact.or_else(|| modules.iter().find(|module| fits(module))).cloned()
-    };
-    let pictured = picture().and_then(|picture| best(&picture.modules));
-    pictured.or_else(|| best(&collect(|_| true).modules))
+    let exact = modules.iter().find(|module| fits(module) && module.path == path);
+    exact.or_else(|| modules.iter().find(|module| fits(module))).cloned()
 }
 
 /// Loads the module at `path` and keeps it for the life of the process.
