@@ -12,9 +12,9 @@ static carom_argument text(const char *it) { return (carom_argument)CAROM_STRING
 
 static int32_t distribute(carom_call *call) {
     static const char *const operations[] = {"square", "cube", "double"};
-    carom_proxy *queue;
+    carom_queue *queue;
     carom_argument nothing;
-    MUST(carom_call_proxy(call, 0, &queue));
+    MUST(carom_call_queue(call, 0, &queue));
     for (int i = 0; i < TASKS; i++) {
         const carom_argument fields[] = {text("id"), CAROM_INTEGER(i), text("data"), CAROM_INTEGER(i * 37 % 100 + 1),
                                          text("operation"), text(operations[i % 3])};
@@ -27,9 +27,9 @@ static int32_t distribute(carom_call *call) {
 }
 
 static int32_t work(carom_call *call) {
-    carom_proxy *queue;
+    carom_queue *queue;
     carom_dict *results;
-    MUST(carom_call_proxy(call, 0, &queue));
+    MUST(carom_call_queue(call, 0, &queue));
     MUST(carom_call_dict(call, 1, &results));
     for (;;) {
         _Alignas(16) char memory[512];
@@ -49,12 +49,12 @@ static int32_t work(carom_call *call) {
 
 int main(int argc, char **argv) {
     carom_manager *manager;
-    carom_proxy *queue;
+    carom_queue *queue;
     carom_dict *results;
     carom_process *processes[WORKERS + 1];
     MUST(carom_init(argc, argv));
     MUST(carom_manager_new(NULL, &manager));
-    MUST(carom_manager_create(manager, "Queue", NULL, 0, NULL, &queue));
+    MUST(carom_manager_queue(manager, NULL, &queue));
     MUST(carom_manager_dict(manager, &results));
     processes[WORKERS] = start(distribute, CAROM_HANDLE(queue));
     for (int i = 0; i < WORKERS; i++)
@@ -73,7 +73,7 @@ int main(int argc, char **argv) {
                (const char *)fields[3].data, fields[5].integer, fields[7].integer);
     }
     carom_dict_free(results);
-    carom_proxy_free(queue);
+    carom_queue_free(queue);
     MUST(carom_manager_shutdown(manager, PATIENCE_MS));
     carom_manager_free(manager);
     return 0;

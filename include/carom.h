@@ -1502,7 +1502,8 @@ int32_t carom_queue_full(carom_queue *queue);
  * loop calls with time-out 0 until it is `CAROM_ETIMEDOUT`, then polls. It belongs to the handle: never read, write or
  * close it. In a forked child ask again. Who puts makes a system call only if somebody polls and has found nothing.
  *
- * Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE.
+ * Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE; `CAROM_ENOTSUP` for a
+ * manager's queue.
  */
 int32_t carom_queue_fd(carom_queue *queue);
 
@@ -3071,10 +3072,11 @@ int32_t carom_pool_did_start_ok(carom_pool *pool);
  *   values and arrays instead.
  * - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
  *   `carom_dict_apply`, or guarded by a lock of the manager.
- * - A manager makes the handle types that this library has for the same things: its locks, semaphores, conditions, events
- *   and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+ * - A manager makes the handle types that this library has for the same things: its queues, locks, semaphores, conditions,
+ *   events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
  *   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
  *   contains it; objects that contain each other live until the server ends.
+ * - Programs that share nothing but address and key find each other's objects in the manager's directory.
  * - A process that dies lets go of what it had: its locks are a dead holder's, its waits are over, what it had got from a
  *   queue and not received goes to the next. A server that dies takes its objects with it: `CAROM_ECLOSED` where
  *   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
@@ -3268,12 +3270,11 @@ carom_status carom_call_manager(carom_call *call, size_t index, carom_manager **
 void carom_manager_free(carom_manager *manager);
 
 /**
- * Makes an object of a type, by name: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue",
- * "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier". Options may be NULL.
+ * Makes an object of a type, by name: "set", "Namespace", "Value", "Array", or one of the program's own. Options may be
+ * NULL.
  *
- * Arguments: a dict and a Namespace nothing or a map, a list and a set nothing or a list, a Value its type code (a
- * string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros, a Queue the most items
- * that it takes, 0 for any number.
+ * Arguments: a Namespace nothing or a map, a set nothing or a list, a Value its type code (a string, "i" or "d") and
+ * perhaps a value, an Array its type code and a list or how many zeros.
  *
  * The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or
  * a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
@@ -3282,11 +3283,30 @@ void carom_manager_free(carom_manager *manager);
 carom_status carom_manager_create(carom_manager *manager, const char *type_name, const carom_argument *arguments,
                                   size_t count, const carom_create_options *options, carom_proxy **proxy);
 
-/** Makes an empty dict. Statuses of this and those below as `carom_manager_create`. */
+/**
+ * Makes an empty dict (with contents: `carom_dict_update` it). Statuses of this and those below as
+ * `carom_manager_create`.
+ */
 carom_status carom_manager_dict(carom_manager *manager, carom_dict **dict);
 
 /** Makes an empty list. */
 carom_status carom_manager_list(carom_manager *manager, carom_list **list);
+
+/**
+ * The dict that every manager has, also one that was opened: where programs find each other's objects, by whatever
+ * names they agree on. What is in it stays until it is taken out.
+ */
+carom_status carom_manager_directory(carom_manager *manager, carom_dict **dict);
+
+/**
+ * Makes a queue, empty; options may be NULL. Messages of `carom_queue_put` and `carom_queue_get` are bytes;
+ * `carom_proxy_call` puts and gets values of any kind. `carom_queue_task_done` and `carom_queue_join` work with every
+ * one.
+ *
+ * Others do not end it: `carom_queue_close` concerns this process's handle only, a get says `CAROM_ECLOSED` after
+ * `carom_queue_shutdown`. What somebody got who died before he received it goes to the next.
+ */
+carom_status carom_manager_queue(carom_manager *manager, const carom_queue_options *options, carom_queue **queue);
 
 /** Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`. */
 carom_status carom_manager_lock(carom_manager *manager, carom_lock **lock);
@@ -3308,8 +3328,14 @@ carom_status carom_manager_condition(carom_manager *manager, carom_lock *lock, c
 /** Makes an event, not set; see `carom_event_new`. */
 carom_status carom_manager_event(carom_manager *manager, carom_event **event);
 
-/** Makes a barrier for so many parties; see `carom_barrier_new`. */
-carom_status carom_manager_barrier(carom_manager *manager, int64_t parties, carom_barrier **barrier);
+/**
+ * Makes a barrier for so many parties; see `carom_barrier_new`. Options may be NULL. The action runs in the server, on
+ * its loop, without arguments; who comes last gets `CAROM_ETASKFAILED` if it fails.
+ *
+ * `CAROM_ENOTSUP` for a time-out: each wait has its own.
+ */
+carom_status carom_manager_barrier(carom_manager *manager, int64_t parties, const carom_barrier_options *options,
+                                   carom_barrier **barrier);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Dicts of a manager: keys and values that many processes share. A key is any scalar: nil, a bool, a number, bytes, a

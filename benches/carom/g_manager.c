@@ -49,7 +49,7 @@ static double batches(carom_dict *dict) {
     return TRIPS / 10 * (double)BATCH * 1e9 / (double)(now_ns() - before);
 }
 
-static double pairs(carom_proxy *queue, const carom_argument *item) {
+static double pairs(carom_queue *queue, const carom_argument *item) {
     carom_argument reply;
     int64_t before = now_ns();
     for (int i = 0; i < TRIPS; i++) {
@@ -65,14 +65,14 @@ static void nothing(void) {}
 int main(void) {
     carom_manager *manager;
     carom_dict *dict;
-    carom_proxy *queue;
+    carom_queue *queue;
     const carom_argument key = {.kind = CAROM_ARGUMENT_STRING, .data = "key", .len = 3}, value = {.kind = CAROM_ARGUMENT_INTEGER, .integer = 7};
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     pid_t server = raw_fork(echo);
     close(ends[1]);
     OK(carom_manager_new(NULL, &manager));
     OK(carom_manager_dict(manager, &dict));
-    OK(carom_manager_create(manager, "Queue", NULL, 0, NULL, &queue));
+    OK(carom_manager_queue(manager, NULL, &queue));
     OK(carom_dict_set(dict, &key, &value));
     for (int turn = 0; turn < 3; turn++) {
         printf("C-socket-server G.get_rtt %.0f ops/s\n", bare());
@@ -82,7 +82,7 @@ int main(void) {
     }
     printf("carom G.update_%d %.0f keys/s\n", BATCH, batches(dict));
     printf("carom G.queue_put_get %.0f pairs/s\n", pairs(queue, &value));
-    carom_proxy_free(queue);
+    carom_queue_free(queue);
     carom_dict_free(dict);
     OK(carom_manager_shutdown(manager, CAROM_FOREVER));
     carom_manager_free(manager);

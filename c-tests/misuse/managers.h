@@ -144,14 +144,19 @@ ROW(carom_manager_create) {
     }
 MAKER(carom_manager_dict, carom_dict)
 MAKER(carom_manager_list, carom_list)
+MAKER(carom_manager_directory, carom_dict)
+MAKER(carom_manager_queue, carom_queue, NULL)
 MAKER(carom_manager_lock, carom_lock)
 MAKER(carom_manager_rlock, carom_lock)
 MAKER(carom_manager_event, carom_event)
 MAKER(carom_manager_semaphore, carom_semaphore, 1)
 MAKER(carom_manager_bounded_semaphore, carom_semaphore, 1)
 ROW(carom_manager_barrier) {
-    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(h, 1, out), CAROM_EBADHANDLE));
-    REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(manager, 0, out), CAROM_EINVAL);
+    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(h, 1, NULL, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(manager, 0, NULL, out), CAROM_EINVAL);
+    carom_barrier_options options = {.size = sizeof options, .timeout_ms = 1};
+    REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(manager, 1, &options, out), CAROM_ENOTSUP);
+    EACH_BAD_SIZE(carom_barrier_options, bad, status, 0, REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(manager, 1, bad, out), status));
     REFUSED_HANDLE(carom_semaphore, out, carom_manager_semaphore(manager, -1, out), CAROM_EINVAL);
 }
 ROW(carom_manager_condition) {

@@ -30,14 +30,16 @@ error_message = declare("carom_error_message", c_char_p)
 attach = declare("carom_attach", c_int32)
 manager_new = declare("carom_manager_new", c_int32, c_void_p, c_void_p)
 manager_dict = declare("carom_manager_dict", c_int32, c_void_p, c_void_p)
-manager_create = declare("carom_manager_create", c_int32, c_void_p, c_char_p, A, c_size_t, c_void_p, c_void_p)
+manager_queue = declare("carom_manager_queue", c_int32, c_void_p, c_void_p, c_void_p)
 manager_shutdown = declare("carom_manager_shutdown", c_int32, c_void_p, c_int64)
 manager_free = declare("carom_manager_free", None, c_void_p)
 dict_set = declare("carom_dict_set", c_int32, c_void_p, A, A)
 dict_get = declare("carom_dict_get", c_int32, c_void_p, A, A, c_void_p, c_size_t, c_void_p)
 dict_free = declare("carom_dict_free", None, c_void_p)
 proxy_call = declare("carom_proxy_call", c_int32, c_void_p, c_char_p, A, c_size_t, A, c_void_p, c_size_t, c_void_p, c_int64)
-proxy_free = declare("carom_proxy_free", None, c_void_p)
+queue_put = declare("carom_queue_put", c_int32, c_void_p, c_char_p, c_size_t, c_int64)
+queue_get = declare("carom_queue_get", c_int32, c_void_p, c_void_p, c_size_t, c_void_p, c_int64)
+queue_free = declare("carom_queue_free", None, c_void_p)
 
 
 def check(status, wanted=OK):
@@ -109,7 +111,7 @@ def main():
     manager, shared, queue = c_void_p(), c_void_p(), c_void_p()
     check(manager_new(None, byref(manager)))
     check(manager_dict(manager, byref(shared)))
-    check(manager_create(manager, b"JoinableQueue", None, 0, None, byref(queue)))
+    check(manager_queue(manager, None, byref(queue)))
     value = {"text": "über", "bytes": b"\0\xff", "list": [1, -(1 << 63), 0.5, None, True, []], 7: {"deep": [[["x"]]]}}
     keep = []
     key = to_argument("value", keep)
@@ -140,7 +142,13 @@ def main():
     assert len(copy) == 102 and all(copy[number][0] == number for number in range(100))
     assert {copy[number][1] for number in range(100)} <= set(pids[1:])
     assert call(queue, "empty") is True
-    proxy_free(queue)
+    # The functions of all queues put and get bytes.
+    data, length = ctypes.create_string_buffer(16), c_size_t()
+    check(queue_put(queue, b"some bytes", 10, 0))
+    check(queue_get(queue, data, 4, byref(length), 0), EMSGSIZE)
+    check(queue_get(queue, data, 16, byref(length), 0))
+    assert data.raw[:length.value] == b"some bytes"
+    queue_free(queue)
     dict_free(shared)
     check(manager_shutdown(manager, PATIENCE))
     manager_free(manager)

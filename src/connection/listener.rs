@@ -351,7 +351,7 @@ pub fn connect(text: &str, key: Option<&[u8]>, deadline: Deadline) -> Result<Con
     let address = address::parse(text)?;
     let key = key_of(key)?;
     let goes_on = || if stop::notice() { Err(Error::SoftLimit) } else { Ok(()) };
-    let line = Line::new(Socket::connect(&address, deadline, goes_on)?);
+    let line = Line::patient(Socket::connect(&address, deadline, goes_on)?);
     let mut inbox = Inbox::default();
     if let Some(key) = key {
         let (mut handshake, _) = Handshake::begin(key, Role::Client)?;

@@ -33,6 +33,8 @@ const PIECE: usize = 32 << 10;
 const TOGETHER: usize = 512;
 /// How long who receives waits awake: about what a sleep and a wake cost. It may be for the answer, or the rest of a long message.
 const SOON_NS: u64 = 20_000;
+/// How long a receive may stay in the kernel before it looks at its deadline.
+const LOOK_NS: u64 = 500_000_000;
 /// Longest length that four bytes tell.
 const SHORT: usize = i32::MAX as usize;
 /// The byte that a descriptor comes with: how many there are, as CPython writes it.
@@ -67,6 +69,8 @@ pub(super) struct Line {
     pub(super) local: bool,
     /// There is a rest in the outbox. Written by whoever has its turn.
     unsent: AtomicBool,
+    /// A receive in the kernel ends after [`LOOK_NS`] at the latest.
+    patient: bool,
     outbox: Turn<Outbox>,
 }
 
@@ -80,7 +84,20 @@ struct Outbox {
 
 impl Line {
     pub(super) fn new(socket: Socket) -> Line {
-        Line { socket, local: false, unsent: AtomicBool::new(false), outbox: Turn::new(Outbox::default()) }
+        Line {
+            socket,
+            local: false,
+            unsent: AtomicBool::new(false),
+            patient: false,
+            outbox: Turn::new(Outbox::default()),
+        }
+    }
+
+    /// Of a socket of our own making: whoever has time enough waits for a message in the call that receives it, instead of
+    /// asking for it, waiting until there is one, and asking again.
+    pub(super) fn patient(socket: Socket) -> Line {
+        socket.look_up_after(LOOK_NS);
+        Line { patient: true, ..Line::new(socket) }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -201,7 +218,12 @@ impl Line {
 
     /// Whether a receive may wait in the kernel, where nobody would send the rest.
     fn may_wait(&self, deadline: Deadline) -> bool {
-        deadline.is_none() && !self.unsent.load(Acquire)
+        let has_time = match deadline {
+            None => true,
+            Some(0) => false,
+            Some(instant) => self.patient && instant.saturating_sub(now_ns()) > LOOK_NS,
+        };
+        has_time && !self.unsent.load(Acquire)
     }
 
     /// Waits until something may be received, and sends the rest meanwhile.

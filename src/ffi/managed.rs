@@ -252,6 +252,7 @@ pub(super) fn kind_of_managed(kind: u8) -> Kind {
     match kind {
         kind::DICT => Kind::Dict,
         kind::LIST => Kind::List,
+        kind::QUEUE => Kind::Queue,
         kind::LOCK | kind::RLOCK => Kind::Lock,
         kind::SEMAPHORE | kind::BOUNDED_SEMAPHORE => Kind::Semaphore,
         kind::CONDITION => Kind::Condition,

@@ -5,10 +5,11 @@
 //!   values and arrays instead.
 //! - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
 //!   `carom_dict_apply`, or guarded by a lock of the manager.
-//! - A manager makes the handle types that this library has for the same things: its locks, semaphores, conditions, events
-//!   and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+//! - A manager makes the handle types that this library has for the same things: its queues, locks, semaphores, conditions,
+//!   events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
 //!   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
 //!   contains it; objects that contain each other live until the server ends.
+//! - Programs that share nothing but address and key find each other's objects in the manager's directory.
 //! - A process that dies lets go of what it had: its locks are a dead holder's, its waits are over, what it had got from a
 //!   queue and not received goes to the next. A server that dies takes its objects with it: `CAROM_ECLOSED` where
 //!   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
@@ -17,7 +18,7 @@
 //! - Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
 //!   machines use a network that you trust, or a tunnel.
 
-use super::barrier::carom_barrier;
+use super::barrier::{carom_barrier, carom_barrier_options};
 use super::boundary;
 use super::call::{self, carom_argument, carom_call, carom_function};
 use super::condition::carom_condition;
@@ -33,11 +34,12 @@ use super::object;
 use super::options::{self, Sized_};
 use super::passing::{self, handle_argument};
 use super::proxy::carom_proxy;
+use super::queue::{carom_queue, carom_queue_options};
 use super::semaphore::carom_semaphore;
 use crate::error::{Error, Result};
 use crate::family;
 use crate::manager::client::{self, Client};
-use crate::manager::custom::{Method, Type};
+use crate::manager::custom::{self, Method, Type};
 use crate::manager::protocol::Request;
 use crate::manager::value::Value;
 use crate::manager::{self, First, Manager, Options};
@@ -363,10 +365,9 @@ pub extern "C" fn carom_manager_free(manager: *mut carom_manager) {
     free(manager, Kind::Manager);
 }
 
-/// Makes an object of a type, by name: "dict", "list", "set", "Namespace", "Value", "Array", "Queue", "JoinableQueue", "Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier". Options may be NULL.
+/// Makes an object of a type, by name: "set", "Namespace", "Value", "Array", or one of the program's own. Options may be NULL.
 ///
-/// Arguments: a dict and a Namespace nothing or a map, a list and a set nothing or a list, a Value its type code (a string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros,
-/// a Queue the most items that it takes, 0 for any number.
+/// Arguments: a Namespace nothing or a map, a set nothing or a list, a Value its type code (a string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros.
 ///
 /// The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
 /// `CAROM_ECLOSED`, `CAROM_EBROKEN`.
@@ -403,7 +404,7 @@ fn create<T>(manager: *mut carom_manager, name: &str, arguments: Vec<Value>, out
     boundary::create(out, || make(&client_of(manager)?, name, arguments, false))
 }
 
-/// Makes an empty dict. Statuses of this and those below as `carom_manager_create`.
+/// Makes an empty dict (with contents: `carom_dict_update` it). Statuses of this and those below as `carom_manager_create`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_dict(manager: *mut carom_manager, dict: *mut *mut carom_dict) -> carom_status {
     create(manager, "dict", Vec::new(), dict)
@@ -413,6 +414,29 @@ pub extern "C" fn carom_manager_dict(manager: *mut carom_manager, dict: *mut *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_list(manager: *mut carom_manager, list: *mut *mut carom_list) -> carom_status {
     create(manager, "list", Vec::new(), list)
+}
+
+/// The dict that every manager has, also one that was opened: where programs find each other's objects, by whatever names they agree on. What is in it stays until it is taken out.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_directory(manager: *mut carom_manager, dict: *mut *mut carom_dict) -> carom_status {
+    create(manager, manager::DIRECTORY, Vec::new(), dict)
+}
+
+/// Makes a queue, empty; options may be NULL. Messages of `carom_queue_put` and `carom_queue_get` are bytes; `carom_proxy_call` puts and gets values of any kind. `carom_queue_task_done` and `carom_queue_join` work with every one.
+///
+/// Others do not end it: `carom_queue_close` concerns this process's handle only, a get says `CAROM_ECLOSED` after `carom_queue_shutdown`. What somebody got who died before he received it goes to the next.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_queue(
+    manager: *mut carom_manager,
+    options: *const carom_queue_options,
+    queue: *mut *mut carom_queue,
+) -> carom_status {
+    boundary::create(queue, || {
+        let options = options::read(options)?;
+        let limit = |most: u64| Value::Integer(most.min(i64::MAX as u64) as i64);
+        let arguments = vec![limit(options.max_items), limit(options.max_bytes)];
+        make(&client_of(manager)?, "Queue", arguments, false)
+    })
 }
 
 /// Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`.
@@ -478,12 +502,22 @@ pub extern "C" fn carom_manager_event(manager: *mut carom_manager, event: *mut *
     create(manager, "Event", Vec::new(), event)
 }
 
-/// Makes a barrier for so many parties; see `carom_barrier_new`.
+/// Makes a barrier for so many parties; see `carom_barrier_new`. Options may be NULL. The action runs in the server, on its loop, without arguments; who comes last gets `CAROM_ETASKFAILED` if it fails.
+///
+/// `CAROM_ENOTSUP` for a time-out: each wait has its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_barrier(
     manager: *mut carom_manager,
     parties: i64,
+    options: *const carom_barrier_options,
     barrier: *mut *mut carom_barrier,
 ) -> carom_status {
-    create(manager, "Barrier", vec![Value::Integer(parties)], barrier)
+    boundary::create(barrier, || {
+        let options = options::read(options)?;
+        if options.timeout_ms != 0 {
+            return Err(Error::Unsupported("a barrier of a manager has no time-out of its own"));
+        }
+        let action = custom::identity_of(call::address(options.action))?;
+        make(&client_of(manager)?, "Barrier", vec![Value::Integer(parties), action], false)
+    })
 }

@@ -4,6 +4,7 @@
 mod boundary;
 mod handle;
 mod managed;
+mod managed_queue;
 mod object;
 mod options;
 mod passing;

@@ -9,7 +9,7 @@
 //!   swap(index new expected), slice([start stop]), set_slice(start stop list), reverse(), sort([descending]), len(), copy(), clear().
 //! - Value: get(), set(value), increment([by]), swap(new expected). Array: get(index), set(index value), increment(index [by]), swap(index new expected), slice([start stop]), set_slice(start stop list), len(),
 //!   copy(), index(item), count(item). Both keep to their type.
-//! - Queue: put(item), get(), size(), empty(), full(), task_done(), join().
+//! - Queue: put(item), put_many(list), get(), get_many(most length), size(), empty(), full(), task_done(), join(), shutdown().
 //! - Lock and RLock: acquire(), recover(), release(), locked(). Semaphore: acquire(), release(), value(). Event: set(), clear(), is_set(), wait(). Condition: those of its lock, wait(), notify([count]),
 //!   notify_all(). Barrier: wait(), abort(), reset(), parties(), waiting(), broken().
 //!

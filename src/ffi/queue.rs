@@ -14,6 +14,7 @@ use super::boundary;
 use super::handle::{self, Hold, Kind};
 use super::library::carom_status;
 use super::lock::{free, lock_deadline};
+use super::managed_queue;
 use super::object;
 use super::options::{self, Sized_};
 use crate::bell;
@@ -163,7 +164,11 @@ pub extern "C" fn carom_queue_put(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (handle, queue) = (queue as u64, writable(queue)?);
+        let handle = queue as u64;
+        let queue = match writable(queue) {
+            Ok(queue) => queue,
+            Err(error) => return managed_queue::put(queue, error, boundary::bytes(data, len)?, len, 1, timeout_ms),
+        };
         let put = queue.put(boundary::bytes(data, len)?, len, 1, lock_deadline(timeout_ms));
         queue.told(handle, Wanted::Room { bytes: len, items: 1 }, put)
     })
@@ -182,15 +187,17 @@ pub extern "C" fn carom_queue_get(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (handle, queue) = (queue as u64, queue_of(queue)?);
-        let room = boundary::bytes_mut(data, capacity)?;
         let mut got = 0;
-        let result = queue.get(room, capacity, 1, &mut |_, len| got = len, lock_deadline(timeout_ms));
-        let result = queue.told(handle, Wanted::News, result);
-        if let Err(Error::MessageSize { needed, .. }) = result {
-            boundary::write_optional(len, needed);
-        }
-        result?;
+        let mut note = |_, len| got = len;
+        let room = || boundary::bytes_mut(data, capacity);
+        let result = match queue_of(queue) {
+            Ok(it) => {
+                let result = it.get(room()?, capacity, 1, &mut note, lock_deadline(timeout_ms));
+                it.told(queue as u64, Wanted::News, result)
+            }
+            Err(error) => managed_queue::get(queue, error, room()?, capacity, 1, &mut note, timeout_ms),
+        };
+        managed_queue::say_needed(result, len)?;
         boundary::write_optional(len, got);
         Ok(())
     })
@@ -209,15 +216,20 @@ pub extern "C" fn carom_queue_put_many(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (handle, queue) = (queue as u64, writable(queue)?);
+        let found = writable(queue);
         let len = item_size.checked_mul(count).filter(|_| count <= MOST_AT_ONCE);
-        let len = len.ok_or(Error::invalid("a batch is absurdly large"))?;
-        let items = boundary::bytes(data, len)?;
-        if count == 0 {
-            return Ok(());
+        let len = len.ok_or(Error::invalid("a batch is absurdly large"));
+        match found {
+            Ok(it) => {
+                let items = boundary::bytes(data, len?)?;
+                if count == 0 {
+                    return Ok(());
+                }
+                let put = it.put(items, item_size, count, lock_deadline(timeout_ms));
+                it.told(queue as u64, Wanted::Room { bytes: items.len(), items: count }, put)
+            }
+            Err(error) => managed_queue::put(queue, error, boundary::bytes(data, len?)?, item_size, count, timeout_ms),
         }
-        let put = queue.put(items, item_size, count, lock_deadline(timeout_ms));
-        queue.told(handle, Wanted::Room { bytes: items.len(), items: count }, put)
     })
 }
 
@@ -235,7 +247,7 @@ pub extern "C" fn carom_queue_get_many(
     timeout_ms: i64,
 ) -> i64 {
     boundary::answer(|| {
-        let (handle, queue) = (queue as u64, queue_of(queue)?);
+        let found = queue_of(queue);
         let len = item_size.checked_mul(max).ok_or(Error::invalid("a length is absurd"))?;
         let room = boundary::bytes_mut(data, len)?;
         let lens = if lens.is_null() { &mut [] } else { boundary::items_mut(lens, max)? };
@@ -243,37 +255,55 @@ pub extern "C" fn carom_queue_get_many(
             return Err(Error::invalid("no message is wanted"));
         }
         let mut note = |index: usize, len| _ = lens.get_mut(index).map(|place| *place = len);
-        let got = queue.get(room, item_size, max, &mut note, lock_deadline(timeout_ms));
-        Ok(queue.told(handle, Wanted::News, got)? as i64)
+        let got = match found {
+            Ok(it) => {
+                let got = it.get(room, item_size, max, &mut note, lock_deadline(timeout_ms));
+                it.told(queue as u64, Wanted::News, got)
+            }
+            Err(error) => managed_queue::get(queue, error, room, item_size, max, &mut note, timeout_ms),
+        };
+        Ok(got? as i64)
     })
 }
 
 /// Messages in the queue at this moment, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_size(queue: *mut carom_queue) -> i64 {
-    boundary::answer(|| Ok(queue_of(queue)?.size()? as i64))
+    boundary::answer(|| match queue_of(queue) {
+        Ok(queue) => Ok(queue.size()? as i64),
+        Err(error) => managed_queue::ask(queue, error, "size"),
+    })
 }
 
 /// 1 if the queue is empty at this moment, 0 if not, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_empty(queue: *mut carom_queue) -> i32 {
-    boundary::answer(|| Ok((queue_of(queue)?.size()? == 0) as i32))
+    boundary::answer(|| match queue_of(queue) {
+        Ok(queue) => Ok((queue.size()? == 0) as i32),
+        Err(error) => Ok(managed_queue::ask(queue, error, "empty")? as i32),
+    })
 }
 
 /// 1 if a put would have to wait at this moment, 0 if not, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_full(queue: *mut carom_queue) -> i32 {
-    boundary::answer(|| Ok(queue_of(queue)?.is_full()? as i32))
+    boundary::answer(|| match queue_of(queue) {
+        Ok(queue) => Ok(queue.is_full()? as i32),
+        Err(error) => Ok(managed_queue::ask(queue, error, "full")? as i32),
+    })
 }
 
 /// A descriptor for poll and its like: readable when there may be something to get, or the end, after a get through this handle has said `CAROM_ETIMEDOUT`; when there may be
 /// room, after a put has; and sometimes for nothing. So an event loop calls with time-out 0 until it is `CAROM_ETIMEDOUT`, then polls. It belongs to the handle: never read, write or close it. In a
 /// forked child ask again. Who puts makes a system call only if somebody polls and has found nothing.
 ///
-/// Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE.
+/// Never blocks. `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; -EMFILE; `CAROM_ENOTSUP` for a manager's queue.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_fd(queue: *mut carom_queue) -> i32 {
-    boundary::answer(|| queue_of(queue)?.fd(queue as u64))
+    boundary::answer(|| match queue_of(queue) {
+        Ok(it) => it.fd(queue as u64),
+        Err(error) => managed_queue::refuse(queue, error),
+    })
 }
 
 /// This process puts no more through this handle. When nobody is left who could put, every get of the empty queue says `CAROM_ECLOSED`. Getting goes on.
@@ -282,7 +312,10 @@ pub extern "C" fn carom_queue_fd(queue: *mut carom_queue) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_close(queue: *mut carom_queue) -> carom_status {
     boundary::status(|| {
-        let (engine, hold, _) = held(queue)?;
+        let (engine, hold, _) = match held(queue) {
+            Ok(held) => held,
+            Err(error) => return managed_queue::close(queue, error),
+        };
         handle::close(queue, Kind::Queue)?;
         match hold {
             Hold::Own(view) => engine.close_hold(view),
@@ -298,7 +331,10 @@ pub extern "C" fn carom_queue_close(queue: *mut carom_queue) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_shutdown(queue: *mut carom_queue) -> carom_status {
-    boundary::status(|| queue_of(queue)?.shut())
+    boundary::status(|| match queue_of(queue) {
+        Ok(queue) => queue.shut(),
+        Err(error) => managed_queue::order(queue, error, "shutdown", 0),
+    })
 }
 
 /// A task that was got from a joinable queue is done. By the process that got it, or any other.
@@ -306,7 +342,10 @@ pub extern "C" fn carom_queue_shutdown(queue: *mut carom_queue) -> carom_status 
 /// Never blocks. `CAROM_EPERM` if every task that was got is done already, or the queue is not joinable.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_task_done(queue: *mut carom_queue) -> carom_status {
-    boundary::status(|| queue_of(queue)?.task_done())
+    boundary::status(|| match queue_of(queue) {
+        Ok(queue) => queue.task_done(),
+        Err(error) => managed_queue::order(queue, error, "task_done", 0),
+    })
 }
 
 /// Waits up to `timeout_ms` until every task that was put is done.
@@ -315,7 +354,10 @@ pub extern "C" fn carom_queue_task_done(queue: *mut carom_queue) -> carom_status
 /// until somebody has called `carom_queue_task_done` in their place. `CAROM_EPERM` if the queue is not joinable.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_join(queue: *mut carom_queue, timeout_ms: i64) -> carom_status {
-    boundary::status(|| queue_of(queue)?.join(lock_deadline(timeout_ms)))
+    boundary::status(|| match queue_of(queue) {
+        Ok(queue) => queue.join(lock_deadline(timeout_ms)),
+        Err(error) => managed_queue::order(queue, error, "join", timeout_ms),
+    })
 }
 
 /// Ends this handle, and closes it first. The queue, with what is in it, goes when no process needs it any more. NULL is nothing.

@@ -19,7 +19,7 @@ use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::region::Region;
 use crate::sys::clock::deadline_after_ms;
-use crate::sys::{fork, once, socket};
+use crate::sys::{fork, once, own, socket};
 use crate::wire::{self, Argument};
 use std::collections::HashMap;
 use std::sync::atomic::AtomicPtr;
@@ -277,7 +277,7 @@ impl Client {
 
     /// Sends a request and waits for its reply, `timeout_ms` and as long as any answer may take.
     fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Connection, Result<Value>)> {
-        if SERVES.get() == Some((fork::pid(), self.manager)) {
+        if SERVES.get() == Some((own::pid(), self.manager)) {
             return Err(Error::NotPermitted("a method on the server's loop cannot call its own server: it blocks"));
         }
         let message = request.pack()?;
@@ -466,7 +466,7 @@ impl Target {
         };
         let (connection, reply) = self.client.exchange(request, timeout_ms)?;
         let result = reply.and_then(|value| {
-            if self.proxy.kind == kind::QUEUE && method == "get" {
+            if self.proxy.kind == kind::QUEUE && matches!(method, "get" | "get_many") {
                 let _ = connection.send(&Request::Taken.pack()?, self.client.patience());
             }
             shown(&value, &mut |proxy| self.client.adopt(family, &connection, proxy))

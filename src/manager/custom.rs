@@ -110,20 +110,24 @@ pub fn check(types: &[Type]) -> Result<()> {
     Ok(())
 }
 
-/// The types for another process, in which the functions may lie elsewhere.
-pub fn pack(types: &[Type]) -> Result<Vec<u8>> {
-    let function = |address: usize| match address {
+/// A function as other processes know it; nil for none.
+pub fn identity_of(address: usize) -> Result<Value> {
+    match address {
         0 => Ok(Value::Nil),
         address => function::identify(address).map(|identity| Value::Bytes(identity.to_bytes().to_vec())),
-    };
+    }
+}
+
+/// The types for another process, in which the functions may lie elsewhere.
+pub fn pack(types: &[Type]) -> Result<Vec<u8>> {
     let method = |method: &Method| {
         let result = method.result.as_deref().map_or(Value::Nil, Value::text);
         let blocking = Value::Bool(method.blocking);
-        Ok(Value::List(vec![Value::text(&method.name), function(method.function)?, result, blocking]))
+        Ok(Value::List(vec![Value::text(&method.name), identity_of(method.function)?, result, blocking]))
     };
     let one = |kind: &Type| {
         let methods = kind.methods.iter().map(method).collect::<Result<Vec<_>>>()?;
-        let (create, destroy) = (function(kind.create)?, function(kind.destroy)?);
+        let (create, destroy) = (identity_of(kind.create)?, identity_of(kind.destroy)?);
         let no_create = Value::Bool(kind.no_create);
         Ok(Value::List(vec![Value::text(&kind.name), create, destroy, Value::List(methods), no_create]))
     };
@@ -134,7 +138,8 @@ fn strange() -> Error {
     Error::Broken("this is no list of types".into())
 }
 
-fn address_of(function: &Value) -> Result<usize> {
+/// A function in this process, as [`identity_of`] has named it in another.
+pub(super) fn address_of(function: &Value) -> Result<usize> {
     match function {
         Value::Nil => Ok(0),
         Value::Bytes(bytes) => {

@@ -13,6 +13,7 @@ mod dict;
 mod list;
 mod object;
 pub mod protocol;
+mod queue;
 mod reception;
 mod references;
 mod server;
@@ -26,6 +27,9 @@ pub use start::{First, Manager, Options, run, serve};
 
 use crate::error::{Error, Result};
 use value::Value;
+
+/// What the dict is called that every server has.
+pub const DIRECTORY: &str = "directory";
 
 /// Types of objects, by number.
 pub mod kind {
@@ -62,7 +66,8 @@ pub mod kind {
     pub const CUSTOM: u8 = 64;
 
     /// Their names, those of billiard.
-    pub const NAMES: [(&str, u8); 15] = [
+    pub const NAMES: [(&str, u8); 16] = [
+        (super::DIRECTORY, DICT),
         ("dict", DICT),
         ("list", LIST),
         ("set", SET),

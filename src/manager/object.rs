@@ -1,10 +1,11 @@
 //! The objects of a server: how they are made, and how a call finds its way to one.
 #![forbid(unsafe_code)]
 
-use super::custom::Custom;
+use super::custom::{self, Custom};
 use super::dict::Dict;
 use super::list::{Array, List};
-use super::sync::{Barrier, Condition, Event, Lock, Queue, Semaphore};
+use super::queue::Queue;
+use super::sync::{Barrier, Condition, Event, Lock, Semaphore};
 use super::value::{Arguments, Stored, Value};
 use super::{Job, Outcome, kind, no_method};
 use crate::error::{Error, Result};
@@ -70,7 +71,7 @@ impl Object {
             }
             kind::VALUE => Object::Value(Array::new_value(&mut given)?),
             kind::ARRAY => Object::Array(Array::new(&mut given)?),
-            kind::QUEUE => Object::Queue(Queue::new(given.optional_integer()?.unwrap_or(0))),
+            kind::QUEUE => Object::Queue(Queue::new(&mut given)?),
             kind::LOCK | kind::RLOCK => Object::Lock(Lock::new(number == kind::RLOCK, flag(&mut given)?)),
             kind::SEMAPHORE | kind::BOUNDED_SEMAPHORE => {
                 let units = given.optional_integer()?.unwrap_or(1);
@@ -81,7 +82,10 @@ impl Object {
                 _ => return Err(Error::invalid("a condition is over a lock of the same manager")),
             },
             kind::EVENT => Object::Event(Event::default()),
-            kind::BARRIER => Object::Barrier(Barrier::new(given.integer()?)?),
+            kind::BARRIER => {
+                let (parties, action) = (given.integer()?, given.optional().unwrap_or(Value::Nil));
+                Object::Barrier(Barrier::new(parties, custom::address_of(&action)?)?)
+            }
             _ => return Err(Error::NotFound("the manager has no such type")),
         };
         given.end().map(|()| object)
@@ -93,7 +97,7 @@ impl Object {
     }
 
     /// Attempts a call. `lock`: what [`Object::lock`] names. `taken`: what goes to the caller and comes back if he dies first.
-    pub fn call(&mut self, job: &mut Job, lock: Option<&mut Object>, taken: &mut Option<Stored>) -> Result<Outcome> {
+    pub fn call(&mut self, job: &mut Job, lock: Option<&mut Object>, taken: &mut Vec<Stored>) -> Result<Outcome> {
         match (self, lock) {
             (Object::Lock(it), _) => it.call(job),
             (Object::Semaphore(it), _) => it.call(job),

@@ -40,7 +40,7 @@ pub(super) struct Client {
     /// The job that it waits for.
     pub(super) waits: Option<u64>,
     /// What its last reply took out of a queue, until it says that it has arrived.
-    pub(super) lent: Option<(u64, Stored)>,
+    pub(super) lent: Option<(u64, Vec<Stored>)>,
 }
 
 /// What has come from a client.

@@ -12,7 +12,7 @@ use super::object::Object;
 use super::protocol::{Request, VERSION};
 use super::reception::{Reception, Word};
 use super::value::{self, Proxy, Value};
-use super::{Job, Outcome, Phase, Who, kind};
+use super::{DIRECTORY, Job, Outcome, Phase, Who, kind};
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
@@ -25,6 +25,8 @@ use std::rc::Rc;
 
 /// How long after a process has gone its cells are looked at: its repair may take a moment.
 const SWEEP_NS: u64 = 500_000_000;
+/// The number of the dict that is there from the beginning.
+const FIRST: u64 = 1;
 /// Requests of one client before others have their turn.
 const TURN: usize = 16;
 
@@ -91,7 +93,7 @@ impl Server {
     pub fn new(listener: Listener, mut terms: Terms) -> Result<Server> {
         value::set_limit(terms.limit);
         let types = std::mem::take(&mut terms.types).into_iter().map(Rc::new).collect();
-        Ok(Server {
+        let mut server = Server {
             terms,
             types,
             crew: None,
@@ -101,10 +103,13 @@ impl Server {
             deadlines: BTreeSet::new(),
             places: HashMap::new(),
             doubtful: Vec::new(),
-            next: 1,
+            next: 0,
             sweep_at: None,
             over: false,
-        })
+        };
+        let directory = server.make_ours(kind::DICT, Vec::new())?;
+        server.add(kind::DICT, directory, true);
+        Ok(server)
     }
 
     /// Whatever comes from there, or its end, is the end of the server.
@@ -283,6 +288,10 @@ impl Server {
     fn create(&mut self, session: u64, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<Value> {
         let kind = self.kind_of(name).unwrap_or(0);
         self.check_proxies(&arguments)?;
+        if name == DIRECTORY {
+            self.refer(session, FIRST);
+            return Ok(Value::Proxy(Proxy { object: FIRST, kind }));
+        }
         let object = match kind < kind::CUSTOM {
             true => self.make_ours(kind, arguments)?,
             false => self.make_custom(kind, arguments)?,
@@ -322,7 +331,7 @@ impl Server {
         let text = |text: &str, value: i64| (Value::text(text), Value::Integer(value));
         let clients = self.sessions.values().map(|session| Value::Integer(session.pid)).collect();
         Value::Map(vec![
-            text("objects", self.entries.len() as i64),
+            text("objects", self.entries.len() as i64 - FIRST as i64),
             text("bytes", value::bytes() as i64),
             text("connections", self.reception.count() as i64),
             text("pid", fork::pid() as i64),
@@ -351,7 +360,7 @@ impl Server {
         let mut object = self.entries.get_mut(&job.object).and_then(|entry| entry.object.take()).ok_or_else(gone)?;
         let at = object.lock();
         let mut lock = at.and_then(|at| self.entries.get_mut(&at)?.object.take());
-        let mut taken = None;
+        let mut taken = Vec::new();
         let result = match &mut object {
             Object::Custom(custom) => self.call_custom(job, custom),
             object => object.call(job, lock.as_mut(), &mut taken),
@@ -362,8 +371,8 @@ impl Server {
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(&at)) {
             entry.object = lock;
         }
-        if let (Some(item), Some(client)) = (taken, self.reception.client(job.client)) {
-            client.lent = Some((job.object, item));
+        if let (false, Some(client)) = (taken.is_empty(), self.reception.client(job.client)) {
+            client.lent = Some((job.object, taken));
         }
         result
     }
@@ -409,7 +418,7 @@ impl Server {
                     Ok(Outcome::Wait) => self.park(job),
                     done => {
                         // To have got a lock, or an event, makes nothing possible for others.
-                        if matches!(&*job.method, "put" | "get" | "release") {
+                        if matches!(&*job.method, "put" | "put_many" | "get" | "get_many" | "release") {
                             work.push(job.object);
                         }
                         self.finish(job, done);
@@ -472,9 +481,9 @@ impl Server {
             self.settle(object);
             self.doubtful.push(object);
         }
-        if let Some((object, item)) = client.lent {
+        if let Some((object, items)) = client.lent {
             if let Some(Some(Object::Queue(queue))) = self.entries.get_mut(&object).map(|entry| &mut entry.object) {
-                queue.give_back(item);
+                queue.give_back(items);
             }
             self.settle(object);
         }

@@ -1,11 +1,12 @@
-//! Locks, semaphores, conditions, events, barriers and queues of a server: who waits and who goes on, without a thread.
+//! Locks, semaphores, conditions, events and barriers of a server: who waits and who goes on, without a thread.
 //!
 //! Each call is *attempted*: it is done, or it has to wait. What waits is attempted again after every change of the object that
 //! it waits at, in the order in which it came, so nobody overtakes and nothing is woken for nothing.
 #![forbid(unsafe_code)]
 
 use super::value::{Proxy, Stored, Value};
-use super::{Job, Outcome, Phase, Who, fit, no_method};
+use super::{Job, Outcome, Phase, Who, no_method};
+use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -253,13 +254,17 @@ pub struct Barrier {
     /// Parties of earlier meetings that have not gone yet, and what they are told.
     told: HashMap<u64, Option<usize>>,
     broken: bool,
+    /// What runs in the server when all are there: the address of a function, 0 for nothing.
+    action: usize,
 }
 
 impl Barrier {
-    /// A barrier for so many.
-    pub fn new(parties: i64) -> Result<Barrier> {
+    /// A barrier for so many, with an action or none.
+    pub fn new(parties: i64, action: usize) -> Result<Barrier> {
         match usize::try_from(parties) {
-            Ok(parties @ 1..) => Ok(Barrier { parties, waiting: Vec::new(), told: HashMap::new(), broken: false }),
+            Ok(parties @ 1..) => {
+                Ok(Barrier { parties, waiting: Vec::new(), told: HashMap::new(), broken: false, action })
+            }
             _ => Err(Error::invalid("a barrier has at least one party")),
         }
     }
@@ -268,6 +273,21 @@ impl Barrier {
         for (index, job) in self.waiting.drain(..).enumerate() {
             self.told.insert(job, well.then_some(index));
         }
+    }
+
+    /// All are there. The last one, whose call this is, hears how the action has failed; the others that it is broken.
+    fn meet(&mut self, last: u64) -> Result<()> {
+        let mut call = Call::new(Input::Nothing, Output::Nowhere);
+        let code = if self.action == 0 { 0 } else { call.enter(|call| call.run(self.action))? };
+        self.broken = code != 0;
+        self.dismiss(code == 0);
+        if code == 0 {
+            return Ok(());
+        }
+        self.told.remove(&last);
+        let message = String::from_utf8_lossy(call.failure().1).into_owned();
+        let message = if message.is_empty() { format!("the barrier's action returned {code}") } else { message };
+        Err(Error::TaskFailed(message.into()))
     }
 
     fn outcome(told: Option<usize>) -> Result<Outcome> {
@@ -285,7 +305,7 @@ impl Barrier {
                 job.phase = Phase::Asleep { levels: 0 };
                 self.waiting.push(job.number);
                 if self.waiting.len() >= self.parties {
-                    self.dismiss(true);
+                    self.meet(job.number)?;
                 }
                 self.told.remove(&job.number).map_or(Ok(Outcome::Wait), Barrier::outcome)
             }
@@ -309,57 +329,5 @@ impl Barrier {
             self.dismiss(false);
         }
         self.told.remove(&number);
-    }
-}
-
-/// A queue.
-pub struct Queue {
-    items: VecDeque<Stored>,
-    most: usize,
-    /// Put, and not yet said to be done.
-    unfinished: u64,
-}
-
-impl Queue {
-    /// A queue of at most so many items, 0 for any number.
-    pub fn new(most: i64) -> Queue {
-        let most = usize::try_from(most).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
-        Queue { items: VecDeque::new(), most, unfinished: 0 }
-    }
-
-    /// Attempts a call.
-    pub fn call(&mut self, job: &mut Job, taken: &mut Option<Stored>) -> Result<Outcome> {
-        match &*job.method {
-            "put" if self.items.len() >= self.most => Ok(Outcome::Wait),
-            "put" => {
-                let value = std::mem::take(&mut job.arguments).into_iter().next();
-                self.items.push_back(Stored::new(value.ok_or_else(|| Error::invalid("put needs an item"))?)?);
-                self.unfinished += 1;
-                DONE
-            }
-            "get" => {
-                let Some(item) = self.items.front() else { return Ok(Outcome::Wait) };
-                fit(item.value(), job.room)?;
-                let value = item.value().clone();
-                *taken = self.items.pop_front();
-                Ok(Outcome::Done(value))
-            }
-            "task_done" => {
-                let left = self.unfinished.checked_sub(1);
-                self.unfinished = left.ok_or(Error::NotPermitted("more tasks are done than were put"))?;
-                DONE
-            }
-            "join" if self.unfinished > 0 => Ok(Outcome::Wait),
-            "join" => DONE,
-            "size" => count(self.items.len()),
-            "empty" => is(self.items.is_empty()),
-            "full" => is(self.items.len() >= self.most),
-            _ => Err(no_method()),
-        }
-    }
-
-    /// What was taken did not arrive: it comes first again.
-    pub fn give_back(&mut self, item: Stored) {
-        self.items.push_front(item);
     }
 }

@@ -57,6 +57,11 @@ impl Value {
             }
     }
 
+    /// Its weight without what every value costs.
+    pub fn payload(&self) -> usize {
+        self.weight() - ARGUMENT
+    }
+
     /// Bytes that it takes in the memory of a caller in C, besides the argument that names it.
     pub fn room(&self) -> usize {
         match self {

@@ -5,7 +5,7 @@
 //! that a child or its parent writes after a fork is copied, a microsecond each; a wiped one is not.)
 
 use super::crash::Record;
-use super::fork::Hook;
+use super::fork::{self, Hook};
 use super::memory_file;
 use crate::error::Result;
 use std::ffi::CStr;
@@ -17,6 +17,8 @@ pub const CALLS: usize = 16;
 /// The words. Zero means: a fresh child of a fork.
 #[repr(C, align(64))]
 pub struct Own {
+    /// The process's id, 0 until somebody asks. See [`pid`].
+    id: AtomicU32,
     /// Which member of its family this process is, 0 for none. See `shm::identity`.
     pub member: AtomicU64,
     /// Not zero in the process that the family began with: its loader is in order. See `elf`.
@@ -56,6 +58,7 @@ const _: () = assert!(size_of::<Own>() <= 4096);
 impl Own {
     const fn new(founder: bool) -> Own {
         Own {
+            id: AtomicU32::new(0),
             member: AtomicU64::new(0),
             founder: AtomicBool::new(founder),
             loader_tried: AtomicBool::new(false),
@@ -100,6 +103,26 @@ pub fn own() -> &'static Own {
     // SAFETY: BEFORE, or the page that `create` mapped and nobody unmaps; all bytes zero, to which the
     // kernel wipes it, are a valid Own.
     unsafe { &*PAGE.load(Ordering::Acquire) }
+}
+
+/// This process's id, without a system call where it is known. Not for a child that shares its parent's memory.
+#[inline]
+pub fn pid() -> u32 {
+    let page = PAGE.load(Ordering::Acquire);
+    // Before there is a page, nothing tells a forked child from its parent.
+    if std::ptr::eq(page, &BEFORE) {
+        return fork::pid();
+    }
+    // SAFETY: as in `own`.
+    let id = unsafe { &(*page).id };
+    match id.load(Ordering::Relaxed) {
+        0 => {
+            let pid = fork::pid();
+            id.store(pid, Ordering::Relaxed);
+            pid
+        }
+        pid => pid,
+    }
 }
 
 /// What this process is called, if it was given a name.

@@ -297,9 +297,7 @@ impl Socket {
             // The kernel's own time limit, since a nonblocking connect to a full AF_UNIX listener tells nobody when there
             // is room. 0 would be for ever, and is the least there is.
             let left = deadline.map_or(0, |deadline| deadline.saturating_sub(super::clock::now_ns()).max(1000));
-            let time =
-                libc::timeval { tv_sec: (left / 1_000_000_000) as _, tv_usec: (left % 1_000_000_000 / 1000) as _ };
-            socket.set_option(libc::SOL_SOCKET, libc::SO_SNDTIMEO, time);
+            socket.set_option(libc::SOL_SOCKET, libc::SO_SNDTIMEO, time_of(left));
             // SAFETY: the address outlives the call.
             if unsafe { libc::connect(socket.raw(), raw.pointer(), raw.len) } == 0 {
                 break;
@@ -313,8 +311,13 @@ impl Socket {
                 error => return Err(error),
             }
         }
-        socket.set_option(libc::SOL_SOCKET, libc::SO_SNDTIMEO, libc::timeval { tv_sec: 0, tv_usec: 0 });
+        socket.set_option(libc::SOL_SOCKET, libc::SO_SNDTIMEO, time_of(0));
         Ok(socket)
+    }
+
+    /// From now on a receive that waits ends with nothing after so long.
+    pub fn look_up_after(&self, ns: u64) {
+        self.set_option(libc::SOL_SOCKET, libc::SO_RCVTIMEO, time_of(ns));
     }
 
     /// Receives what there is. `waits`: until there is something, unless the socket itself does not wait, or a signal comes.
@@ -401,6 +404,10 @@ fn sent(result: isize) -> Result<Option<usize>> {
         Error::Os { errno: libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN, .. } => Err(GONE),
         error => Err(error),
     }
+}
+
+fn time_of(ns: u64) -> libc::timeval {
+    libc::timeval { tv_sec: (ns / 1_000_000_000) as _, tv_usec: (ns % 1_000_000_000 / 1000) as _ }
 }
 
 /// What whoever sends to nobody hears.

@@ -8,7 +8,7 @@
 //! which will never end here: what it guards is then in the middle of something.
 
 use super::futex::{self, Deadline, Wake};
-use super::{clock, fork};
+use super::{clock, own};
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU32;
@@ -48,7 +48,7 @@ impl<T> Turn<T> {
     /// Waits for the caller's turn; a deadline that has passed tries once.
     #[inline]
     pub fn take(&self, deadline: Deadline) -> Result<Guard<'_, T>, Refused> {
-        let me = fork::pid();
+        let me = own::pid();
         match self.word.compare_exchange(0, me, Acquire, Relaxed) {
             Ok(_) => Ok(Guard { turn: self }),
             Err(_) => self.wait(me, deadline),
@@ -81,7 +81,7 @@ impl<T> Turn<T> {
 
     /// Whether it is the turn of a thread of this process.
     pub fn is_taken(&self) -> bool {
-        self.word.load(Acquire) & !WAITED == fork::pid()
+        self.word.load(Acquire) & !WAITED == own::pid()
     }
 }
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn what_a_parent_was_at_never_ends_in_its_child() {
-        let turn = Turn { word: AtomicU32::new(fork::pid() + 1), value: UnsafeCell::new(()) };
+        let turn = Turn { word: AtomicU32::new(own::pid() + 1), value: UnsafeCell::new(()) };
         assert_eq!(turn.take(None).err(), Some(Refused::Forked));
         assert!(!turn.is_taken());
     }

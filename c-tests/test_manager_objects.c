@@ -1,0 +1,237 @@
+/* Objects of a manager behind the functions of local ones, and found by others: queues, barriers with an action, the directory. */
+#include "support.h"
+
+#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
+#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
+#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
+
+static carom_manager *manager;
+
+static void begin(void) { CHECK_OK(carom_manager_new(NULL, &manager)); }
+static void end(void) {
+    CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
+    carom_manager_free(manager);
+}
+
+static carom_manager_facts facts(void) {
+    carom_manager_facts info = {.size = sizeof info};
+    CHECK_OK(carom_manager_info(manager, &info));
+    return info;
+}
+static void await_objects(uint64_t wanted) {
+    int64_t until = now_ms() + PATIENCE_MS;
+    while (facts().objects != wanted) CHECK(now_ms() < until);
+}
+
+static void queues(void) {
+    begin();
+    carom_queue *queue;
+    carom_queue_options options = {.size = sizeof options, .max_items = 4, .max_bytes = 100};
+    char data[128];
+    size_t len = 0, lens[8];
+    CHECK_OK(carom_manager_queue(manager, &options, &queue));
+    CHECK_EQ(carom_queue_empty(queue), 1);
+    CHECK_STATUS(carom_queue_get(queue, data, sizeof data, &len, 0), CAROM_ETIMEDOUT);
+    CHECK_STATUS(carom_queue_get(queue, data, sizeof data, &len, 20), CAROM_ETIMEDOUT);
+    CHECK_OK(carom_queue_put(queue, "first", 5, 0));
+    CHECK_OK(carom_queue_put(queue, "", 0, 0));
+    CHECK_OK(carom_queue_put_many(queue, "aabb", 2, 2, 0));
+    CHECK_OK(carom_queue_put_many(queue, "aabb", 2, 0, 0));
+    CHECK_EQ(carom_queue_size(queue), 4);
+    CHECK_EQ(carom_queue_full(queue), 1);
+    CHECK_STATUS(carom_queue_put(queue, "x", 1, 0), CAROM_ETIMEDOUT);
+    CHECK_STATUS(carom_queue_put_many(queue, data, 1, 5, 0), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_queue_get(queue, data, 4, &len, 0), CAROM_EMSGSIZE);
+    CHECK_EQ(len, 5);
+    CHECK_OK(carom_queue_get(queue, data, sizeof data, &len, 0));
+    CHECK(len == 5 && memcmp(data, "first", 5) == 0);
+    CHECK_STATUS(carom_queue_put(queue, data, 101, 0), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_queue_put(queue, data, 97, 0), CAROM_ETIMEDOUT);
+    CHECK_EQ(carom_queue_get_many(queue, data, 2, 8, lens, 0), 3);
+    CHECK(lens[0] == 0 && lens[1] == 2 && memcmp(data + 2, "aabb", 4) == 0);
+    CHECK_STATUS(carom_queue_join(queue, 0), CAROM_ETIMEDOUT);
+    for (int i = 0; i < 4; i++) CHECK_OK(carom_queue_task_done(queue));
+    CHECK_OK(carom_queue_join(queue, PATIENCE_MS));
+    CHECK_STATUS(carom_queue_task_done(queue), CAROM_EPERM);
+
+    /* What is no bytes is for whoever gets values. */
+    carom_argument number = INT(7), reply;
+    CHECK_OK(carom_proxy_call(queue, "put", &number, 1, &reply, NULL, 0, NULL, 0));
+    CHECK_STATUS(carom_queue_get(queue, data, sizeof data, &len, 0), CAROM_EINVAL);
+    CHECK_OK(carom_proxy_call(queue, "get", NULL, 0, &reply, NULL, 0, NULL, 0));
+    CHECK_EQ(reply.integer, 7);
+
+    /* The end, of this handle and of the queue. */
+    CHECK_OK(carom_queue_put(queue, "last", 4, 0));
+    CHECK_OK(carom_queue_close(queue));
+    CHECK_STATUS(carom_queue_put(queue, "x", 1, 0), CAROM_ECLOSED);
+    CHECK_OK(carom_queue_shutdown(queue));
+    CHECK_OK(carom_queue_get(queue, data, sizeof data, &len, PATIENCE_MS));
+    CHECK_STATUS(carom_queue_get(queue, data, sizeof data, &len, PATIENCE_MS), CAROM_ECLOSED);
+    carom_queue_free(queue);
+    CHECK_STATUS(carom_queue_size(queue), CAROM_EBADHANDLE);
+    await_objects(0);
+    end();
+}
+
+static int32_t produces(carom_call *call) {
+    carom_queue *queue;
+    CHECK_OK(carom_call_queue(call, 0, &queue));
+    for (int64_t i = 0; i < 100; i++) CHECK_OK(carom_queue_put(queue, &i, sizeof i, PATIENCE_MS));
+    return 0;
+}
+
+static int32_t dies_with_item(carom_call *call) {
+    carom_queue *queue;
+    CHECK_OK(carom_call_queue(call, 0, &queue));
+    int64_t number;
+    CHECK_OK(carom_queue_get(queue, &number, sizeof number, NULL, PATIENCE_MS));
+    raise(SIGKILL);
+    return 0;
+}
+
+/* A queue as argument, in a queue and in a dict: it is the same one. What was got and received is gone with who got it. */
+static void queues_travel(void) {
+    begin();
+    carom_queue *queue, *post;
+    carom_process *process;
+    int64_t number, sum = 0;
+    size_t len;
+    CHECK_OK(carom_manager_queue(manager, NULL, &queue));
+    CHECK_OK(carom_manager_queue(manager, NULL, &post));
+    carom_argument argument = HANDLE(queue), reply;
+    CHECK_OK(carom_proxy_call(post, "put", &argument, 1, &reply, NULL, 0, NULL, 0));
+    CHECK_OK(carom_process_start(produces, &argument, 1, NULL, &process));
+    CHECK_OK(carom_proxy_call(post, "get", NULL, 0, &reply, NULL, 0, NULL, 0));
+    CHECK_EQ(reply.kind, CAROM_ARGUMENT_HANDLE);
+    for (int i = 0; i < 99; i++) {
+        CHECK_OK(carom_queue_get(reply.handle, &number, sizeof number, &len, PATIENCE_MS));
+        sum += number;
+    }
+    CHECK_EQ(sum, 98 * 99 / 2);
+    CHECK_EQ(ended(process), 0);
+    CHECK_EQ(outcome_of(dies_with_item, &argument, 1), -SIGKILL);
+    CHECK_EQ(carom_queue_size(queue), 0);
+    carom_queue_free(reply.handle);
+    carom_queue_free(post);
+    await_objects(1);
+    carom_queue_free(queue);
+    end();
+}
+
+/* ------------------------------------------------------------------------------------------------------ barriers */
+
+static flag *ran;
+
+static int32_t counts(carom_call *call) {
+    (void)call;
+    flag_add(ran, 1);
+    return 0;
+}
+static int32_t refuses(carom_call *call) { return carom_call_fail(call, 3, "not today"); }
+
+static void *arrives(void *barrier) { return (void *)(intptr_t)carom_barrier_wait(barrier, PATIENCE_MS); }
+
+static int64_t other_party(carom_barrier *barrier, int64_t *mine) {
+    pthread_t thread;
+    void *its;
+    CHECK_EQ(pthread_create(&thread, NULL, arrives, barrier), 0);
+    *mine = carom_barrier_wait(barrier, PATIENCE_MS);
+    CHECK_EQ(pthread_join(thread, &its), 0);
+    return (intptr_t)its;
+}
+
+static void actions(void) {
+    ran = share(sizeof *ran);
+    begin();
+    carom_barrier *barrier;
+    carom_barrier_options options = {.size = sizeof options, .action = counts};
+    CHECK_OK(carom_manager_barrier(manager, 2, &options, &barrier));
+    int64_t mine, its;
+    for (int i = 1; i <= 3; i++) {
+        its = other_party(barrier, &mine);
+        CHECK_EQ(its + mine, 1);
+        CHECK_EQ(atomic_load(ran), i);
+    }
+    carom_barrier_free(barrier);
+    options.action = refuses;
+    CHECK_OK(carom_manager_barrier(manager, 2, &options, &barrier));
+    its = other_party(barrier, &mine);
+    CHECK(its + mine == CAROM_ETASKFAILED + CAROM_EBROKEN);
+    CHECK(its == CAROM_EBROKEN || mine == CAROM_EBROKEN);
+    CHECK_EQ(carom_barrier_broken(barrier), 1);
+    carom_barrier_free(barrier);
+    end();
+}
+
+/* ----------------------------------------------------------------------------------------------------- directory */
+
+/* Another program, which knows address and key: works through what it finds there. */
+static int stranger(const char *address) {
+    carom_manager_options options = {.size = sizeof options, .address = address, .authkey = "secret", .authkey_len = 6};
+    carom_dict *directory;
+    carom_argument name = KEY("tasks"), tasks, results_name = KEY("results"), results;
+    uint64_t version = 0;
+    int64_t number;
+    CHECK_OK(carom_manager_open(&options, &manager, PATIENCE_MS));
+    CHECK_OK(carom_manager_directory(manager, &directory));
+    CHECK_EQ(carom_dict_wait(directory, &name, &version, &tasks, NULL, 0, NULL, PATIENCE_MS), 1);
+    CHECK_EQ(tasks.kind, CAROM_ARGUMENT_HANDLE);
+    CHECK_OK(carom_dict_get(directory, &results_name, &results, NULL, 0, NULL));
+    while (carom_queue_get(tasks.handle, &number, sizeof number, NULL, PATIENCE_MS) == CAROM_OK) {
+        carom_argument key = INT(number), square = INT(number * number);
+        CHECK_OK(carom_dict_set(results.handle, &key, &square));
+    }
+    carom_queue_free(tasks.handle);
+    carom_dict_free(results.handle);
+    carom_dict_free(directory);
+    carom_manager_free(manager);
+    return 0;
+}
+
+static void directory_at(const char *at) {
+    carom_manager_options options = {.size = sizeof options, .address = at, .authkey = "secret", .authkey_len = 6};
+    char address[200];
+    carom_dict *directory, *results;
+    carom_queue *tasks;
+    CHECK_OK(carom_manager_new(&options, &manager));
+    CHECK_OK(carom_manager_address(manager, address, sizeof address, NULL));
+    CHECK_EQ(facts().objects, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/proc/self/exe", "test_manager_objects", "stranger", address, (char *)NULL);
+        _exit(CHECK_FAILED);
+    }
+    CHECK_OK(carom_manager_directory(manager, &directory));
+    CHECK_OK(carom_manager_dict(manager, &results));
+    CHECK_OK(carom_manager_queue(manager, NULL, &tasks));
+    carom_argument entries[] = {KEY("results"), HANDLE(results), KEY("tasks"), HANDLE(tasks)}, map = {.kind = CAROM_ARGUMENT_MAP, .data = entries, .len = 2};
+    CHECK_OK(carom_dict_update(directory, &map));
+    for (int64_t i = 0; i < 50; i++) CHECK_OK(carom_queue_put(tasks, &i, sizeof i, PATIENCE_MS));
+    CHECK_OK(carom_queue_shutdown(tasks));
+    carom_queue_free(tasks); /* it stays in the directory */
+    CHECK_EQ(wait_for(pid), 0);
+    CHECK_EQ(carom_dict_len(results), 50);
+    carom_argument key = INT(49), found;
+    CHECK_OK(carom_dict_get(results, &key, &found, NULL, 0, NULL));
+    CHECK_EQ(found.integer, 49 * 49);
+    CHECK_EQ(facts().objects, 2);
+    CHECK_OK(carom_dict_clear(directory));
+    await_objects(1);
+    carom_dict_free(results);
+    carom_dict_free(directory);
+    end();
+}
+static void directory_local(void) { directory_at(NULL); }
+static void directory_remote(void) { directory_at("127.0.0.1:0"); }
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "stranger") == 0) return stranger(argv[2]);
+    CHECK_OK(carom_init(argc, argv));
+    CASE(queues);
+    CASE(queues_travel);
+    CASE(actions);
+    CASE(directory_local);
+    CASE(directory_remote);
+    return 0;
+}
