@@ -1,5 +1,7 @@
-/* H. What an idle worker of a pool costs: memory that only it has, and its proportional share (smaps_rollup). */
+/* H. What an idle worker of a pool costs: memory that only it has, and its proportional share (smaps_rollup); how often it wakes, and
+ * what descriptors its pool takes in the host. */
 #include "bench.h"
+#include <dirent.h>
 
 enum { WORKERS = 8 };
 
@@ -38,6 +40,31 @@ static void limit(void) {
     }
 }
 
+/* How often the processes have gone to sleep, which they did once more than they woke. */
+static double switches_of(const pid_t *pids) {
+    double all = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        char path[64], line[256];
+        long count;
+        snprintf(path, sizeof path, "/proc/%d/status", (int)pids[i]);
+        FILE *file = fopen(path, "r");
+        CHECK(file != NULL);
+        while (fgets(line, sizeof line, file))
+            if (sscanf(line, "voluntary_ctxt_switches: %ld", &count) == 1) all += (double)count;
+        fclose(file);
+    }
+    return all;
+}
+
+static int descriptors(void) {
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    CHECK(directory != NULL);
+    while (readdir(directory)) count++;
+    closedir(directory);
+    return count;
+}
+
 static int32_t increment(carom_call *call) {
     int32_t number;
     if (carom_call_read(call, 0, &number, sizeof number) != CAROM_OK) return 1;
@@ -50,6 +77,9 @@ static void with_carom(void) {
     carom_pool_options options = {.size = sizeof options, .workers = WORKERS, .events = CAROM_POOL_WORKER_UP};
     carom_pool *pool = NULL;
     pid_t pids[WORKERS];
+    carom_event *first = NULL; /* makes the family, whose descriptors are not the pool's */
+    OK(carom_event_new(&first));
+    int before = descriptors();
     OK(carom_pool_new(&options, &pool));
     for (int i = 0; i < WORKERS; i++) {
         carom_pool_event event = {.size = sizeof event};
@@ -65,6 +95,11 @@ static void with_carom(void) {
         if (answers[i] != i + 1) DIE("map: item %d is %d", i, answers[i]);
     usleep(100000);
     emit_memory("carom", pids);
+    double woken = switches_of(pids);
+    sleep(1);
+    emit("carom", "H.idle_worker_wakeups", (switches_of(pids) - woken) / WORKERS, "wakes");
+    emit("carom", "H.pool_descriptors", descriptors() - before, "fds");
+    carom_event_free(first);
     OK(carom_pool_terminate(pool));
     OK(carom_pool_join(pool, CAROM_FOREVER));
     carom_pool_free(pool);
