@@ -165,6 +165,7 @@ static void misuse_all(void) {
     }
     calls_from_inside();
     closed_pools();
+    broken_pools();
 }
 
 static void misuse(void) {

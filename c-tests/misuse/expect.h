@@ -107,6 +107,11 @@ static int32_t works(carom_call *call) {
     return 0;
 }
 
+static int32_t fails(carom_call *call) {
+    (void)call;
+    return 3;
+}
+
 static int32_t replies(carom_call *call) {
     flag_add(ran, 1);
     int64_t eight = 8;

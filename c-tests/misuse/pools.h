@@ -365,25 +365,80 @@ ROW(carom_pool_join) {
 }
 ROW(carom_pool_free) { EACH_BAD(carom_pool, POOL, h, carom_pool_free(h)); }
 
-/* A pool that is closed, or ended, takes nothing. */
+/* A pool that is closed, ended or broken takes nothing, in no form, and loses nothing by being asked. */
+static void takes_nothing(carom_pool *over, carom_status status) {
+    int64_t in = 1;
+    carom_argument argument = CAROM_INTEGER(1);
+    carom_items items = {.size = sizeof items, .data = &in, .item_size = 8, .count = 1};
+    REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(over, works, NULL, 0, NULL, out), status);
+    REFUSED_HANDLE(carom_result, out, carom_pool_map_async(over, works, &in, 8, 1, NULL, out), status);
+    REFUSED_HANDLE(carom_result, out, carom_pool_starmap_async(over, works, &argument, 1, 1, NULL, out), status);
+    REFUSED(carom_pool_apply_async(over, works, NULL, 0, NULL, NULL), status);
+    REFUSED(carom_pool_apply(over, works, NULL, 0, NULL, NULL, 0, NULL, PATIENCE_MS), status);
+    REFUSED(carom_pool_map(over, works, &in, 8, 1, NULL, NULL, 0, PATIENCE_MS), status);
+    REFUSED(carom_pool_starmap(over, works, &argument, 1, 1, NULL, NULL, 0, PATIENCE_MS), status);
+    REFUSED(carom_pool_map_range(over, works, 0, 4, NULL, 0, NULL, PATIENCE_MS), status);
+    REFUSED_HANDLE(carom_iterator, out, carom_pool_imap(over, works, &items, NULL, out), status);
+    REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(over, works, &items, NULL, out), status);
+    REFUSED(carom_pool_grow(over, 1), status);
+    REFUSED(carom_pool_shrink(over, 1), status);
+    REFUSED(carom_pool_restart(over), status);
+}
+
+/* What may still be asked of a result once its pool is freed: everything, and it says what it said before. */
+static void outlives(carom_result *it, carom_status status) {
+    carom_verdict verdict = {.size = sizeof verdict};
+    CHECK_EQ(carom_result_ready(it), 1);
+    CHECK_EQ(carom_result_successful(it), status == CAROM_OK);
+    CHECK_OK(carom_result_wait(it, CAROM_FOREVER));
+    CHECK_OK(carom_result_verdict(it, &verdict));
+    CHECK_EQ(verdict.status, status);
+    CHECK_OK(carom_result_cancel(it, 0));
+    CHECK_OK(carom_result_terminate(it, 0));
+    CHECK_OK(carom_result_accept(it));
+    CHECK_OK(carom_result_discard(it));
+    CHECK_EQ(carom_result_wait_any(&it, 1, CAROM_FOREVER), 0);
+    CHECK_EQ(carom_result_count(it), 1);
+    CHECK_OK(carom_result_verdict(it, &verdict));
+    CHECK_EQ(verdict.status, status);
+    if (status) REFUSED(carom_result_get(it, NULL, 0, NULL, CAROM_FOREVER), status);
+    carom_result_free(it);
+}
+
 static void closed_pools(void) {
-    carom_pool_options options = {.size = sizeof options, .workers = 1};
+    carom_pool_options options = {.size = sizeof options, .workers = 1, .restartable = 1};
     for (int terminated = 0; terminated < 2; terminated++) {
         carom_pool *over = NULL;
-        int64_t in = 1;
-        carom_items items = {.size = sizeof items, .data = &in, .item_size = 8, .count = 1};
+        carom_result *before = NULL;
         CHECK_OK(carom_pool_new(&options, &over));
-        CHECK_OK(terminated ? carom_pool_terminate(over) : carom_pool_close(over));
+        CHECK_OK(carom_pool_apply_async(over, works, NULL, 0, NULL, &before));
+        if (!terminated) CHECK_OK(carom_result_wait(before, PATIENCE_MS));
+        carom_status status = terminated ? carom_pool_terminate(over) : carom_pool_close(over);
+        CHECK_OK(status);
+        carom_verdict verdict = {.size = sizeof verdict};
+        CHECK_OK(carom_result_wait(before, PATIENCE_MS));
+        CHECK_OK(carom_result_verdict(before, &verdict));
         for (int joined = 0; joined < 2; joined++) {
-            REFUSED_HANDLE(carom_result, out, carom_pool_apply_async(over, works, NULL, 0, NULL, out), CAROM_ECLOSED);
-            REFUSED(carom_pool_apply(over, works, NULL, 0, NULL, NULL, 0, NULL, PATIENCE_MS), CAROM_ECLOSED);
-            REFUSED(carom_pool_map(over, works, &in, 8, 1, NULL, NULL, 0, PATIENCE_MS), CAROM_ECLOSED);
-            REFUSED_HANDLE(carom_iterator, out, carom_pool_imap_unordered(over, works, &items, NULL, out), CAROM_ECLOSED);
+            takes_nothing(over, CAROM_ECLOSED);
             CHECK_OK(carom_pool_join(over, PATIENCE_MS));
         }
         carom_pool_free(over);
+        outlives(before, verdict.status);
         REFUSED(carom_pool_join(over, 0), CAROM_EBADHANDLE);
     }
+}
+
+/* One whose workers cannot begin. */
+static void broken_pools(void) {
+    carom_pool_options options = {.size = sizeof options, .workers = 1, .initializer = fails, .max_restarts = 2, .restartable = 1};
+    carom_pool *over = NULL;
+    carom_result *before = NULL;
+    CHECK_OK(carom_pool_new(&options, &over));
+    CHECK_OK(carom_pool_apply_async(over, works, NULL, 0, NULL, &before));
+    CHECK_OK(carom_result_wait(before, PATIENCE_MS));
+    takes_nothing(over, CAROM_EBROKEN);
+    carom_pool_free(over);
+    outlives(before, CAROM_EBROKEN);
 }
 
 ROW(carom_result_wait) { EACH_BAD(carom_result, RESULT, h, REFUSED(carom_result_wait(h, CAROM_FOREVER), CAROM_EBADHANDLE)); }
