@@ -176,17 +176,19 @@ fn convert<'a, const WITH_FDS: bool>(argument: &'a carom_argument, depth: usize)
         CAROM_ARGUMENT_INTEGER => Argument::Integer(argument.integer),
         CAROM_ARGUMENT_REAL => Argument::Real(argument.real),
         CAROM_ARGUMENT_LIST => Argument::List(nested(Some(len))?),
-        CAROM_ARGUMENT_MAP => {
-            let flat = nested(len.checked_mul(2))?;
-            let mut pairs = Vec::with_capacity(flat.len() / 2);
-            let mut flat = flat.into_iter();
-            while let (Some(key), Some(value)) = (flat.next(), flat.next()) {
-                pairs.push((key, value));
-            }
-            Argument::Map(pairs)
-        }
+        CAROM_ARGUMENT_MAP => Argument::Map(pairs_of(nested(len.checked_mul(2))?)),
         _ => return Err(Error::invalid("an argument is of no known kind")),
     })
+}
+
+/// Key, value, key, value as pairs.
+fn pairs_of(flat: Vec<Argument<'_>>) -> Vec<(Argument<'_>, Argument<'_>)> {
+    let mut pairs = Vec::with_capacity(flat.len() / 2);
+    let mut flat = flat.into_iter();
+    while let (Some(key), Some(value)) = (flat.next(), flat.next()) {
+        pairs.push((key, value));
+    }
+    pairs
 }
 
 fn open_descriptor(number: i64) -> Result<i32> {

@@ -80,10 +80,29 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
         return Err(Error::invalid("the verdict is NULL"));
     }
     let verdict = options::read(verdict)?;
+    let mut block = headline(&verdict);
+    task(&mut block, &verdict);
+    used(&mut block, &verdict);
+    let capsule = text(verdict.capsule);
+    if !capsule.is_empty() {
+        let _ = writeln!(block, "  replay    carom-replay {}", quoted(&capsule));
+    }
+    lines(&mut block, "backtrace", &text(verdict.backtrace));
+    lines(&mut block, "stderr", &text(verdict.stderr_tail));
+    Ok(block)
+}
+
+/// How it went.
+fn headline(verdict: &carom_verdict) -> String {
     let mut block = text(carom_status_name(verdict.status)).into_owned();
     let message = text(verdict.message);
     let separator = if message.is_empty() { "" } else { ": " };
     let _ = writeln!(block, "{separator}{}", message.replace('\n', "\n    "));
+    block
+}
+
+/// What it was, and who did it.
+fn task(block: &mut String, verdict: &carom_verdict) {
     if verdict.attempt > 1 {
         let _ = writeln!(block, "  attempt   {}", verdict.attempt);
     }
@@ -93,25 +112,22 @@ pub(super) fn block(verdict: *const carom_verdict) -> Result<String> {
     let (item, job) = (verdict.item, verdict.job);
     let _ = writeln!(block, "  task      item {item} of job {:016x}-{:x}", job.high, job.low);
     if verdict.pid != 0 {
-        let _ = writeln!(block, "  worker    {}{}", verdict.pid, ending(&verdict));
+        let _ = writeln!(block, "  worker    {}{}", verdict.pid, ending(verdict));
     }
+}
+
+/// What it has used.
+fn used(block: &mut String, verdict: &carom_verdict) {
     let (queued, elapsed) = (duration(verdict.queued_ns), duration(verdict.elapsed_ns));
     let _ = write!(block, "  time      {queued} queued, {elapsed} at work");
     match verdict.cpu_ns {
         0 => block.push('\n'),
         cpu => _ = writeln!(block, ", {} of a processor", duration(cpu)),
     }
-    if let Some(limit) = limit_name(&verdict) {
+    if let Some(limit) = limit_name(verdict) {
         let _ = writeln!(block, "  limit     {limit}");
     }
     if verdict.max_rss_bytes != 0 {
         let _ = writeln!(block, "  memory    {} KiB at most", verdict.max_rss_bytes / 1024);
     }
-    let capsule = text(verdict.capsule);
-    if !capsule.is_empty() {
-        let _ = writeln!(block, "  replay    carom-replay {}", quoted(&capsule));
-    }
-    lines(&mut block, "backtrace", &text(verdict.backtrace));
-    lines(&mut block, "stderr", &text(verdict.stderr_tail));
-    Ok(block)
 }
