@@ -138,6 +138,41 @@ static void forms(void) {
     finish(pool);
 }
 
+/* Where the tasks of many go, as nobody takes one from the other here: one after the other to each worker in turn, or so
+ * many at once. */
+static void chunks(void) {
+    enum { N = 20, CHUNK = 10 };
+    carom_pool *pool = holding(2, 0);
+    int64_t in[N], out[N];
+    carom_worker_info one = {.size = sizeof one}, two = {.size = sizeof two};
+    for (int i = 0; i < N; i++) in[i] = i;
+    UNTIL(carom_pool_worker(pool, 0, &one) == CAROM_OK && carom_pool_worker(pool, 1, &two) == CAROM_OK && one.pid && two.pid);
+    for (int chunked = 0; chunked < 2; chunked++) {
+        carom_task_options options = {.size = sizeof options, .chunk_size = chunked ? CHUNK : 0};
+        carom_result *all = NULL, *items[N];
+        CHECK_OK(carom_pool_map_async(pool, counts, in, 8, N, &options, &all));
+        for (int i = 0; i < N; i++) CHECK_OK(carom_result_item(all, (size_t)i, &items[i]));
+        int second = chunked ? CHUNK : 1;
+        offered(items[0]);
+        offered(items[second]);
+        for (int i = 0; i < N; i++) CHECK_EQ(carom_result_accepted(items[i]), i == 0 || i == second);
+        CHECK_OK(carom_result_accept(all));
+        CHECK_OK(carom_result_get(all, out, sizeof out, NULL, PATIENCE_MS));
+        for (int i = 0; i < N; i++) CHECK_EQ(out[i], i), carom_result_free(items[i]);
+        carom_result_free(all);
+    }
+    carom_task_options options = {.size = sizeof options, .chunk_size = CHUNK};
+    carom_items items = {.size = sizeof items, .data = in, .item_size = 8, .count = N};
+    carom_iterator *iterator = NULL;
+    carom_result *result = NULL;
+    CHECK_OK(carom_pool_imap(pool, counts, &items, &options, &iterator));
+    CHECK_STATUS(carom_iterator_next(iterator, &result, 20), CAROM_ETIMEDOUT);
+    carom_iterator_free(iterator);
+    CHECK_OK(carom_pool_terminate(pool));
+    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
+    carom_pool_free(pool);
+}
+
 static void ended(void) {
     carom_pool *pool = holding(2, 0);
     carom_result *results[4];
@@ -161,6 +196,7 @@ int main(int argc, char **argv) {
     CASE(cancelled);
     CASE(a_worker_dies);
     CASE(forms);
+    CASE(chunks);
     CASE(ended);
     check_no_leaks(0);
     return 0;

@@ -2546,7 +2546,11 @@ typedef struct carom_task_options {
     size_t size;
     /** 0: the pool's. `CAROM_NONE`: none. */
     int64_t time_limit_ms;
-    /** Map: items that a worker takes at once. 0: a quarter of each worker's share. */
+    /**
+     * Items of many that go to one worker together. `carom_pool_map`: that are one task, which touches nothing else
+     * between them; 0: a quarter of each worker's share. Elsewhere each is a task of its own, with its own result; a
+     * worker that has nothing to do takes from the others; 0: 1.
+     */
     uint64_t chunk_size;
     /** What the events of these tasks show. */
     void *ctx;

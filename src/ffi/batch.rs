@@ -1,9 +1,9 @@
 //! Many tasks with one result.
 
-use super::boundary::{self, bytes, bytes_mut};
+use super::boundary::{self, bytes};
 use super::call::{self, carom_argument, carom_function};
 use super::library::carom_status;
-use super::pool::{carom_pool, finish_map, pool_of, statuses};
+use super::pool::{absurd, carom_pool, finish_map, pool_of, waited};
 use super::pool_options::{carom_task_options, task_options};
 use super::process::encode;
 use super::result::{self, carom_result, result_of};
@@ -14,10 +14,6 @@ use crate::pool::{Pool, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
 use std::ffi::c_void;
 use std::sync::Arc;
-
-fn absurd() -> Error {
-    Error::invalid("the size of an array is absurd")
-}
 
 /// Submits a task for each of the `count` items of an array, which are copied; each is argument 0 of its call, and replies with as many bytes as it likes.
 /// `*result` is settled when all of them are: it has failed if one of them has, with the verdict of the first of those. `carom_result_item` has them one by one.
@@ -97,16 +93,10 @@ pub extern "C" fn carom_pool_starmap(
     out_size: usize,
     timeout_ms: i64,
 ) -> carom_status {
-    boundary::status(|| {
-        let pool = pool_of(pool)?;
-        let (shown, options) = task_options(options)?;
-        let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
-        let statuses = statuses(&shown, count)?;
-        let options = options.awaited()?;
-        let deadline = deadline_after_ms(timeout_ms);
-        let whole = starmap(&pool.pool, function, arguments, per_item, count, &options)?;
+    waited(pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
+        let whole = starmap(pool, function, arguments, per_item, count, &options.awaited()?)?;
         let shape = Shape { item_size: 0, count, reply_size: out_size };
-        finish_map(&shown, pool.pool.finish_batch(&whole, shape, out, statuses, deadline)?)
+        pool.finish_batch(&whole, shape, outputs)
     })
 }
 

@@ -9,11 +9,12 @@ use super::process::{self, carom_process};
 use super::result::{self, carom_result};
 use crate::error::{Error, Result};
 use crate::family;
-use crate::pool::Hold;
-use crate::pool::job::JobId;
-use crate::pool::map::Shape;
+use crate::pool::job::{JobId, Verdict};
+use crate::pool::map::{Outputs, Shape};
+use crate::pool::{Hold, Pool, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
 use std::ffi::c_void;
+use std::sync::Arc;
 
 /// A pool of workers. Opaque. Used by the process that made it only.
 #[allow(non_camel_case_types)]
@@ -122,21 +123,36 @@ pub extern "C" fn carom_pool_map(
     out_size: usize,
     timeout_ms: i64,
 ) -> carom_status {
-    boundary::status(|| {
-        let pool = pool_of(pool)?;
-        let (shown, options) = task_options(options)?;
-        let absurd = || Error::invalid("the size of an array is absurd");
+    waited(pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
         let items = bytes(items, count.checked_mul(item_size).ok_or_else(absurd)?)?;
-        let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
-        let statuses = statuses(&shown, count)?;
         let shape = Shape { item_size, count, reply_size: out_size };
-        let deadline = deadline_after_ms(timeout_ms);
-        let failed = pool.pool.map(call::address(function), items, shape, options, out, statuses, deadline)?;
-        finish_map(&shown, failed)
+        pool.map(call::address(function), items, shape, options, outputs)
     })
 }
 
-pub(super) fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
+pub(super) fn absurd() -> Error {
+    Error::invalid("the size of an array is absurd")
+}
+
+/// A map that is waited for: `run` gets what it is to fill, `count` replies of `out_size` bytes, and says what failed.
+pub(super) fn waited(
+    pool: *mut carom_pool,
+    options: *const carom_task_options,
+    (out, out_size, count): (*mut c_void, usize, usize),
+    timeout_ms: i64,
+    run: impl FnOnce(&Arc<Pool>, TaskOptions, Outputs<'_>) -> Result<Option<Verdict>>,
+) -> carom_status {
+    boundary::status(|| {
+        let pool = pool_of(pool)?;
+        let (shown, options) = task_options(options)?;
+        let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
+        let statuses = statuses(&shown, count)?;
+        let deadline = deadline_after_ms(timeout_ms);
+        finish_map(&shown, run(&pool.pool, options, Outputs { out, statuses, deadline })?)
+    })
+}
+
+fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
     if options.statuses.is_null() {
         return Ok(None);
     }
@@ -147,8 +163,8 @@ pub(super) fn statuses<'a>(options: &carom_task_options, count: usize) -> Result
     Ok(Some(unsafe { std::slice::from_raw_parts_mut(options.statuses, count) }))
 }
 
-pub(super) fn finish_map(options: &carom_task_options, failed: Option<crate::pool::job::Verdict>) -> Result<()> {
-    let verdict = failed.unwrap_or_else(|| crate::pool::job::Verdict::of(Ok(()), 0));
+pub(super) fn finish_map(options: &carom_task_options, failed: Option<Verdict>) -> Result<()> {
+    let verdict = failed.unwrap_or_else(|| Verdict::of(Ok(()), 0));
     result::show(options.verdict, &verdict, JobId::default())?;
     verdict.status
 }

@@ -125,7 +125,8 @@ pub struct carom_task_options {
     pub size: usize,
     /// 0: the pool's. `CAROM_NONE`: none.
     pub time_limit_ms: i64,
-    /// Map: items that a worker takes at once. 0: a quarter of each worker's share.
+    /// Items of many that go to one worker together. `carom_pool_map`: that are one task, which touches nothing else between them; 0: a quarter of each worker's
+    /// share. Elsewhere each is a task of its own, with its own result; a worker that has nothing to do takes from the others; 0: 1.
     pub chunk_size: u64,
     /// What the events of these tasks show.
     pub ctx: *mut c_void,

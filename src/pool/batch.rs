@@ -3,10 +3,10 @@
 
 use super::extras::Extras;
 use super::job::{Job, Verdict};
-use super::map::{Shape, chunk_size};
+use super::map::{Outputs, Shape, chunk_size};
 use super::work::{Order, Work};
 use super::{Pool, TaskOptions};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::pin::Pins;
 use crate::shm::memory::Deadline;
 use crate::wire::{self, Argument};
@@ -47,7 +47,7 @@ impl Pool {
         };
         let jobs: Vec<_> = (0..count).map(part).collect();
         whole.parts().into_iter().for_each(|parts| parts.set(jobs.clone()));
-        let submitted = self.submit_parts(&jobs, function, order, options.patience_ns, arguments);
+        let submitted = self.submit_parts(&jobs, function, order, options, arguments);
         submitted.inspect_err(|error| {
             whole.fail(Verdict::of(Err(error.clone()), 0));
             self.with_desk(|desk| desk.forget(&whole));
@@ -62,14 +62,15 @@ impl Pool {
         jobs: &[Arc<Job>],
         function: u32,
         order: Order,
-        patience_ns: Option<u64>,
+        options: &TaskOptions,
         arguments: Arguments<'_>,
     ) -> Result<()> {
         for (index, job) in jobs.iter().enumerate() {
             let arguments = arguments(index as u64)?;
-            let toll = self.await_room(patience_ns, arguments.len())?;
+            let toll = self.await_room(options.patience_ns, arguments.len())?;
             let pins = Pins::of(self.family(), &arguments)?;
-            self.submit(Work { toll, ..Work::single(job.clone(), function, order, None, pins) }, &arguments)?;
+            let follows = options.follows(index as u64);
+            self.submit(Work { toll, follows, ..Work::single(job.clone(), function, order, None, pins) }, &arguments)?;
         }
         Ok(())
     }
@@ -88,16 +89,10 @@ impl Pool {
         self.batch(address, count as u64, options, |index| index, arguments)
     }
 
-    /// Waits for a batch and writes the replies to `out`, as [`Pool::map`] does. Out of time, what is left of it is
+    /// Waits for a batch and writes the replies, as [`Pool::map`] does. Out of time, what is left of it is
     /// stopped.
-    pub fn finish_batch(
-        &self,
-        whole: &Arc<Job>,
-        shape: Shape,
-        out: &mut [u8],
-        statuses: Option<&mut [Status]>,
-        deadline: Deadline,
-    ) -> Result<Option<Verdict>> {
+    pub fn finish_batch(&self, whole: &Arc<Job>, shape: Shape, outputs: Outputs<'_>) -> Result<Option<Verdict>> {
+        let Outputs { out, statuses, deadline } = outputs;
         whole.wait(deadline).inspect_err(|_| self.with_desk(|desk| desk.forget(whole)))?;
         let mut failed = None;
         let mut own = Vec::new();
@@ -136,10 +131,11 @@ impl Pool {
             all.extend_from_slice(rest);
             wire::to_vec(&all)
         };
-        let options = options.clone().awaited()?;
+        // A range is a chunk by itself.
+        let options = TaskOptions { chunk: 0, ..options.clone().awaited()? };
         let whole = self.batch(address, parts, &options, |index| first(index) as u64, arguments)?;
         let shape = Shape { item_size: 0, count: parts as usize, reply_size: 0 };
-        self.finish_batch(&whole, shape, &mut [], None, deadline)
+        self.finish_batch(&whole, shape, Outputs { out: &mut [], statuses: None, deadline })
     }
 }
 

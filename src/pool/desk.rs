@@ -53,6 +53,8 @@ pub struct Desk {
     events: VecDeque<Event>,
     wanted: u32,
     next_bay: usize,
+    /// Where the last task went.
+    last_bay: usize,
     closed: bool,
     /// Why whatever is not settled never will be done.
     over: Option<Error>,
@@ -85,6 +87,7 @@ impl Desk {
             events: VecDeque::new(),
             wanted,
             next_bay: 0,
+            last_bay: 0,
             closed: false,
             over: None,
             left: false,
@@ -116,9 +119,9 @@ impl Desk {
         self.submitted += 1;
         let mut settled = self.submitted.is_multiple_of(LOOK_EVERY) && self.collect_all();
         if self.waiting.is_empty() {
-            let mut place = self.emptiest();
+            let mut place = self.place_of(&work);
             if place.is_none() && self.collect_all() {
-                (settled, place) = (true, self.emptiest());
+                (settled, place) = (true, self.place_of(&work));
             }
             if let Some(index) = place {
                 let limited = work.order.limits.least_ns() != 0;
@@ -153,6 +156,7 @@ impl Desk {
     }
 
     fn assigned(&mut self, index: usize) {
+        self.last_bay = index;
         self.next_bay = if index + 1 < self.bays.len() { index + 1 } else { 0 };
         self.out += 1;
     }
@@ -269,6 +273,13 @@ impl Desk {
         plan.event_tail.store(tail, Release);
     }
 
+    /// Where work goes, if there is room.
+    fn place_of(&self, work: &Work) -> Option<usize> {
+        let has_room = |bay: &&Bay| bay.is_open() && bay.has_worker() && bay.tail - bay.head < self.depth;
+        let beside = self.bays.get(self.last_bay).filter(has_room).map(|_| self.last_bay);
+        beside.filter(|_| work.follows).or_else(|| self.emptiest())
+    }
+
     /// The emptiest lane, if it has room.
     fn emptiest(&self) -> Option<usize> {
         // A position that was given up has no room.
@@ -303,7 +314,7 @@ impl Desk {
     fn fill_lanes(&mut self) -> bool {
         let mut limited = false;
         while let Some(work) = self.waiting.pop_front() {
-            let Some(index) = self.emptiest() else {
+            let Some(index) = self.place_of(&work) else {
                 self.waiting.push_front(work);
                 return limited;
             };

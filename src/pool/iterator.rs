@@ -88,7 +88,8 @@ impl Stream {
             let work = self.pool.await_room(self.options.patience_ns, item.len()).and_then(|toll| {
                 let pins = Pins::of(self.pool.family(), &item)?;
                 let sink = Some(self.settled.clone());
-                Ok(Work { toll, ..Work::single(job, self.function, self.order, sink, pins) })
+                let follows = self.options.follows(input.submitted);
+                Ok(Work { toll, follows, ..Work::single(job, self.function, self.order, sink, pins) })
             });
             if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
                 // An item that cannot be submitted ends the input, as a closed pool does; what is under way is

@@ -17,6 +17,16 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Where a map that is waited for puts what it has, and until when.
+pub struct Outputs<'a> {
+    /// The replies, one behind the other.
+    pub out: &'a mut [u8],
+    /// One status per item, where the caller wants them.
+    pub statuses: Option<&'a mut [Status]>,
+    /// When the caller waits no longer.
+    pub deadline: Deadline,
+}
+
 /// The memory of a map, and what is known of its items.
 pub struct Map {
     family: Family,
@@ -227,18 +237,15 @@ pub(super) fn chunk_size(count: usize, workers: usize, wanted: u64) -> u64 {
 }
 
 impl Pool {
-    /// Runs the function over `items` and writes the replies to `out`, one of `reply_size` bytes each. Waits; the
-    /// verdict is of the failed item with the lowest index, if any failed.
-    #[allow(clippy::too_many_arguments)]
+    /// Runs the function over `items` and writes the replies, one of `reply_size` bytes each. Waits; the verdict is of the
+    /// failed item with the lowest index, if any failed.
     pub fn map(
         &self,
         address: usize,
         items: &[u8],
         shape: Shape,
         options: TaskOptions,
-        out: &mut [u8],
-        statuses: Option<&mut [Status]>,
-        deadline: Deadline,
+        outputs: Outputs<'_>,
     ) -> Result<Option<Verdict>> {
         self.own()?;
         let function = self.function(address)?;
@@ -253,13 +260,13 @@ impl Pool {
             Work::chunk(map.clone(), from, to, function, order) //
         });
         let waited =
-            submitted.and_then(|()| self.wait(deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));
+            submitted.and_then(|()| self.wait(outputs.deadline, Goal::All, |_: &mut Desk| map.is_done().then_some(())));
         if let Err(error) = waited {
             map.abandoned.store(true, Release);
             self.with_desk(|desk| desk.abandon(&map));
             return Err(error);
         }
-        map.deliver(out, statuses)
+        map.deliver(outputs.out, outputs.statuses)
     }
 
     /// Chunk by chunk: the first is at work while the next is copied.

@@ -103,6 +103,11 @@ pub struct TaskOptions {
 }
 
 impl TaskOptions {
+    /// Whether a task of many goes where the one before it went: by `chunk` of them at once.
+    pub fn follows(&self, index: u64) -> bool {
+        self.chunk > 1 && !index.is_multiple_of(self.chunk)
+    }
+
     /// The same for who waits for what he submits; a key would give him another's.
     pub fn awaited(self) -> Result<TaskOptions> {
         self.without_key().map(|options| TaskOptions { awaited: true, ..options })

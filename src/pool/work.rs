@@ -117,6 +117,8 @@ pub struct Work {
     pub toll: Option<Box<Toll>>,
     /// Its outcome is nobody's business any more: its job is settled.
     pub discarded: bool,
+    /// It goes where the one before it went, if there is room.
+    pub follows: bool,
 }
 
 impl Work {
@@ -132,7 +134,16 @@ impl Work {
 
     #[inline]
     fn of(what: What, function: u32, order: Order) -> Work {
-        Work { what, function, order, attempt: 1, arguments: Box::default(), toll: None, discarded: false }
+        Work {
+            what,
+            function,
+            order,
+            attempt: 1,
+            arguments: Box::default(),
+            toll: None,
+            discarded: false,
+            follows: false,
+        }
     }
 
     /// It is no longer in a lane.
