@@ -1,6 +1,7 @@
 /* Queues by their descriptors: under poll and epoll, and in carom_wait with whatever else there is. */
 #include "support.h"
 
+#include <linux/seccomp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -197,6 +198,31 @@ static void inherited_handles(void) {
     carom_queue_free(back);
 }
 
+/* Where nobody sleeps or polls in vain, neither a put nor a get needs the kernel: here each call of it would be fatal. */
+static int32_t needs_no_kernel(carom_call *call) {
+    carom_queue *queue = given(call);
+    int64_t number = 7;
+    CHECK_OK(carom_queue_put(queue, &number, sizeof number, 0)); /* this one rings, if somebody polls */
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) return 77;
+    int wrong = 0;
+    for (int i = 0; i < 100; i++) {
+        wrong |= carom_queue_put(queue, &number, sizeof number, 0) != CAROM_OK;
+        wrong |= carom_queue_get(queue, &number, sizeof number, NULL, 0) != CAROM_OK;
+    }
+    syscall(SYS_exit, wrong ? 1 : 5);
+    return 0;
+}
+static void without_system_calls(void) {
+    for (int polled = 0; polled < 2; polled++) {
+        carom_queue *queue = new_queue(0);
+        if (polled) CHECK(carom_queue_fd(queue) > 2);
+        carom_process *process = start_with(needs_no_kernel, queue);
+        int32_t code = ended(process);
+        if (code != 77) CHECK_EQ(code, 5);
+        carom_queue_free(queue);
+    }
+}
+
 static int32_t puts_one(carom_call *call) {
     CHECK_OK(carom_queue_put(given(call), "news", 4, 0));
     return 0;
@@ -270,5 +296,6 @@ int main(int argc, char **argv) {
     CASE(the_end_by_a_death);
     CASE(inherited_handles);
     CASE(whatever_there_is);
+    CASE(without_system_calls);
     return 0;
 }

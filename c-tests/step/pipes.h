@@ -86,6 +86,20 @@ static void pipe_timed_back(void) {
     if (pipe_try_recv(1)) pipe_send();
 }
 
+/* Who polls has found nothing: a message, and a death too, makes the descriptor readable. */
+static int polled_fd;
+static void polled_make(void) {
+    pipe_make_short();
+    polled_fd = carom_connection_fd(right_end);
+    CHECK(polled_fd > 2);
+}
+static void polled_before(void) { CHECK(!pipe_try_recv(0)); }
+static void polled_after(void) {
+    /* Joined is repaired, and a repair rings: but a victim that was never there has no death. */
+    if (point.killed || reached() == DONE) readable(polled_fd);
+    pipe_send_after();
+}
+
 /* Handles. The lock is there as long as somebody has it, or it is on its way. */
 static void handle_make(void) {
     CHECK_OK(carom_lock_new(NULL, &travels));
@@ -169,6 +183,8 @@ static void close_after(void) {}
     PIPE_OPERATION("pipe, recv, long", pipe_make_long, pipe_one_before, pipe_recv_victim, pipe_recv_after, pipe_timed_back, pipe_recv, 1), \
     {.name = "pipe, wait", .make = pipe_make_short, .unmake = pipe_unmake, .victim = pipe_recv_victim, .wake = pipe_send,  \
      .after = pipe_settle, .timed = pipe_timed_back},                                                                      \
+    {.name = "pipe, send, polled", .make = polled_make, .unmake = pipe_unmake, .before = polled_before,                    \
+     .victim = pipe_send_victim, .after = polled_after, .barge = pipe_barge, .unbarge = pipe_send, .timed = pipe_timed},   \
     {.name = "pipe, send handle", .make = handle_make, .unmake = handle_unmake, .victim = handle_send_victim,              \
      .after = handle_send_after, .barge = handle_barge, .unbarge = handle_send, .wait = handle_recv, .greet = pipe_greet, .timed = handle_timed}, \
     {.name = "pipe, recv handle", .make = handle_make, .unmake = handle_unmake, .before = handle_send,                     \
