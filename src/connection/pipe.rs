@@ -15,11 +15,11 @@ use crate::shm::lock_word::Acquired;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::pipe::{INLINE, LONG, OBJECT, Slot, Tried};
-use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged};
+use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged, waiters};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::shm::transit;
-use crate::sync::wait_until;
+use crate::sync::wait_at;
 use crate::sys::clock::now_ns;
 use crate::sys::turn::Turn;
 use std::os::fd::RawFd;
@@ -199,7 +199,7 @@ impl PipeEnd {
     fn wait(&self, family: Family, deadline: Deadline, done: impl Fn() -> bool) -> Result<()> {
         let End { cell, generation, .. } = self.end;
         let closed = || self.users.load(Acquire) & CLOSED != 0;
-        wait_until(family, cell, generation, deadline, || (done() || closed()).then_some(()))?;
+        wait_at(family, cell, generation, waiters(cell), deadline, || (done() || closed()).then_some(()))?;
         if closed() { Err(SHUT) } else { Ok(()) }
     }
 
@@ -284,7 +284,7 @@ impl PipeEnd {
     }
 
     fn is_readable(&self) -> bool {
-        self.flags & RECEIVES != 0 && self.end.into.is_readable(|| self.end.other_is_there())
+        self.flags & RECEIVES != 0 && self.end.into.is_readable(|| self.end.into.has_sender())
     }
 
     /// A call has found nothing: from now on news rings the bell, if this process has one.
@@ -339,7 +339,7 @@ impl PipeEnd {
         let end = &self.end;
         loop {
             let locked = self.lock(inside.family, deadline)?;
-            let tried = end.out.try_send(long, || end.other_is_there(), &put);
+            let tried = end.out.try_send(long, || end.out.has_receiver(), &put);
             drop(locked);
             match tried {
                 Tried::Done(sent) => {
@@ -349,7 +349,7 @@ impl PipeEnd {
                 Tried::Gone => return Err(GONE),
                 Tried::Nothing => {}
             }
-            let done = || end.out.is_writable(long, || end.other_is_there());
+            let done = || end.out.is_writable(long, || end.out.has_receiver());
             self.wait(inside.family, deadline, done)?;
         }
     }
@@ -364,9 +364,9 @@ impl PipeEnd {
         self.check_receives()?;
         let end = &self.end;
         loop {
-            if end.into.is_readable(|| end.other_is_there()) {
+            if end.into.is_readable(|| end.into.has_sender()) {
                 let locked = self.lock(inside.family, deadline)?;
-                let tried = end.into.try_receive(|| end.other_is_there(), &mut take, |slot| self.give_back(slot));
+                let tried = end.into.try_receive(|| end.into.has_sender(), &mut take, |slot| self.give_back(slot));
                 drop(locked);
                 match tried {
                     Tried::Done(received) => {
@@ -379,7 +379,7 @@ impl PipeEnd {
                     Tried::Nothing => {}
                 }
             }
-            self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()))?;
+            self.wait(inside.family, deadline, || end.into.is_readable(|| end.into.has_sender()))?;
         }
     }
 }
@@ -387,7 +387,7 @@ impl PipeEnd {
 impl Backend for PipeEnd {
     fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
         let (inside, end, long) = (self.enter()?, &self.end, message.len() > LONG);
-        let is_writable = || end.out.is_writable(long, || end.other_is_there());
+        let is_writable = || end.out.is_writable(long, || end.out.has_receiver());
         let sent = self.send_inside(&inside, long, |slot| self.put(slot, message), deadline);
         self.told(inside.family, sent, is_writable)
     }
@@ -410,7 +410,7 @@ impl Backend for PipeEnd {
         let sent = self.send_inside(&inside, false, put, deadline);
         // From here on the message keeps it, if there is one.
         keeper.let_go(family.arena, generation, family.me.slot);
-        self.told(family, sent, || end.out.is_writable(false, || end.other_is_there()))
+        self.told(family, sent, || end.out.is_writable(false, || end.out.has_receiver()))
     }
 
     fn receive_object(&self, make: Make<'_>, deadline: Deadline) -> Result<()> {
@@ -428,7 +428,7 @@ impl Backend for PipeEnd {
         let inside = self.enter()?;
         self.check_receives()?;
         let end = &self.end;
-        let waited = self.wait(inside.family, deadline, || end.into.is_readable(|| end.other_is_there()));
+        let waited = self.wait(inside.family, deadline, || end.into.is_readable(|| end.into.has_sender()));
         match self.told(inside.family, waited, || false) {
             Err(Error::TimedOut) => Ok(false),
             result => result.map(|()| true),
@@ -438,7 +438,7 @@ impl Backend for PipeEnd {
     fn has_something(&self) -> Result<bool> {
         let _inside = self.enter()?;
         self.check_receives()?;
-        Ok(self.end.into.is_readable(|| self.end.other_is_there()))
+        Ok(self.end.into.is_readable(|| self.end.into.has_sender()))
     }
 
     fn flush(&self, _: Deadline) -> Result<()> {
@@ -463,7 +463,7 @@ impl Backend for PipeEnd {
         if self.users.fetch_or(CLOSED, SeqCst) == 0 {
             self.let_go();
         } else {
-            self.end.cell.wait_word().notify(u32::MAX);
+            waiters(self.end.cell).notify(u32::MAX);
         }
     }
 

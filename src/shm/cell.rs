@@ -256,7 +256,7 @@ impl Cell {
     /// Whether the second inline word is one to wait at.
     fn has_waiters(&self) -> bool {
         let kind = Kind::of(self.life.load(Acquire) & !ENDING);
-        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier | Kind::End)
+        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier)
     }
 
     /// Where the waiters of a semaphore, condition, event or barrier are. The second inline word.
@@ -287,6 +287,9 @@ impl Cell {
         }
         if self.has_waiters() {
             self.wait_word().broadcast(true);
+        }
+        if self.kind() == Kind::End {
+            pipe_cell::waiters(self).broadcast(true);
         }
     }
 
@@ -518,6 +521,7 @@ impl Cell {
             self.wait_word().broadcast(true);
         }
         if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
+            pipe_cell::waiters(self).broadcast(true);
             pipe_cell::wake_other(arena, self);
             let generation = self.generation();
             let me = Reference { index: arena.cell_index(self), generation, kind: Kind::End as u8 };
@@ -541,7 +545,8 @@ impl Cell {
         // A wait word goes on counting: a thread that is still on its way to sleep must not find its number.
         let has_waiters = has_waiters || self.former_kind() == Kind::Outlet;
         let inline = if has_waiters { &self.inline[..1] } else { &self.inline[..] };
-        let extra = if of_queue { &self.extra[..2] } else { &self.extra[..] };
+        let waits_there = of_queue || self.former_kind() == Kind::End;
+        let extra = if waits_there { &self.extra[..2] } else { &self.extra[..] };
         for word in inline.iter().chain(extra).chain([&self.len, &self.block, &self.item_size]) {
             word.store(0, Relaxed);
         }
@@ -587,6 +592,9 @@ impl Cell {
             if self.has_waiters() {
                 super::sync::repair(arena, self, kind, dead);
                 self.wait_word().broadcast(force);
+            }
+            if kind == Kind::End {
+                pipe_cell::waiters(self).broadcast(force);
             }
             self.let_go(arena, self.generation(), dead);
             if self.creator() == 0 {

@@ -7,6 +7,8 @@
 //! | `head` | the reading end, under its lock | messages ever taken |
 //! | slots `head..tail` | nobody | messages that wait |
 //! | the others | the writing end, under its lock | the next message, as far as it is there |
+//! | `seen` beside `tail` | the writing end, under its lock | `head` as it was when somebody looked last |
+//! | `gone` beside `tail` and `head` | whoever takes the other end apart, once | not 0: the other end is no more |
 //!
 //! A commit is one store, a take is another: whoever dies before them has done nothing, whoever dies behind them has done
 //! all but to wake the other end, which the repair of his death does. So there is nothing to repair here. A message
@@ -46,11 +48,15 @@ pub struct Slot<M: Memory> {
     pub words: [M::W64; INLINE],
 }
 
-/// A word with a cache line of its own.
+/// A side's word, with a cache line of its own, and what that side wants to know and finds there at no cost.
 #[repr(C, align(64))]
 pub struct Line<M: Memory> {
     /// See the head of this module.
     pub word: M::W64,
+    /// See the head of this module.
+    pub gone: M::W64,
+    /// See the head of this module. Not used beside the head.
+    pub seen: M::W64,
 }
 
 /// One direction. All bytes zero are an empty one.
@@ -82,8 +88,22 @@ impl<M: Memory, const N: usize> Ring<M, N> {
 
     /// Whether there is room for a message.
     pub fn has_room(&self, long: bool) -> bool {
-        let waiting = self.tail.word.load(Relaxed).wrapping_sub(self.head.word.load(Acquire));
-        waiting < if long { FEW.min(N as u64) } else { N as u64 }
+        self.tail.word.load(Relaxed).wrapping_sub(self.head.word.load(Acquire)) < self.room(long)
+    }
+
+    /// How many messages may wait.
+    fn room(&self, long: bool) -> u64 {
+        if long { FEW.min(N as u64) } else { N as u64 }
+    }
+
+    /// Whether there will be somebody to receive; for who sends.
+    pub fn has_receiver(&self) -> bool {
+        self.tail.gone.load(Acquire) == 0
+    }
+
+    /// Whether there will be more than there is; for who receives.
+    pub fn has_sender(&self) -> bool {
+        self.head.gone.load(Acquire) == 0
     }
 
     /// Whether there is a message.
@@ -109,10 +129,13 @@ impl<M: Memory, const N: usize> Ring<M, N> {
         if !other_is_there() {
             return Tried::Gone;
         }
-        if !self.has_room(long) {
-            return Tried::Nothing;
+        let (tail, seen) = (self.tail.word.load(Relaxed), &self.tail.seen);
+        if tail.wrapping_sub(seen.load(Relaxed)) >= self.room(long) {
+            seen.store(self.head.word.load(Acquire), Relaxed);
+            if tail.wrapping_sub(seen.load(Relaxed)) >= self.room(long) {
+                return Tried::Nothing;
+            }
         }
-        let tail = self.tail.word.load(Relaxed);
         let put = put(self.slot(tail));
         if put.is_ok() {
             self.tail.word.store(tail.wrapping_add(1), Release);

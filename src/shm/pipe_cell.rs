@@ -3,18 +3,17 @@
 //! | word | end ([`Kind::End`], what handles name) | pipe ([`Kind::Pipe`]) |
 //! |---|---|---|
 //! | `lock` | of whoever sends or receives at it | |
-//! | `inline[1]` | those who wait at it | |
-//! | `inline[0]` | not 0: somebody polls, or has: see [`bell_table`] | |
+//! | `extra[2]` | those who wait at it: in the line that is read by the other end, and not the lock's | |
 //! | `refers_to` | the pipe | |
 //! | `item_size` | reference of the other end | |
 //! | `type_code` | side, 0 or 1 | |
-//! | `flags` | [`RECEIVES`], [`SENDS`] | |
+//! | `flags` | [`RECEIVES`], [`SENDS`]; [`POLLED`] | |
 //! | `len` | | not 0: the block is as it should be |
 //! | `block` | | [`Block`] |
 //!
 //! An end is there as long as somebody has it: its creator, and every view of it (what a process was started with, or
 //! has opened; what a task names). To have inherited it counts for nothing: whoever waits for the last one to let go
-//! would wait for all of his children. When an end goes, whoever waits at the other one is woken. The pipe is there as
+//! would wait for all of his children. When an end goes, the rings say so to the other one, and whoever waits there is woken. The pipe is there as
 //! long as one of its ends is.
 
 use super::arena::Arena;
@@ -23,14 +22,17 @@ use super::cell::{Cell, Kind, Reference};
 use super::heap::Heap;
 use super::pipe::Ring;
 use super::real::Real;
+use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Flag of an end: it receives.
 pub const RECEIVES: u32 = 1;
 /// Flag of an end: it sends.
 pub const SENDS: u32 = 2;
+/// Flag of an end, set once, by who has it: somebody polls, or has. See [`bell_table`].
+pub const POLLED: u32 = 4;
 
 /// What both ends share: what the ends send, by side. All bytes zero are valid.
 #[repr(C)]
@@ -79,25 +81,19 @@ impl End {
         reference(arena, self.other, self.other_generation)
     }
 
-    /// Whether somebody has the other end.
-    #[inline(always)]
-    pub fn other_is_there(&self) -> bool {
-        self.other.is_there(self.other_generation)
-    }
-
     /// Wakes whoever waits at the other end, and tells who polls.
     #[inline(always)]
     pub fn wake_other(&self, arena: Arena) {
-        self.other.wait_word().notify(u32::MAX);
+        waiters(self.other).notify(u32::MAX);
         // Behind the fence of the line above.
-        if self.other.inline[0].load(Relaxed) != 0 {
+        if self.other.flags.load(Relaxed) & POLLED != 0 {
             bell_table::tell(arena, self.receiver(arena).to_bits());
         }
     }
 
     /// From now on whoever has news for this end looks who polls it.
     pub fn set_polled(&self) {
-        self.cell.inline[0].store(1, Release);
+        self.cell.flags.fetch_or(POLLED, AcqRel);
     }
 }
 
@@ -159,11 +155,24 @@ pub(super) fn each_block(arena: Arena, pipe: &Cell, visit: &mut dyn FnMut(&'stat
 
 /// An end is going: whoever waits at the other one looks again. To be repeated if its caller dies.
 pub(super) fn wake_other(arena: Arena, end: &Cell) {
-    let other = Reference::from_bits(end.item_size.load(Acquire));
+    let (other, pipe) =
+        (Reference::from_bits(end.item_size.load(Acquire)), Reference::from_bits(end.refers_to.load(Acquire)));
+    if let Some(block) = pipe.cell(arena).and_then(|pipe| block(arena, pipe)) {
+        // Behind the last message that was sent here: who sees this sees that.
+        let side = end.type_code.load(Acquire) as usize & 1;
+        block.rings[side].head.gone.store(1, Release);
+        block.rings[1 - side].tail.gone.store(1, Release);
+    }
     if let Some(cell) = other.cell(arena).filter(|cell| cell.kind() == Kind::End) {
-        cell.wait_word().broadcast(true);
+        waiters(cell).broadcast(true);
         bell_table::tell_all_of(arena, other.to_bits());
     }
+}
+
+/// Where those who wait at an end are.
+#[inline(always)]
+pub fn waiters(end: &Cell) -> &WaitWord<Real> {
+    WaitWord::of(&end.extra[2])
 }
 
 fn reference(arena: Arena, end: &Cell, generation: u32) -> Reference {

@@ -12,7 +12,7 @@ use crate::shm::cell::Cell;
 use crate::shm::memory::{Deadline, Memory};
 use crate::shm::real::Real;
 use crate::shm::stop;
-use crate::shm::wait_word::SPINS;
+use crate::shm::wait_word::{SPINS, WaitWord};
 
 /// The object behind a cell and a generation is gone.
 fn gone() -> Error {
@@ -24,6 +24,18 @@ pub(crate) fn wait_until<T>(
     family: Family,
     cell: &'static Cell,
     generation: u32,
+    deadline: Deadline,
+    done: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    wait_at(family, cell, generation, cell.wait_word(), deadline, done)
+}
+
+/// The same where the cell has its waiters elsewhere.
+pub(crate) fn wait_at<T>(
+    family: Family,
+    cell: &'static Cell,
+    generation: u32,
+    word: &'static WaitWord<Real>,
     deadline: Deadline,
     mut done: impl FnMut() -> Option<T>,
 ) -> Result<T> {
@@ -45,7 +57,7 @@ pub(crate) fn wait_until<T>(
         sentry.alarm();
         return Err(Error::TimedOut);
     }
-    let answer = cell.wait_word().wait_until(
+    let answer = word.wait_until(
         deadline,
         || sentry.alarm(),
         || {

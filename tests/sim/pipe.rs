@@ -74,8 +74,8 @@ impl<M: Simulated> Pipe<M> {
         let bits = |from: u64, count: u64| ((1 << count) - 1) << from;
         Pipe {
             ring: Ring {
-                tail: Line { word: word("tail") },
-                head: Line { word: word("head") },
+                tail: Line { word: word("tail"), gone: word("no receiver"), seen: word("head seen") },
+                head: Line { word: word("head"), gone: word("no sender"), seen: word("") },
                 slots: std::array::from_fn(slot),
             },
             locks: [lock_word("sending lock"), lock_word("receiving lock")],
