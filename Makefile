@@ -65,6 +65,7 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
 	build/c-tests/torture_hostile $(or $(SECONDS),60)
 	build/c-tests/torture_frames $(or $(SECONDS),60)
+	CAROM_MANAGER_CLIENTS=10000 cargo test --release --lib manager
 	build/c-tests/torture_soak $(or $(SECONDS),60)
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
 	build/c-tests/torture_race 1000000

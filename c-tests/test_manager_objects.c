@@ -1,5 +1,7 @@
 /* Objects of a manager behind the functions of local ones, and found by others: queues, barriers with an action, the directory. */
 #include "support.h"
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
 #define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
@@ -225,6 +227,78 @@ static void directory_at(const char *at) {
 static void directory_local(void) { directory_at(NULL); }
 static void directory_remote(void) { directory_at("127.0.0.1:0"); }
 
+/* ------------------------------------------------------------------------------------------- who, and how much */
+
+static carom_status brings(carom_dict *dict, const char *name, size_t len) {
+    static char bytes[8000];
+    carom_argument key = KEY(name), value = CAROM_BYTES(bytes, len);
+    return carom_dict_set(dict, &key, &value);
+}
+
+static int32_t brings_its_own(carom_call *call) {
+    carom_dict *dict;
+    CHECK_OK(carom_call_dict(call, 0, &dict));
+    CHECK_OK(brings(dict, "its own", 8000));
+    CHECK_STATUS(brings(dict, "too much", 8000), CAROM_ENOMEM);
+    return 0;
+}
+
+static void shares_of_memory(void) {
+    carom_manager_options options = {.size = sizeof options, .max_bytes = 100000, .max_client_bytes = 10000};
+    CHECK_OK(carom_manager_new(&options, &manager));
+    carom_dict *dict;
+    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(brings(dict, "one", 8000));
+    CHECK_STATUS(brings(dict, "two", 8000), CAROM_ENOMEM);
+    CHECK_EQ(carom_dict_len(dict), 1);
+    carom_argument argument = HANDLE(dict);
+    CHECK_EQ(outcome_of(brings_its_own, &argument, 1), 0);
+    CHECK_OK(brings(dict, "one", 100));
+    CHECK_OK(brings(dict, "two", 8000));
+    char text[4096], wanted[64];
+    size_t len;
+    CHECK_STATUS(carom_manager_print(manager, text, 10, &len), CAROM_EMSGSIZE);
+    CHECK(len > 10);
+    CHECK_OK(carom_manager_print(manager, text, sizeof text, &len));
+    CHECK_EQ(strlen(text), len);
+    snprintf(wanted, sizeof wanted, "process %d,", getpid());
+    CHECK(strstr(text, wanted) != NULL);
+    CHECK(strstr(text, "dict, 1 handles of the family") != NULL);
+    carom_dict_free(dict);
+    end();
+}
+
+/* How much a socket at the manager's address is told before it has said anything. */
+static ssize_t is_told(const char *address) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t len = strlen(address + 1);
+    memcpy(to.sun_path + 1, address + 1, len);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char bytes[256];
+    CHECK_EQ(connect(fd, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len)), 0);
+    ssize_t got = recv(fd, bytes, sizeof bytes, 0);
+    close(fd);
+    return got;
+}
+
+static void other_users(void) {
+    begin();
+    char address[200];
+    CHECK_OK(carom_manager_address(manager, address, sizeof address, NULL));
+    CHECK_EQ(address[0], '@');
+    CHECK(is_told(address) > 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setuid(65534) != 0) _exit(0); /* not root: there is nobody else to be */
+        _exit(is_told(address) > 0);
+    }
+    CHECK_EQ(wait_for(pid), 0);
+    carom_dict *dict;
+    CHECK_OK(carom_manager_dict(manager, &dict));
+    carom_dict_free(dict);
+    end();
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "stranger") == 0) return stranger(argv[2]);
     CHECK_OK(carom_init(argc, argv));
@@ -233,5 +307,7 @@ int main(int argc, char **argv) {
     CASE(actions);
     CASE(directory_local);
     CASE(directory_remote);
+    CASE(shares_of_memory);
+    CASE(other_users);
     return 0;
 }

@@ -3086,7 +3086,7 @@ int32_t carom_pool_did_start_ok(carom_pool *pool);
  *   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
  *   answer in time.
  * - The server ends with the process that started it.
- * - Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
+ * - At a local address only processes of the server's user, and of root, are let in, whatever key they have. Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
  *   machines use a network that you trust, or a tunnel.
  */
 
@@ -3172,6 +3172,8 @@ typedef struct carom_manager_options {
     const carom_argument *initializer_arguments;
     /** How many. */
     size_t initializer_count;
+    /** Bytes of what its objects may take that one process may have brought, about. 0: as many as all together. */
+    uint64_t max_client_bytes;
 } carom_manager_options;
 
 /** What a manager's server has, see `carom_manager_info`. */
@@ -3242,6 +3244,15 @@ carom_status carom_manager_address(carom_manager *manager, char *text, size_t ca
  * Waits for the server. `CAROM_ECLOSED`, `CAROM_EBROKEN` if it is gone.
  */
 carom_status carom_manager_info(carom_manager *manager, carom_manager_facts *facts);
+
+/**
+ * What the server has at this moment, in words, written to `text` and ended by a zero byte: a line for each client,
+ * with its process, and each object, with who needs it. For people: it may look different one day.
+ *
+ * Waits for the server. `CAROM_EMSGSIZE` if it does not fit: `*len` is what it takes, with the zero byte.
+ * `CAROM_ECLOSED`, `CAROM_EBROKEN` if it is gone.
+ */
+carom_status carom_manager_print(carom_manager *manager, char *text, size_t capacity, size_t *len);
 
 /**
  * Ends the server, and waits up to `timeout_ms` for its end, where this process started it. One that does not answer is

@@ -110,6 +110,13 @@ ROW(carom_manager_address) {
     UNTOUCHED(size_t, len, carom_manager_address(manager, text, SIZE_MAX, len), CAROM_EINVAL);
     REFUSED(carom_manager_address(manager, text, 1, NULL), CAROM_EMSGSIZE);
 }
+ROW(carom_manager_print) {
+    char text[4096];
+    EACH_BAD(carom_manager, MANAGER, h, UNTOUCHED(size_t, len, carom_manager_print(h, text, sizeof text, len), CAROM_EBADHANDLE));
+    UNTOUCHED(size_t, len, carom_manager_print(manager, NULL, 200, len), CAROM_EINVAL);
+    UNTOUCHED(size_t, len, carom_manager_print(manager, text, SIZE_MAX, len), CAROM_EINVAL);
+    REFUSED(carom_manager_print(manager, text, 1, NULL), CAROM_EMSGSIZE);
+}
 ROW(carom_manager_info) {
     carom_manager_facts facts = {.size = sizeof facts};
     EACH_BAD(carom_manager, MANAGER, h, REFUSED(carom_manager_info(h, &facts), CAROM_EBADHANDLE));

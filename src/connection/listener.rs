@@ -41,6 +41,8 @@ pub struct Options<'a> {
     pub backlog: u32,
     /// Mode of a path.
     pub mode: u32,
+    /// At a local address whoever is another user, and not root, is sent away before anything else.
+    pub own_user: bool,
 }
 
 /// Where others connect to.
@@ -49,6 +51,7 @@ pub struct Listener {
     address: CString,
     path: Option<Path>,
     local: bool,
+    own_user: bool,
     key: Option<Arc<[u8]>>,
     desk: Turn<Desk>,
     /// What others poll. Written by whoever has the desk.
@@ -134,7 +137,9 @@ impl Listener {
         };
         // Of a port 0 the kernel has made a number.
         let address = socket.address().map(|address| address::print(&address)).unwrap_or_default();
-        Listener::of(socket, address, path, local, key)
+        let mut listener = Listener::of(socket, address, path, local, key)?;
+        listener.own_user = options.own_user && local;
+        Ok(listener)
     }
 
     /// Its descriptor, and its address and key, for another process that accepts here too.
@@ -174,6 +179,7 @@ impl Listener {
             address,
             path,
             local,
+            own_user: false,
             key,
         };
         let mut desk = take(&listener.desk, Some(0))?;
@@ -273,7 +279,7 @@ impl Listener {
         let count = poll.wait(&mut keys, timeout_ns);
         for ready in &keys[..count] {
             if *ready == listening as u64 {
-                welcome(&self.socket, poll, &mut desk.guests, key)?;
+                welcome(&self.socket, poll, &mut desk.guests, key, self.own_user)?;
             } else if let Some(index) = desk.guests.iter().position(|guest| guest.fd() as u64 == *ready) {
                 match desk.guests[index].advance() {
                     Ok(false) => {}
@@ -311,9 +317,13 @@ impl Guest {
 }
 
 /// Takes in whoever is at the door.
-fn welcome(socket: &Socket, poll: &Poll, guests: &mut Vec<Guest>, key: &Arc<[u8]>) -> Result<()> {
+fn welcome(socket: &Socket, poll: &Poll, guests: &mut Vec<Guest>, key: &Arc<[u8]>, own_user: bool) -> Result<()> {
     for _ in 0..GUESTS {
         let Some(socket) = socket.accept()? else { break };
+        if own_user && !socket.is_of_our_user() {
+            log::warning(format_args!("a listener sent another user away"));
+            continue;
+        }
         if guests.len() >= GUESTS {
             drop(leave(poll, guests, 0));
         }

@@ -84,7 +84,7 @@ pub extern "C" fn carom_listener_new(
             return Err(Error::invalid("a mode is at most 0777"));
         }
         let mode = if options.mode == 0 { 0o600 } else { options.mode };
-        let options = listener::Options { key: key(&options)?, backlog: options.backlog, mode };
+        let options = listener::Options { key: key(&options)?, backlog: options.backlog, mode, own_user: false };
         handle::of_forkable_object(Listener::new(boundary::text(address)?, options)?)
     })
 }

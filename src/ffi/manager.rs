@@ -15,7 +15,7 @@
 //!   the request was not sent, `CAROM_EBROKEN` where nobody knows whether it was done. So does one that does not
 //!   answer in time.
 //! - The server ends with the process that started it.
-//! - Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
+//! - At a local address only processes of the server's user, and of root, are let in, whatever key they have. Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
 //!   machines use a network that you trust, or a tunnel.
 
 use super::barrier::{carom_barrier, carom_barrier_options};
@@ -122,6 +122,8 @@ pub struct carom_manager_options {
     pub initializer_arguments: *const carom_argument,
     /// How many.
     pub initializer_count: usize,
+    /// Bytes of what its objects may take that one process may have brought, about. 0: as many as all together.
+    pub max_client_bytes: u64,
 }
 
 // SAFETY: integers and pointers.
@@ -225,6 +227,7 @@ fn read<'a>(options: *const carom_manager_options) -> Result<Options<'a>> {
         limit: options.max_bytes,
         types: boundary::items(options.types, options.type_count)?.iter().map(type_of).collect::<Result<_>>()?,
         first: first_of(&options)?,
+        client_limit: options.max_client_bytes,
     })
 }
 
@@ -293,18 +296,22 @@ pub extern "C" fn carom_manager_address(
 ) -> carom_status {
     boundary::status(|| {
         let client = client_of(manager)?;
-        let address = client.reach().address.as_bytes();
-        let room = boundary::bytes_mut(text.cast::<c_void>(), capacity)?;
-        let needed = address.len() + 1;
-        if room.len() < needed {
-            boundary::write_optional(len, needed);
-            return Err(Error::MessageSize { needed, capacity });
-        }
-        room[..address.len()].copy_from_slice(address);
-        room[address.len()] = 0;
-        boundary::write_optional(len, address.len());
-        Ok(())
+        write_text(client.reach().address.as_bytes(), text, capacity, len)
     })
+}
+
+/// Gives a text to the caller, with a zero byte behind it.
+fn write_text(said: &[u8], text: *mut c_char, capacity: usize, len: *mut usize) -> Result<()> {
+    let room = boundary::bytes_mut(text.cast::<c_void>(), capacity)?;
+    let needed = said.len() + 1;
+    if room.len() < needed {
+        boundary::write_optional(len, needed);
+        return Err(Error::MessageSize { needed, capacity });
+    }
+    room[..said.len()].copy_from_slice(said);
+    room[said.len()] = 0;
+    boundary::write_optional(len, said.len());
+    Ok(())
 }
 
 /// What the server has at this moment.
@@ -323,6 +330,22 @@ pub extern "C" fn carom_manager_info(manager: *mut carom_manager, facts: *mut ca
         let (objects, bytes, waiting) = (number("objects"), number("bytes"), number("waiting"));
         let pid = number("pid") as i32;
         options::write(facts, carom_manager_facts { size: 0, objects, bytes, clients, waiting, pid, reserved: 0 })
+    })
+}
+
+/// What the server has at this moment, in words, written to `text` and ended by a zero byte: a line for each client, with its process, and each object, with who needs it. For people: it may look different one day.
+///
+/// Waits for the server. `CAROM_EMSGSIZE` if it does not fit: `*len` is what it takes, with the zero byte. `CAROM_ECLOSED`, `CAROM_EBROKEN` if it is gone.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_print(
+    manager: *mut carom_manager,
+    text: *mut c_char,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    boundary::status(|| match client_of(manager)?.ask(Request::Describe)? {
+        Value::String(said) => write_text(&said, text, capacity, len),
+        _ => Err(Error::Broken("the server does not say what it has".into())),
     })
 }
 

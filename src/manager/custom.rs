@@ -244,6 +244,13 @@ impl Server {
         ours.or_else(theirs)
     }
 
+    /// The name of a type.
+    pub(super) fn name_of(&self, number: u8) -> &str {
+        let ours = kind::NAMES.iter().rfind(|(_, kind)| *kind == number).map(|(name, _)| *name);
+        let theirs = || self.types.get(number.checked_sub(kind::CUSTOM)? as usize).map(|kind| &*kind.name);
+        ours.or_else(theirs).unwrap_or("?")
+    }
+
     fn type_of(&self, number: u8) -> Option<Rc<Type>> {
         self.types.get(number.checked_sub(kind::CUSTOM)? as usize).cloned()
     }

@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     fn call(dict: &mut Dict, method: &str, arguments: Vec<Value>) -> Result<Value> {
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         match dict.call(method, Arguments::new(arguments), None)? {
             Outcome::Done(value) => Ok(value),
             Outcome::Wait => Err(Error::TimedOut),
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_batch_happens_or_does_not() {
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         let mut dict = Dict::new(vec![(int(1), int(10)), (int(2), int(20)), (int(3), int(30))]).unwrap();
         let step = |method: &str, rest: Vec<Value>| Value::List([vec![Value::text(method)], rest].concat());
         let bad = vec![
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn a_walk_meets_all_that_stays() {
         let mut dict = Dict::default();
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         for key in 0..100 {
             call(&mut dict, "set", vec![int(key), int(key)]).unwrap();
         }

@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_vocabulary() {
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         let mut list = List::default();
         let mut call =
             |method: &str, arguments: &[Value]| done(list.call(method, Arguments::new(arguments.to_vec()), None));
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn types_are_enforced() {
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         let int = Value::Integer;
         let mut array = Array::new(&mut Arguments::new(vec![Value::text("h"), int(3)])).unwrap();
         let mut call =

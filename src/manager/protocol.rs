@@ -94,6 +94,8 @@ pub enum Request {
     Info,
     /// The server is to end.
     Shutdown,
+    /// What the server has, in words.
+    Describe,
 }
 
 /// What a server answers.
@@ -332,6 +334,7 @@ impl Request {
             Request::Taken => vec![number(7)],
             Request::Info => vec![number(8)],
             Request::Shutdown => vec![number(9)],
+            Request::Describe => vec![number(10)],
         };
         pack(&Value::List(fields))
     }
@@ -368,6 +371,7 @@ impl Request {
             7 => Request::Taken,
             8 => Request::Info,
             9 => Request::Shutdown,
+            10 => Request::Describe,
             _ => return Err(broken("a request of an unknown kind")),
         };
         fields.end().map(|()| request)
@@ -450,6 +454,7 @@ mod tests {
             Request::Taken,
             Request::Info,
             Request::Shutdown,
+            Request::Describe,
         ];
         for request in requests {
             assert_eq!(Request::unpack(&request.clone().pack().unwrap()).unwrap(), request);

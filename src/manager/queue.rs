@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn batches_are_whole_and_come_back_in_order() {
-        value::set_limit(1 << 20);
+        value::set_limits(1 << 20, 1 << 20);
         let mut given = Arguments::new(vec![Value::Integer(3), Value::Integer(10)]);
         let mut queue = Queue::new(&mut given).unwrap();
         let nothing = || Ok(Outcome::Done(Value::Nil));

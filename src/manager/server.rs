@@ -61,6 +61,8 @@ pub struct Terms {
     pub cell: u64,
     /// Bytes that objects may take.
     pub limit: usize,
+    /// Bytes of them that one client may have brought.
+    pub client_limit: usize,
     /// Types that the program has brought along.
     pub types: Vec<Type>,
 }
@@ -91,7 +93,7 @@ fn gone() -> Error {
 impl Server {
     /// A server behind a listener.
     pub fn new(listener: Listener, mut terms: Terms) -> Result<Server> {
-        value::set_limit(terms.limit);
+        value::set_limits(terms.limit, terms.client_limit);
         let types = std::mem::take(&mut terms.types).into_iter().map(Rc::new).collect();
         let mut server = Server {
             terms,
@@ -214,6 +216,7 @@ impl Server {
             }
             _ if client.waits.is_some() => self.send_away(key, "a client that does not wait for its reply"),
             (Some(session), request) => {
+                value::charge(session);
                 // Whoever goes on has received what he asked for before.
                 client.lent = None;
                 self.serve(key, session, request);
@@ -255,6 +258,11 @@ impl Server {
                 self.collect();
                 let info = self.info();
                 self.send(key, Ok(info));
+            }
+            Request::Describe => {
+                self.collect();
+                let text = Value::text(&self.describe());
+                self.send(key, Ok(text));
             }
             Request::Shutdown => {
                 self.over = true;
@@ -325,6 +333,31 @@ impl Server {
             });
         }
         if right { Ok(()) } else { Err(gone()) }
+    }
+
+    /// What there is, in words: a line for each client and each object.
+    fn describe(&self) -> String {
+        let mut lines = vec![format!("{} of {} bytes", value::bytes(), self.terms.limit)];
+        for (number, session) in &self.sessions {
+            let (pid, connections) = (session.pid, session.connections);
+            let (references, bytes) = (session.references.len(), value::bytes_of(*number));
+            lines.push(format!(
+                "client {number}: process {pid}, {connections} connections, {references} references, {bytes} bytes"
+            ));
+        }
+        let mut objects: Vec<_> = self.entries.iter().collect();
+        objects.sort_unstable_by_key(|(number, _)| **number);
+        for (number, entry) in objects {
+            let kind = self.name_of(entry.kind);
+            let (cells, references, waiting) = (entry.cells.len(), entry.references, entry.waiters.len());
+            let named = if value::is_named(*number) { ", in another object" } else { "" };
+            let stays = if entry.persistent { ", stays" } else { "" };
+            lines.push(format!(
+                "object {number}: {kind}, {cells} handles of the family, {references} of others, {waiting} calls wait{named}{stays}"
+            ));
+        }
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     fn info(&self) -> Value {

@@ -58,6 +58,8 @@ pub struct Options<'a> {
     pub request_timeout_ms: i64,
     /// Bytes that its objects may take, 0 for the default.
     pub limit: u64,
+    /// Bytes that objects may take for one client, 0 for as many as for all.
+    pub client_limit: u64,
     /// Types that the program brings along.
     pub types: Vec<Type>,
     /// What the server does before it serves.
@@ -80,6 +82,10 @@ impl Options<'_> {
 
     fn limit(&self) -> usize {
         if self.limit == 0 { LIMIT } else { self.limit.min(usize::MAX as u64) as usize }
+    }
+
+    fn client_limit(&self) -> usize {
+        if self.client_limit == 0 { self.limit() } else { self.client_limit.min(usize::MAX as u64) as usize }
     }
 }
 
@@ -178,6 +184,7 @@ impl Manager {
             Argument::Bytes(&types),
             function.as_ref().map_or(Argument::Nil, |identity| Argument::Bytes(identity)),
             Argument::List(first.map_or(Vec::new(), |first| first.arguments.clone())),
+            Argument::Integer(options.client_limit() as i64),
         ])?;
         let name = Some("Manager".into());
         let bond = Bond { daemon: true, ..Bond::default() };
@@ -311,7 +318,8 @@ impl Letter<'_> {
     fn terms(&self) -> Result<Terms> {
         let identity = self.bytes(4)?.try_into().map_err(|_| Error::invalid("an identity has 16 bytes"))?;
         let types = custom::unpack(self.bytes(7)?)?;
-        Ok(Terms { identity, cell: self.number(5)?, limit: self.number(6)? as usize, types })
+        let (limit, client_limit) = (self.number(6)? as usize, self.number(10)? as usize);
+        Ok(Terms { identity, cell: self.number(5)?, limit, client_limit, types })
     }
 
     /// Runs what comes before all requests. What that was lent it keeps.
@@ -330,7 +338,7 @@ impl Letter<'_> {
         let terms = self.terms()?;
         self.begin()?;
         let (address, key) = (self.text(2)?, self.bytes(3)?);
-        let listener = Listener::new(address.as_deref(), listener::Options { key: Some(key), ..Default::default() })?;
+        let listener = Listener::new(address.as_deref(), listener::Options { key: Some(key), own_user: true, ..Default::default() })?;
         let address = Value::String(listener.address().to_bytes().to_vec());
         Ok((Server::new(listener, terms)?, address))
     }
@@ -392,9 +400,11 @@ pub fn serve(options: &Options<'_>) -> Result<()> {
     if let Some(first) = &options.first {
         run_first(first.function, &first.arguments)?;
     }
-    let listener = Listener::new(Some(address), listener::Options { key: Some(&key), ..Default::default() })?;
+    let terms_of_entry = listener::Options { key: Some(&key), own_user: true, ..Default::default() };
+    let listener = Listener::new(Some(address), terms_of_entry)?;
     let types = options.types.clone();
-    let terms = Terms { identity: socket::random()?, cell: 0, limit: options.limit(), types };
+    let (identity, limit, client_limit) = (socket::random()?, options.limit(), options.client_limit());
+    let terms = Terms { identity, cell: 0, limit, client_limit, types };
     Server::new(listener, terms)?.run();
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::connection::listener::{self, Listener, Options};
 use crate::error::{Error, Result};
 use crate::sys::clock::deadline_after_ms;
+use crate::sys::limits;
 use std::thread::JoinHandle;
 
 const KEY: &[u8] = b"key";
@@ -21,12 +22,18 @@ struct Talk {
     connection: Connection,
 }
 
+/// So many clients of whatever kind, or as many as the environment says: `make torture` wants more.
+fn many(usual: usize) -> usize {
+    limits::raise_descriptors();
+    std::env::var("CAROM_MANAGER_CLIENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
 fn serve() -> Service {
     let options = || Options { key: Some(KEY), ..Default::default() };
     let listener = Listener::new(None, options()).unwrap();
     let address = listener.address().to_str().unwrap().to_string();
     let thread = std::thread::spawn(move || {
-        Server::new(listener, Terms { identity: [7; 16], cell: 0, limit: 64 << 20, types: Vec::new() }).unwrap().run();
+        Server::new(listener, Terms { identity: [7; 16], cell: 0, limit: 64 << 20, client_limit: 64 << 20, types: Vec::new() }).unwrap().run();
     });
     Service { address, thread }
 }
@@ -36,9 +43,10 @@ impl Service {
         listener::connect(&self.address, Some(KEY), deadline_after_ms(PATIENCE_MS)).unwrap()
     }
 
-    fn talk(&self, session: u8) -> Talk {
+    fn talk(&self, session: u32) -> Talk {
         let talk = Talk { connection: self.connect() };
-        let hello = talk.ask(Request::Hello { version: VERSION, session: vec![session; 16], pid: 1 }).unwrap();
+        let session = session.to_ne_bytes().repeat(4);
+        let hello = talk.ask(Request::Hello { version: VERSION, session, pid: 1 }).unwrap();
         assert_eq!(hello, Value::List(vec![Value::Bytes(vec![7; 16]), Value::Integer(0)]));
         talk
     }
@@ -224,7 +232,7 @@ fn whoever_speaks_badly_is_sent_away_and_nobody_else_notices() {
         random
     };
     let hello = || Request::Hello { version: VERSION, session: vec![9; 16], pid: 1 }.pack().unwrap();
-    for round in 0..2000i64 {
+    for round in 0..many(2000) as i64 {
         let bad = service.connect();
         let noise: Vec<u8> = (0..next() % 100).map(|_| next() as u8).collect();
         let deadline = deadline_after_ms(PATIENCE_MS);
@@ -277,13 +285,23 @@ fn a_slow_reader_delays_nobody() {
 #[test]
 fn many_clients_have_their_turns() {
     let service = serve();
-    let clients: Vec<_> = (0..200).map(|session| service.talk(session as u8)).collect();
+    const CLIENTS: u32 = 1000;
+    limits::raise_descriptors();
+    let clients: Vec<_> = (0..CLIENTS).map(|session| service.talk(session)).collect();
     let dict = clients[0].create("dict", vec![]);
-    for _ in 0..20 {
+    // One that has always asked already, and many at once: those wait for what was there before them, and no longer.
+    let greedy = service.talk(CLIENTS);
+    for _ in 0..5 {
+        greedy.start(dict, "len", vec![], 0);
         clients.iter().for_each(|client| client.start(dict, "increment", vec![Value::Nil], 0));
-        clients.iter().for_each(|client| assert!(client.hear().is_ok()));
+        for client in &clients {
+            assert!(client.hear().is_ok());
+            assert!(greedy.hear().is_ok());
+            greedy.start(dict, "len", vec![], 0);
+        }
+        assert!(greedy.hear().is_ok());
     }
-    assert_eq!(clients[0].call(dict, "get", vec![Value::Nil]), Ok(Value::Integer(4000)));
+    assert_eq!(clients[0].call(dict, "get", vec![Value::Nil]), Ok(Value::Integer(5 * CLIENTS as i64)));
     // All of them wait for one lock, and each gets it.
     let lock = clients[0].create("RLock", vec![]);
     clients.iter().for_each(|client| client.start(lock, "acquire", vec![], -1));
@@ -291,6 +309,6 @@ fn many_clients_have_their_turns() {
         assert_eq!(client.hear(), Ok(Value::Nil));
         client.call(lock, "release", vec![]).unwrap();
     }
-    drop(clients);
+    drop((clients, greedy));
     service.end();
 }

@@ -163,6 +163,11 @@ impl Key {
 struct Ledger {
     bytes: usize,
     limit: usize,
+    client_limit: usize,
+    /// Whose request is being carried out.
+    client: u64,
+    /// What each client has brought, where there is a limit for that.
+    clients: HashMap<u64, usize>,
     /// How often each object is named by a stored value.
     named: HashMap<u64, u64>,
     /// Objects that a stored value has ceased to name.
@@ -174,9 +179,51 @@ thread_local! {
     static LEDGER: RefCell<Ledger> = RefCell::default();
 }
 
-/// Most bytes that values may take.
-pub fn set_limit(bytes: usize) {
-    LEDGER.with_borrow_mut(|ledger| ledger.limit = bytes);
+/// Most bytes that values may take, and those that one client has brought.
+pub fn set_limits(bytes: usize, of_client: usize) {
+    LEDGER.with_borrow_mut(|ledger| (ledger.limit, ledger.client_limit) = (bytes, of_client));
+}
+
+/// What is stored from now on is this client's.
+pub fn charge(client: u64) {
+    LEDGER.with_borrow_mut(|ledger| ledger.client = client);
+}
+
+/// Bytes that a client has brought, where there is a limit for that.
+pub fn bytes_of(client: u64) -> usize {
+    LEDGER.with_borrow(|ledger| ledger.clients.get(&client).copied().unwrap_or(0))
+}
+
+impl Ledger {
+    /// Whether each client is counted for itself.
+    fn tells_clients(&self) -> bool {
+        self.client_limit < self.limit
+    }
+
+    fn take(&mut self, weight: usize) -> Result<u64> {
+        if self.bytes.saturating_add(weight) > self.limit {
+            return Err(Error::NoMemory("the manager's objects hold as much as they may"));
+        }
+        if self.tells_clients() {
+            let of_client = self.clients.entry(self.client).or_default();
+            if of_client.saturating_add(weight) > self.client_limit {
+                return Err(Error::NoMemory("this client's values in the manager take as much as they may"));
+            }
+            *of_client += weight;
+        }
+        self.bytes += weight;
+        Ok(self.client)
+    }
+
+    fn give_back(&mut self, client: u64, weight: usize) {
+        self.bytes -= weight;
+        if let Some(bytes) = self.clients.get_mut(&client) {
+            *bytes -= weight;
+            if *bytes == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
 }
 
 /// Bytes that values take now.
@@ -196,21 +243,22 @@ pub fn take_let_go() -> Vec<u64> {
 
 /// A value that is kept, and counted as long as it is.
 #[derive(Debug)]
-pub struct Stored(Value);
+pub struct Stored {
+    value: Value,
+    /// Who brought it.
+    client: u64,
+}
 
 impl Stored {
     /// Counts a value; refused beyond the limit.
     pub fn new(value: Value) -> Result<Stored> {
         let weight = value.weight();
-        LEDGER.with_borrow_mut(|ledger| {
-            if ledger.bytes.saturating_add(weight) > ledger.limit {
-                return Err(Error::NoMemory("the manager's objects hold as much as they may"));
-            }
-            ledger.bytes += weight;
+        let client = LEDGER.with_borrow_mut(|ledger| {
+            let client = ledger.take(weight)?;
             value.each_proxy(&mut |proxy| *ledger.named.entry(proxy.object).or_default() += 1);
-            Ok(())
+            Ok(client)
         })?;
-        Ok(Stored(value))
+        Ok(Stored { value, client })
     }
 
     /// The same for many; all or none.
@@ -220,18 +268,18 @@ impl Stored {
 
     /// The value.
     pub fn value(&self) -> &Value {
-        &self.0
+        &self.value
     }
 }
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        let weight = self.0.weight();
+        let weight = self.value.weight();
         // A thread that is ending has no ledger, and needs none.
         let _ = LEDGER.try_with(|ledger| {
             let mut ledger = ledger.borrow_mut();
-            ledger.bytes -= weight;
-            self.0.each_proxy(&mut |proxy| {
+            ledger.give_back(self.client, weight);
+            self.value.each_proxy(&mut |proxy| {
                 if let Some(count) = ledger.named.get_mut(&proxy.object) {
                     *count -= 1;
                     if *count == 0 {
@@ -329,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_counted_until_it_goes() {
-        set_limit(10_000);
+        set_limits(10_000, 10_000);
         let proxy = |object| Value::Proxy(Proxy { object, kind: 1 });
         let list = Stored::new(Value::List(vec![proxy(7), proxy(8), proxy(7), Value::Bytes(vec![1; 100])])).unwrap();
         assert_eq!(bytes(), list.value().weight());
@@ -341,6 +389,23 @@ mod tests {
         let mut let_go = take_let_go();
         let_go.sort_unstable();
         assert_eq!(let_go, [7, 8]);
+    }
+
+    #[test]
+    fn each_client_has_its_own_limit() {
+        set_limits(10_000, 1_000);
+        let bytes_of_len = |len: usize| Value::Bytes(vec![0; len]);
+        charge(1);
+        let one = Stored::new(bytes_of_len(900)).unwrap();
+        assert!(matches!(Stored::new(bytes_of_len(100)), Err(Error::NoMemory(_))));
+        charge(2);
+        let two = Stored::new(bytes_of_len(900)).unwrap();
+        // Whoever takes it away, it was the first one's.
+        drop(one);
+        assert_eq!((bytes_of(1), bytes_of(2)), (0, two.value().weight()));
+        assert!(matches!(Stored::new(bytes_of_len(100)), Err(Error::NoMemory(_))));
+        drop(two);
+        assert_eq!((bytes(), bytes_of(2)), (0, 0));
     }
 
     #[test]

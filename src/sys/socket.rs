@@ -233,6 +233,18 @@ impl Socket {
         Ok(self.option(libc::SOL_SOCKET, libc::SO_DOMAIN)? == libc::AF_UNIX)
     }
 
+    /// Whether who is at the other end may do here what this process may: the same user, or root. An AF_UNIX socket only.
+    pub fn is_of_our_user(&self) -> bool {
+        let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: 0 };
+        let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+        // SAFETY: `peer` and `len` are ours and belong together; geteuid cannot fail.
+        unsafe {
+            let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+            let known = libc::getsockopt(self.raw(), level, name, (&raw mut peer).cast(), &mut len) == 0;
+            known && (peer.uid == 0 || peer.uid == libc::geteuid())
+        }
+    }
+
     /// Messages go out at once, however short.
     pub fn prompt(&self) {
         self.set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1 as libc::c_int);
