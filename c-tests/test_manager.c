@@ -190,13 +190,14 @@ static void lists(void) {
 /* Those without a handle type of their own. */
 static void by_name(void) {
     begin();
-    carom_proxy *space, *array, *set;
+    carom_proxy *space, *set;
+    carom_array *array;
     carom_queue *queue;
     carom_queue_options one_item = {.size = sizeof one_item, .max_items = 1};
-    carom_argument type[] = {KEY("h"), INT(3)}, most[] = {INT(1)}, name_value[] = {KEY("x"), INT(1)}, reply, big[] = {INT(0), INT(40000)};
+    carom_argument most[] = {INT(1)}, name_value[] = {KEY("x"), INT(1)}, reply, big[] = {INT(0), INT(40000)};
     _Alignas(16) char data[500];
     CHECK_OK(carom_manager_create(manager, "Namespace", NULL, 0, NULL, &space));
-    CHECK_OK(carom_manager_create(manager, "Array", type, 2, NULL, &array));
+    CHECK_OK(carom_manager_array(manager, CAROM_I16, 3, NULL, &array));
     CHECK_OK(carom_manager_create(manager, "set", NULL, 0, NULL, &set));
     CHECK_OK(carom_manager_queue(manager, &one_item, &queue));
     CHECK_OK(carom_proxy_call(space, "set", name_value, 2, &reply, NULL, 0, NULL, 0));
@@ -223,7 +224,7 @@ static void by_name(void) {
     CHECK_STATUS(carom_proxy_call(queue, "__class__", NULL, 0, &reply, NULL, 0, NULL, 0), CAROM_ENOENT);
     CHECK_OK(carom_proxy_call(dict, "len", NULL, 0, &reply, NULL, 0, NULL, 0));
     CHECK_EQ(objects(), 6);
-    carom_proxy_free(space), carom_proxy_free(array), carom_proxy_free(set), carom_queue_free(queue);
+    carom_proxy_free(space), carom_array_free(array), carom_proxy_free(set), carom_queue_free(queue);
     CHECK_EQ(objects(), 2);
     carom_create_options persistent = {.size = sizeof persistent, .persistent = 1};
     CHECK_OK(carom_manager_create(manager, "set", NULL, 0, &persistent, &set));

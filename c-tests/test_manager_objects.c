@@ -121,6 +121,72 @@ static void queues_travel(void) {
     end();
 }
 
+/* --------------------------------------------------------------------------------------------- values and arrays */
+
+static int32_t adds(carom_call *call) {
+    carom_value *value;
+    carom_array *array;
+    CHECK_OK(carom_call_value(call, 0, &value));
+    CHECK_OK(carom_call_array(call, 1, &array));
+    for (int i = 0; i < 100; i++) CHECK_OK(carom_value_add(value, 1, NULL));
+    double items[2] = {0.5, -1};
+    CHECK_OK(carom_array_set(array, 1, items, sizeof items, PATIENCE_MS));
+    return 0;
+}
+
+static void values_and_arrays(void) {
+    begin();
+    carom_value *value, *small;
+    carom_array *array;
+    carom_process *processes[2];
+    int64_t number = 5, before = 0;
+    int16_t short_number = -3;
+    double items[4] = {1, 2, 3, 4}, got[4];
+    CHECK_OK(carom_manager_value(manager, CAROM_I64, &number, 0, &value));
+    CHECK_OK(carom_manager_value(manager, CAROM_I16, NULL, 2, &small));
+    CHECK_OK(carom_manager_array(manager, CAROM_F64, 4, items, &array));
+    CHECK_EQ(carom_value_size(value), 8);
+    CHECK_EQ(carom_value_type(value), CAROM_I64);
+    CHECK_EQ(carom_array_count(array), 4);
+    CHECK_EQ(carom_array_type(array), CAROM_F64);
+    carom_argument arguments[] = {HANDLE(value), HANDLE(array)};
+    for (int i = 0; i < 2; i++) CHECK_OK(carom_process_start(adds, arguments, 2, NULL, &processes[i]));
+    for (int i = 0; i < 2; i++) CHECK_EQ(ended(processes[i]), 0);
+    CHECK_OK(carom_value_load(value, &number));
+    CHECK_EQ(number, 205);
+    CHECK_OK(carom_value_swap(value, 1, 2, &before));
+    CHECK_EQ(before, 205);
+    CHECK_OK(carom_value_swap(value, 205, INT64_MAX, &before));
+    CHECK_OK(carom_value_add(value, 1, &before));
+    CHECK_EQ(before, INT64_MAX);
+    CHECK_OK(carom_value_get(value, &number, sizeof number, PATIENCE_MS));
+    CHECK_EQ(number, INT64_MIN);
+    CHECK_STATUS(carom_value_get(value, &number, 4, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_OK(carom_value_set(small, &short_number, 2, PATIENCE_MS));
+    CHECK_STATUS(carom_value_set(small, &number, 8, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_STATUS(carom_value_set(small, &number, 1, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_OK(carom_value_store(small, 0x12345));
+    CHECK_OK(carom_value_get(small, &short_number, 2, PATIENCE_MS));
+    CHECK_EQ(short_number, 0x2345);
+
+    CHECK_OK(carom_array_get(array, 0, 4, got, sizeof got, PATIENCE_MS));
+    CHECK(got[0] == 1 && got[1] == 0.5 && got[2] == -1 && got[3] == 4);
+    CHECK_STATUS(carom_array_get(array, 2, 3, got, sizeof got, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_STATUS(carom_array_get(array, SIZE_MAX, 1, got, sizeof got, PATIENCE_MS), CAROM_EINVAL);
+    CHECK_STATUS(carom_array_get(array, 0, 2, got, 15, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_array_set(array, 3, items, 16, PATIENCE_MS), CAROM_EINVAL);
+
+    /* What only memory that is shared has. */
+    carom_lock *lock;
+    CHECK(carom_value_data(value) == NULL);
+    CHECK_STATUS(carom_value_lock(value, 0), CAROM_ENOTSUP);
+    CHECK_STATUS(carom_value_get_lock(value, &lock), CAROM_ENOTSUP);
+    CHECK_STATUS(carom_array_lock(array, 0), CAROM_ENOTSUP);
+    carom_value_free(value), carom_value_free(small), carom_array_free(array);
+    await_objects(0);
+    end();
+}
+
 /* ------------------------------------------------------------------------------------------------------ barriers */
 
 static flag *ran;
@@ -304,6 +370,7 @@ int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
     CASE(queues);
     CASE(queues_travel);
+    CASE(values_and_arrays);
     CASE(actions);
     CASE(directory_local);
     CASE(directory_remote);

@@ -3076,8 +3076,8 @@ int32_t carom_pool_did_start_ok(carom_pool *pool);
  *   values and arrays instead.
  * - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
  *   `carom_dict_apply`, or guarded by a lock of the manager.
- * - A manager makes the handle types that this library has for the same things: its queues, locks, semaphores, conditions,
- *   events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+ * - A manager makes the handle types that this library has for the same things: its queues, values, arrays, locks, semaphores,
+ *   conditions, events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
  *   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
  *   contains it; objects that contain each other live until the server ends.
  * - Programs that share nothing but address and key find each other's objects in the manager's directory.
@@ -3285,11 +3285,9 @@ carom_status carom_call_manager(carom_call *call, size_t index, carom_manager **
 void carom_manager_free(carom_manager *manager);
 
 /**
- * Makes an object of a type, by name: "set", "Namespace", "Value", "Array", or one of the program's own. Options may be
- * NULL.
+ * Makes an object of a type, by name: "set", "Namespace", or one of the program's own. Options may be NULL.
  *
- * Arguments: a Namespace nothing or a map, a set nothing or a list, a Value its type code (a string, "i" or "d") and
- * perhaps a value, an Array its type code and a list or how many zeros.
+ * Arguments: a Namespace nothing or a map, a set nothing or a list.
  *
  * The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or
  * a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
@@ -3322,6 +3320,24 @@ carom_status carom_manager_directory(carom_manager *manager, carom_dict **dict);
  * `carom_queue_shutdown`. What somebody got who died before he received it goes to the next.
  */
 carom_status carom_manager_queue(carom_manager *manager, const carom_queue_options *options, carom_queue **queue);
+
+/**
+ * Makes a value of a type, for `carom_value_get`, `carom_value_set`, `carom_value_add` and the others that need no
+ * pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; of `CAROM_U64` a manager has
+ * 63 bits.
+ *
+ * `CAROM_ENOTSUP` for `CAROM_RAW`, and from functions for locks and pointers; `CAROM_EINVAL` for an unknown type;
+ * `CAROM_EMSGSIZE` if `len` is not the type's size.
+ */
+carom_status carom_manager_value(carom_manager *manager, uint32_t type_, const void *initial, size_t len,
+                                 carom_value **value);
+
+/**
+ * Makes an array of `count` items of a type, for `carom_array_get` and `carom_array_set`; `initial`, of `count` items,
+ * may be NULL for zeros. As `carom_manager_value`.
+ */
+carom_status carom_manager_array(carom_manager *manager, uint32_t type_, size_t count, const void *initial,
+                                 carom_array **array);
 
 /** Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`. */
 carom_status carom_manager_lock(carom_manager *manager, carom_lock **lock);

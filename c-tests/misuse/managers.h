@@ -158,6 +158,24 @@ MAKER(carom_manager_rlock, carom_lock)
 MAKER(carom_manager_event, carom_event)
 MAKER(carom_manager_semaphore, carom_semaphore, 1)
 MAKER(carom_manager_bounded_semaphore, carom_semaphore, 1)
+ROW(carom_manager_value) {
+    int64_t initial = 1;
+    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_value, out, carom_manager_value(h, CAROM_I64, NULL, 0, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_RAW, &initial, 8, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, 'z', &initial, 8, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, 1000, &initial, 8, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_I64, &initial, 4, out), CAROM_EMSGSIZE);
+    REFUSED(carom_manager_value(manager, CAROM_I64, NULL, 0, NULL), CAROM_EINVAL);
+}
+ROW(carom_manager_array) {
+    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_array, out, carom_manager_array(h, CAROM_I64, 1, NULL, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_RAW, 1, NULL, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, 'z', 1, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I64, SIZE_MAX, NULL, out), CAROM_ENOMEM);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, SIZE_MAX, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, (size_t)1 << 30, NULL, out), CAROM_EINVAL);
+    REFUSED(carom_manager_array(manager, CAROM_I64, 1, NULL, NULL), CAROM_EINVAL);
+}
 ROW(carom_manager_barrier) {
     EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(h, 1, NULL, out), CAROM_EBADHANDLE));
     REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(manager, 0, NULL, out), CAROM_EINVAL);

@@ -8,6 +8,7 @@ use super::boundary;
 use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
+use super::managed_value;
 use super::object;
 use super::options;
 use super::value::{alignment, carom_shared_options, given, guard, length, view_of_lock};
@@ -68,16 +69,19 @@ pub extern "C" fn carom_array_data(array: *mut carom_array) -> *mut c_void {
 /// How many items, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_array_count(array: *mut carom_array) -> i64 {
-    boundary::answer(|| {
-        let array = array_of(array)?.1;
-        Ok((array.len() / array.item_size().max(1)) as i64)
+    boundary::answer(|| match array_of(array) {
+        Ok((_, array)) => Ok((array.len() / array.item_size().max(1)) as i64),
+        Err(error) => Ok(managed_value::shape(array, Kind::Array, error)?[2]),
     })
 }
 
 /// Type of the items, as the array was made with, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_array_type(array: *mut carom_array) -> i32 {
-    boundary::answer(|| Ok(array_of(array)?.1.type_code() as i32))
+    boundary::answer(|| match array_of(array) {
+        Ok((_, array)) => Ok(array.type_code() as i32),
+        Err(error) => Ok(managed_value::shape(array, Kind::Array, error)?[0] as i32),
+    })
 }
 
 /// Items `first` to `first + count` of an array, and their bytes.
@@ -101,8 +105,16 @@ pub extern "C" fn carom_array_get(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (family, array) = array_of(array)?;
         let bytes = boundary::bytes_mut(data, capacity)?;
+        let (family, array) = match array_of(array) {
+            Ok(found) => found,
+            Err(error) => {
+                let items = managed_value::load(array, Kind::Array, error, (first, count), timeout_ms)?;
+                let room = bytes.get_mut(..items.len());
+                room.ok_or(Error::MessageSize { needed: items.len(), capacity })?.copy_from_slice(&items);
+                return Ok(());
+            }
+        };
         array.locked(family, lock_deadline(timeout_ms), |place| {
             let items = slice(place, array, first, count)?;
             let room = bytes.get_mut(..items.len());
@@ -125,8 +137,11 @@ pub extern "C" fn carom_array_set(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (family, array) = array_of(array)?;
         let bytes = boundary::bytes(data, len)?;
+        let (family, array) = match array_of(array) {
+            Ok(found) => found,
+            Err(error) => return managed_value::store(array, Kind::Array, error, first, bytes, timeout_ms),
+        };
         let size = array.item_size().max(1) as usize;
         if !len.is_multiple_of(size) {
             return Err(Error::invalid("the bytes are no number of whole items"));

@@ -253,6 +253,8 @@ pub(super) fn kind_of_managed(kind: u8) -> Kind {
         kind::DICT => Kind::Dict,
         kind::LIST => Kind::List,
         kind::QUEUE => Kind::Queue,
+        kind::VALUE => Kind::Value,
+        kind::ARRAY => Kind::Array,
         kind::LOCK | kind::RLOCK => Kind::Lock,
         kind::SEMAPHORE | kind::BOUNDED_SEMAPHORE => Kind::Semaphore,
         kind::CONDITION => Kind::Condition,

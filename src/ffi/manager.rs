@@ -5,8 +5,8 @@
 //!   values and arrays instead.
 //! - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
 //!   `carom_dict_apply`, or guarded by a lock of the manager.
-//! - A manager makes the handle types that this library has for the same things: its queues, locks, semaphores, conditions,
-//!   events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
+//! - A manager makes the handle types that this library has for the same things: its queues, values, arrays, locks, semaphores,
+//!   conditions, events and barriers are used by the functions above (only signal handlers must leave them alone), and travel as arguments
 //!   and inside of each other: a list in a dict. An object lives as long as anybody has a handle of it or another object
 //!   contains it; objects that contain each other live until the server ends.
 //! - Programs that share nothing but address and key find each other's objects in the manager's directory.
@@ -18,6 +18,7 @@
 //! - At a local address only processes of the server's user, and of root, are let in, whatever key they have. Who has the key may do everything. The key is proved, never sent; what is sent after that is not encrypted: between
 //!   machines use a network that you trust, or a tunnel.
 
+use super::array::carom_array;
 use super::barrier::{carom_barrier, carom_barrier_options};
 use super::boundary;
 use super::call::{self, carom_argument, carom_call, carom_function};
@@ -36,6 +37,7 @@ use super::passing::{self, handle_argument};
 use super::proxy::carom_proxy;
 use super::queue::{carom_queue, carom_queue_options};
 use super::semaphore::carom_semaphore;
+use super::value::{carom_value, length};
 use crate::error::{Error, Result};
 use crate::family;
 use crate::manager::client::{self, Client};
@@ -388,9 +390,9 @@ pub extern "C" fn carom_manager_free(manager: *mut carom_manager) {
     free(manager, Kind::Manager);
 }
 
-/// Makes an object of a type, by name: "set", "Namespace", "Value", "Array", or one of the program's own. Options may be NULL.
+/// Makes an object of a type, by name: "set", "Namespace", or one of the program's own. Options may be NULL.
 ///
-/// Arguments: a Namespace nothing or a map, a set nothing or a list, a Value its type code (a string, "i" or "d") and perhaps a value, an Array its type code and a list or how many zeros.
+/// Arguments: a Namespace nothing or a map, a set nothing or a list.
 ///
 /// The object's methods are called with `carom_proxy_call`. Waits for the server. `CAROM_EINVAL` for other arguments, or a type that has a constructor of its own (dict, list, locks …); `CAROM_ENOENT` for an unknown type; `CAROM_ENOMEM`;
 /// `CAROM_ECLOSED`, `CAROM_EBROKEN`.
@@ -459,6 +461,52 @@ pub extern "C" fn carom_manager_queue(
         let limit = |most: u64| Value::Integer(most.min(i64::MAX as u64) as i64);
         let arguments = vec![limit(options.max_items), limit(options.max_bytes)];
         make(&client_of(manager)?, "Queue", arguments, false)
+    })
+}
+
+fn letter_of(type_: u32) -> Result<Value> {
+    let letter = u8::try_from(type_).ok().filter(|letter| letter.is_ascii() && *letter != 0);
+    letter.map(|letter| Value::String(vec![letter])).ok_or(Error::Unsupported("a manager has no raw bytes: use a dict"))
+}
+
+/// Makes a value of a type, for `carom_value_get`, `carom_value_set`, `carom_value_add` and the others that need no pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; of `CAROM_U64` a manager has 63 bits.
+///
+/// `CAROM_ENOTSUP` for `CAROM_RAW`, and from functions for locks and pointers; `CAROM_EINVAL` for an unknown type; `CAROM_EMSGSIZE` if `len` is not the type's size.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_value(
+    manager: *mut carom_manager,
+    type_: u32,
+    initial: *const c_void,
+    len: usize,
+    value: *mut *mut carom_value,
+) -> carom_status {
+    boundary::create(value, || {
+        let mut arguments = vec![letter_of(type_)?];
+        let len = length(type_, len)?;
+        if !initial.is_null() {
+            arguments.push(Value::Bytes(boundary::bytes(initial, len)?.to_vec()));
+        }
+        make(&client_of(manager)?, "Value", arguments, false)
+    })
+}
+
+/// Makes an array of `count` items of a type, for `carom_array_get` and `carom_array_set`; `initial`, of `count` items, may be NULL for zeros. As `carom_manager_value`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_array(
+    manager: *mut carom_manager,
+    type_: u32,
+    count: usize,
+    initial: *const c_void,
+    array: *mut *mut carom_array,
+) -> carom_status {
+    boundary::create(array, || {
+        let (letter, size) = (letter_of(type_)?, length(type_, 0)?);
+        let len = size.checked_mul(count).ok_or(Error::NoMemory("an array larger than a message"))?;
+        let items = match initial.is_null() {
+            true => Value::Integer(count.min(i64::MAX as usize) as i64),
+            false => Value::Bytes(boundary::bytes(initial, len)?.to_vec()),
+        };
+        make(&client_of(manager)?, "Array", vec![letter, items], false)
     })
 }
 

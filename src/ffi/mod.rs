@@ -5,6 +5,7 @@ mod boundary;
 mod handle;
 mod managed;
 mod managed_queue;
+mod managed_value;
 mod object;
 mod options;
 mod passing;

@@ -10,6 +10,7 @@ use super::boundary;
 use super::handle::{self, Kind, Named};
 use super::library::carom_status;
 use super::lock::{carom_lock, free, lock_deadline};
+use super::managed_value;
 use super::object;
 use super::options::{self, Sized_};
 use crate::error::{Error, Result};
@@ -155,13 +156,19 @@ pub extern "C" fn carom_value_data(value: *mut carom_value) -> *mut c_void {
 /// Length of the data in bytes, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_size(value: *mut carom_value) -> i64 {
-    boundary::answer(|| Ok(value_of(value)?.1.len() as i64))
+    boundary::answer(|| match value_of(value) {
+        Ok((_, value)) => Ok(value.len() as i64),
+        Err(error) => Ok(managed_value::shape(value, Kind::Value, error)?[1]),
+    })
 }
 
 /// Type of the value, as it was made with, or `CAROM_EBADHANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_type(value: *mut carom_value) -> i32 {
-    boundary::answer(|| Ok(value_of(value)?.1.type_code() as i32))
+    boundary::answer(|| match value_of(value) {
+        Ok((_, value)) => Ok(value.type_code() as i32),
+        Err(error) => Ok(managed_value::shape(value, Kind::Value, error)?[0] as i32),
+    })
 }
 
 /// Acquires the value's lock, as `carom_lock_acquire`.
@@ -241,8 +248,11 @@ pub extern "C" fn carom_value_get(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (family, value) = value_of(value)?;
         let bytes = boundary::bytes_mut(data, len)?;
+        let (family, value) = match value_of(value) {
+            Ok(found) => found,
+            Err(error) => return exactly(managed_value::load(value, Kind::Value, error, (0, 1), timeout_ms)?, bytes),
+        };
         value.locked(family, lock_deadline(timeout_ms), |place| {
             let fits = place.len() == len && place.read(bytes);
             if fits { Ok(()) } else { Err(Error::MessageSize { needed: place.len(), capacity: len }) }
@@ -259,8 +269,11 @@ pub extern "C" fn carom_value_set(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let (family, value) = value_of(value)?;
         let bytes = boundary::bytes(data, len)?;
+        let (family, value) = match value_of(value) {
+            Ok(found) => found,
+            Err(error) => return managed_value::store(value, Kind::Value, error, 0, bytes, timeout_ms),
+        };
         value.locked(family, lock_deadline(timeout_ms), |place| {
             let fits = place.len() == len && place.write(bytes);
             if fits { Ok(()) } else { Err(Error::MessageSize { needed: place.len(), capacity: len }) }
@@ -268,12 +281,34 @@ pub extern "C" fn carom_value_set(
     })
 }
 
+/// Bytes for a place of exactly their length.
+fn exactly(bytes: Vec<u8>, place: &mut [u8]) -> Result<()> {
+    if bytes.len() != place.len() {
+        return Err(Error::MessageSize { needed: bytes.len(), capacity: place.len() });
+    }
+    place.copy_from_slice(&bytes);
+    Ok(())
+}
+
+fn atomic_managed(value: *mut carom_value, error: Error, operation: Operation) -> Result<i64> {
+    let (operation, operand, expected) = match operation {
+        Operation::Load => ("load", 0, 0),
+        Operation::Store(number) => ("store", number, 0),
+        Operation::Add(delta) => ("add", delta, 0),
+        Operation::Swap { expected, new } => ("swap", new, expected),
+    };
+    managed_value::atomic(value, error, operation, operand, expected)
+}
+
 /// `before`: where what was there goes. Nothing happens if that is no place.
 fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> carom_status {
     boundary::status(|| {
-        let (family, value) = value_of(value)?;
         boundary::check(before)?;
-        boundary::write(before, value.atomic(family.arena, operation)?)
+        let was = match value_of(value) {
+            Ok((family, value)) => value.atomic(family.arena, operation)?,
+            Err(error) => atomic_managed(value, error, operation)?,
+        };
+        boundary::write(before, was)
     })
 }
 
@@ -283,8 +318,11 @@ fn atomic(value: *mut carom_value, operation: Operation, before: *mut i64) -> ca
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_value_load(value: *mut carom_value, number: *mut i64) -> carom_status {
     boundary::status(|| {
-        let (family, value) = value_of(value)?;
-        boundary::write(number, value.atomic(family.arena, Operation::Load)?)
+        let now = match value_of(value) {
+            Ok((family, value)) => value.atomic(family.arena, Operation::Load)?,
+            Err(error) => atomic_managed(value, error, Operation::Load)?,
+        };
+        boundary::write(number, now)
     })
 }
 

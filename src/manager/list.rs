@@ -1,4 +1,4 @@
-//! Lists, and arrays and values of one type.
+//! Lists.
 #![forbid(unsafe_code)]
 
 use super::value::{Arguments, Stored, Value};
@@ -52,13 +52,25 @@ impl List {
             .map_or(default, |index| (if index < 0 { index.saturating_add(len) } else { index }).clamp(0, len) as usize)
     }
 
-    fn range(&self, given: &mut Arguments) -> Result<std::ops::Range<usize>> {
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Puts others in the place of as many.
+    pub fn replace(&mut self, range: std::ops::Range<usize>, values: Vec<Value>) -> Result<()> {
+        let values = Stored::all(values)?;
+        self.items.splice(range, values);
+        Ok(())
+    }
+
+    pub(super) fn range(&self, given: &mut Arguments) -> Result<std::ops::Range<usize>> {
         let start = self.cut(given.optional_integer()?, 0);
         let stop = self.cut(given.optional_integer()?, self.items.len());
         Ok(start..stop.max(start))
     }
 
-    fn values(&self) -> impl DoubleEndedIterator<Item = &Value> + ExactSizeIterator {
+    pub(super) fn values(&self) -> impl DoubleEndedIterator<Item = &Value> + ExactSizeIterator {
         self.items.iter().map(Stored::value)
     }
 
@@ -183,133 +195,6 @@ impl List {
     }
 }
 
-/// What values of a letter of billiard's are.
-#[derive(Debug, Clone, Copy)]
-enum Element {
-    Integer { least: i64, most: i64 },
-    Real,
-    Bool,
-}
-
-impl Element {
-    fn of(letter: &str) -> Result<Element> {
-        let integer = |bytes: u32, signed: bool| match (bytes, signed) {
-            (8, true) => Element::Integer { least: i64::MIN, most: i64::MAX },
-            (8, false) => Element::Integer { least: 0, most: i64::MAX },
-            (_, true) => Element::Integer { least: -(1 << (8 * bytes - 1)), most: (1 << (8 * bytes - 1)) - 1 },
-            (_, false) => Element::Integer { least: 0, most: (1 << (8 * bytes)) - 1 },
-        };
-        Ok(match letter {
-            "b" => integer(1, true),
-            "B" | "c" => integer(1, false),
-            "h" => integer(2, true),
-            "H" => integer(2, false),
-            "i" => integer(4, true),
-            "I" | "u" => integer(4, false),
-            "l" | "q" => integer(8, true),
-            "L" | "Q" => integer(8, false),
-            "f" | "d" => Element::Real,
-            "?" => Element::Bool,
-            _ => return Err(Error::invalid("there is no such type code")),
-        })
-    }
-
-    fn zero(self) -> Value {
-        match self {
-            Element::Integer { .. } => Value::Integer(0),
-            Element::Real => Value::Real(0.0),
-            Element::Bool => Value::Bool(false),
-        }
-    }
-
-    fn check(self, value: Value) -> Result<Value> {
-        match (self, value) {
-            (Element::Integer { least, most }, Value::Integer(number)) if (least..=most).contains(&number) => {
-                Ok(Value::Integer(number))
-            }
-            (Element::Integer { .. }, Value::Integer(_)) => {
-                Err(Error::invalid("the number is out of the type's range"))
-            }
-            (Element::Real, Value::Real(number)) => Ok(Value::Real(number)),
-            (Element::Real, Value::Integer(number)) => Ok(Value::Real(number as f64)),
-            (Element::Bool, Value::Bool(bool)) => Ok(Value::Bool(bool)),
-            (Element::Bool, Value::Integer(number @ (0 | 1))) => Ok(Value::Bool(number == 1)),
-            _ => Err(Error::invalid("the value is not of the object's type")),
-        }
-    }
-}
-
-/// Items of one type; a value is an array of one.
-pub struct Array {
-    element: Element,
-    items: List,
-}
-
-impl Array {
-    /// An array: a type code, and its items or how many zeros.
-    pub fn new(given: &mut Arguments) -> Result<Array> {
-        let element = Element::of(&given.text()?)?;
-        let items = match given.need()? {
-            Value::List(items) => items.into_iter().map(|item| element.check(item)).collect::<Result<Vec<_>>>()?,
-            Value::Integer(count @ 0..=0xff_ffff) => vec![element.zero(); count as usize],
-            _ => return Err(Error::invalid("an array is of a list, or of up to 16777215 zeros")),
-        };
-        Ok(Array { element, items: List::new(items)? })
-    }
-
-    /// A value: a type code, and perhaps what it is.
-    pub fn new_value(given: &mut Arguments) -> Result<Array> {
-        let element = Element::of(&given.text()?)?;
-        let value = given.optional().map_or(Ok(element.zero()), |value| element.check(value))?;
-        Ok(Array { element, items: List::new(vec![value])? })
-    }
-
-    /// Calls a method.
-    pub fn call(&mut self, method: &str, mut given: Arguments, room: Option<usize>) -> Result<Outcome> {
-        let arguments = match method {
-            "get" | "len" | "slice" | "copy" | "index" | "count" => given.rest(),
-            "set" | "swap" | "increment" => {
-                let mut arguments = vec![given.need()?];
-                let rest = given.rest();
-                if method == "increment" {
-                    let by = rest.into_iter().next().unwrap_or(Value::Integer(1));
-                    let now = self.items.call("get", Arguments::new(arguments.clone()), room)?;
-                    if let Outcome::Done(now) = now {
-                        self.element.check(now.plus(&by)?)?;
-                    }
-                    arguments.push(by);
-                } else {
-                    for value in rest {
-                        arguments.push(self.element.check(value)?);
-                    }
-                }
-                arguments
-            }
-            "set_slice" => {
-                let (start, stop, items) = (given.need()?, given.need()?, given.list()?);
-                let items = items.into_iter().map(|item| self.element.check(item)).collect::<Result<Vec<_>>>()?;
-                let range = self.items.range(&mut Arguments::new(vec![start.clone(), stop.clone()]))?;
-                if range.len() != items.len() {
-                    return Err(Error::invalid("an array keeps its length"));
-                }
-                vec![start, stop, Value::List(items)]
-            }
-            _ => return Err(no_method()),
-        };
-        self.items.call(method, Arguments::new(arguments), room)
-    }
-
-    /// The same of a value, which has no index.
-    pub fn call_value(&mut self, method: &str, given: Arguments, room: Option<usize>) -> Result<Outcome> {
-        match method {
-            "get" | "set" | "increment" | "swap" => {
-                self.call(method, Arguments::new([vec![Value::Integer(0)], given.rest()].concat()), room)
-            }
-            _ => Err(no_method()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::value;
@@ -361,27 +246,5 @@ mod tests {
         assert_eq!(call("len", &[]), Ok(int(4)));
         drop(list);
         assert_eq!(value::bytes(), 0);
-    }
-
-    #[test]
-    fn types_are_enforced() {
-        value::set_limits(1 << 20, 1 << 20);
-        let int = Value::Integer;
-        let mut array = Array::new(&mut Arguments::new(vec![Value::text("h"), int(3)])).unwrap();
-        let mut call =
-            |method: &str, arguments: &[Value]| done(array.call(method, Arguments::new(arguments.to_vec()), None));
-        assert_eq!(call("copy", &[]), Ok(ints(&[0, 0, 0])));
-        call("set", &[int(1), int(32_767)]).unwrap();
-        assert!(call("set", &[int(1), int(32_768)]).is_err());
-        assert!(call("increment", &[int(1)]).is_err());
-        assert!(call("set", &[int(1), Value::text("x")]).is_err());
-        assert!(call("set_slice", &[int(0), int(2), ints(&[1])]).is_err());
-        call("set_slice", &[int(0), int(2), ints(&[1, 2])]).unwrap();
-        assert_eq!(call("copy", &[]), Ok(ints(&[1, 2, 0])));
-        assert!(call("append", &[int(1)]).is_err());
-        let mut value = Array::new_value(&mut Arguments::new(vec![Value::text("d")])).unwrap();
-        assert!(done(value.call_value("set", Arguments::new(vec![int(2)]), None)).is_ok());
-        assert_eq!(done(value.call_value("get", Arguments::new(vec![]), None)), Ok(Value::Real(2.0)));
-        assert!(Array::new(&mut Arguments::new(vec![Value::text("z"), int(3)])).is_err());
     }
 }

@@ -6,6 +6,7 @@
 //! to be counted and no death can be missed; to one of another family the process that got the proxy answers for it.
 #![forbid(unsafe_code)]
 
+mod array;
 pub mod client;
 mod crew;
 pub mod custom;

@@ -1,9 +1,10 @@
 //! The objects of a server: how they are made, and how a call finds its way to one.
 #![forbid(unsafe_code)]
 
+use super::array::Array;
 use super::custom::{self, Custom};
 use super::dict::Dict;
-use super::list::{Array, List};
+use super::list::List;
 use super::queue::Queue;
 use super::sync::{Barrier, Condition, Event, Lock, Semaphore};
 use super::value::{Arguments, Stored, Value};

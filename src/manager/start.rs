@@ -338,7 +338,10 @@ impl Letter<'_> {
         let terms = self.terms()?;
         self.begin()?;
         let (address, key) = (self.text(2)?, self.bytes(3)?);
-        let listener = Listener::new(address.as_deref(), listener::Options { key: Some(key), own_user: true, ..Default::default() })?;
+        let listener = Listener::new(
+            address.as_deref(),
+            listener::Options { key: Some(key), own_user: true, ..Default::default() },
+        )?;
         let address = Value::String(listener.address().to_bytes().to_vec());
         Ok((Server::new(listener, terms)?, address))
     }

@@ -33,7 +33,12 @@ fn serve() -> Service {
     let listener = Listener::new(None, options()).unwrap();
     let address = listener.address().to_str().unwrap().to_string();
     let thread = std::thread::spawn(move || {
-        Server::new(listener, Terms { identity: [7; 16], cell: 0, limit: 64 << 20, client_limit: 64 << 20, types: Vec::new() }).unwrap().run();
+        Server::new(
+            listener,
+            Terms { identity: [7; 16], cell: 0, limit: 64 << 20, client_limit: 64 << 20, types: Vec::new() },
+        )
+        .unwrap()
+        .run();
     });
     Service { address, thread }
 }
