@@ -3,7 +3,7 @@
 #include "bench.h"
 #include <sys/socket.h>
 
-enum { TRIPS = 3000, BATCH = 100, STARTS = 20 };
+enum { TRIPS = 3000, BATCH = 100, STARTS = 20, CLIENTS = 16 };
 
 static int ends[2];
 
@@ -60,6 +60,26 @@ static double pairs(carom_queue *queue, const carom_argument *item) {
     return TRIPS * 1e9 / (double)(now_ns() - before);
 }
 
+static int32_t client(carom_call *call) {
+    carom_dict *dict;
+    const carom_argument key = {.kind = CAROM_ARGUMENT_STRING, .data = "key", .len = 3};
+    OK(carom_call_dict(call, 0, &dict));
+    gets(dict, &key);
+    return 0;
+}
+
+/* All of them at once: what the server does, when it need not be woken for each. */
+static double crowd(carom_dict *dict) {
+    carom_process *clients[CLIENTS];
+    const carom_argument argument = CAROM_HANDLE(dict);
+    int64_t before = now_ns();
+    for (int i = 0; i < CLIENTS; i++) OK(carom_process_start(client, &argument, 1, NULL, &clients[i]));
+    for (int i = 0; i < CLIENTS; i++) OK(carom_process_join(clients[i], CAROM_FOREVER));
+    double rate = CLIENTS * (double)TRIPS * 1e9 / (double)(now_ns() - before);
+    for (int i = 0; i < CLIENTS; i++) carom_process_free(clients[i]);
+    return rate;
+}
+
 static void nothing(void) {}
 
 int main(void) {
@@ -81,6 +101,7 @@ int main(void) {
         printf("carom G.set_rtt %.0f ops/s\n", sets(dict, &key, &value));
     }
     printf("carom G.update_%d %.0f keys/s\n", BATCH, batches(dict));
+    printf("carom G.get_%d_clients %.0f ops/s\n", CLIENTS, crowd(dict));
     printf("carom G.queue_put_get %.0f pairs/s\n", pairs(queue, &value));
     carom_queue_free(queue);
     carom_dict_free(dict);
