@@ -30,15 +30,16 @@ def sections(build, thumbs):
     def peer(name): return Program(f"peers/{name}", [f"{build}/peers/{name}"])
     def py(module, letter, **more):
         return Program(f"peers/bench.py {module} {letter}", [f"{build}/venv/bin/python", f"{HERE}/peers/bench.py", module, letter], **more)
+    def there(name, letter): return [Program(f"peers/{name} {letter}", [f"{build}/peers/{name}", letter])] if os.path.exists(f"{build}/peers/{name}") else []
     def both(letter, **more): return [py("multiprocessing", letter), py("billiard", letter, **more)]
     return {
         "A": [c("a_process"), peer("a_process"), *both("A")],
         "B": [c("b_lock"), peer("b_lock"), *both("B")],
         "C": [c("c_wait")],
-        "D": [c("d_queue"), peer("d_queue"), *both("D")],
+        "D": [c("d_queue"), peer("d_queue"), *there("iceoryx2", "D"), *both("D")],
         "E": [c("e_pool"), c("e_map"), peer("e_pool"), *both("E"), py("futures", "E")],
         "F": [c("f_value"), *both("F")],
-        "G": [c("g_connection"), c("g_manager"), *both("G")],
+        "G": [c("g_connection"), c("g_manager"), *there("iceoryx2", "G"), *both("G")],
         "H": [c("h_memory"), *both("H")],
         "I": [c("i_death"), *both("I", once=True), py("futures", "L"), py("billiard", "L", once=True)],
         "T": [Program("examples/thumbs", [thumbs, "--bench"], carom=True)],
