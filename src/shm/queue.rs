@@ -277,7 +277,8 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     /// The oldest message; `None` if there is none. `seen_tail`: a word of the holder's, which saves looks at the tail.
     pub fn front(&self, seen_tail: &M::W64) -> Result<Option<Front>> {
         let seen = self.head.load(Relaxed);
-        if count(seen_tail.load(Relaxed)) == count(seen) {
+        // Whoever took several may have passed it.
+        if count(seen_tail.load(Relaxed)) <= count(seen) {
             let tail = self.tail.load(Acquire);
             if count(tail) == count(seen) {
                 return Ok(None);

@@ -34,6 +34,8 @@ struct Plan {
     batch: u64,
     /// Messages that each consumer wants at most.
     wants: u64,
+    /// A get takes two messages where there are two.
+    pairs: bool,
     /// Messages in the queue at most; 0 for any number.
     limit: u64,
     timed: bool,
@@ -63,6 +65,7 @@ const PLAN: Plan = Plan {
     rounds: 2,
     batch: 1,
     wants: 9,
+    pairs: false,
     limit: 0,
     timed: false,
     stay: false,
@@ -255,14 +258,17 @@ impl<M: Simulated> Messages<M> {
         Self::lock(&self.head_lock);
         let queue = self.queue();
         let front = queue.front(&self.seen_tail).expect("undamaged");
-        let message = front.map(|front| {
-            let message = queue.store.word(front.at).expect("inside").load(Relaxed);
+        let message = front.map(|mut front| {
+            let read = |at| queue.store.word(at).expect("inside").load(Relaxed);
+            let mut messages = vec![read(front.at)];
+            if let Some(next) = self.plan.pairs.then(|| queue.behind(&front).expect("undamaged")).flatten() {
+                messages.push(read(next.at));
+                front = next;
+            }
             queue.take(front).expect("undamaged");
-            message
+            messages.iter().for_each(|message| self.note(*message));
+            messages[0]
         });
-        if let Some(message) = message {
-            self.note(message);
-        }
         self.head_lock.release(0);
         if message.is_some() && self.plan.limit != 0 {
             self.room().rouse(|| 1);
@@ -391,7 +397,7 @@ impl<M: Simulated> Scenario for Messages<M> {
         let lost = (self.acked.get() & !self.received.get()).count_ones() as u64;
         let consumers = self.plan.producers as usize..(self.plan.producers + self.plan.consumers) as usize;
         let dead = consumers.clone().filter(|who| is_dead(*who)).count() as u64;
-        check(lost <= left + dead, "a message is lost");
+        check(lost <= left + dead * (1 + self.plan.pairs as u64), "a message is lost");
         let all = self.plan.wants > 8 && !self.plan.timed;
         check(dead == self.plan.consumers || left == 0 || !all, "a consumer ended before the messages did");
         check(!nobody_died() || lost <= left, "a message is lost, and nobody died");
@@ -451,11 +457,17 @@ fn queue_batches() {
 }
 
 #[test]
+fn queue_pairs() {
+    let plan = Plan { rounds: 3, consumers: 2, pairs: true, ..PLAN };
+    holds("queue, 2 consumers that take two at once, 2 kills", limits(2, 0, 50_000), messages(plan));
+}
+
+#[test]
 fn queue_random() {
     let plan = Plan { producers: 2, consumers: 2, rounds: 3, limit: 2, ..PLAN };
     let limits = Limits { spurious: 2, random: Duration::from_millis(1500), ..limits(3, 0, 0) };
     holds("queue, 2 producers, 2 consumers, 3 rounds, 3 kills", limits, messages(plan));
-    let plan = Plan { timed: true, ..plan };
+    let plan = Plan { timed: true, pairs: true, ..plan };
     let limits = Limits { timeouts: 3, buffered: true, ..limits };
     holds("queue, the same with time-outs and buffers", limits, messages(plan));
 }
