@@ -45,6 +45,7 @@ step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; fai
 	build/c-tests/torture_frames 4
 	build/c-tests/torture_soak 4
 	build/c-tests/torture_race 10000
+	build/c-tests/torture_queue 4
 	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
@@ -69,6 +70,7 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	build/c-tests/torture_soak $(or $(SECONDS),60)
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
 	build/c-tests/torture_race 1000000
+	build/c-tests/torture_queue $(or $(SECONDS),60)
 	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)

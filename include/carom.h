@@ -1558,6 +1558,7 @@ void carom_queue_free(carom_queue *queue);
  *   to be leased.
  * - A joinable queue: what was consumed is a task that was got, and wants its `carom_queue_task_done`.
  *   What went to the dead letters counts as done.
+ * - A message may be a handle: `carom_queue_put_handle`. Who gets next finds what kind it is: `CAROM_EPERM` says that it is the other one.
  * - Messages in place belong to the process that reserved or leased them, to all of its threads, and not to its forks.
  */
 
@@ -1622,6 +1623,25 @@ carom_status carom_queue_consume(carom_queue *queue, const carom_message *messag
  * Never blocks. Errors as `carom_queue_consume`.
  */
 carom_status carom_queue_return(carom_queue *queue, const carom_message *message);
+
+/**
+ * Puts an object of the family as a message: whatever may be an argument, another queue too. The message keeps it, and
+ * one that is got is open for whoever got it; `handle` stays the caller's, who may free it at once. Counts as a message
+ * of 0 bytes.
+ *
+ * `CAROM_EBADHANDLE` for what is no such handle; `CAROM_EINVAL` for this queue itself; `CAROM_ENOTSUP` for a connection
+ * over a socket; else as `carom_queue_put`.
+ */
+carom_status carom_queue_put_handle(carom_queue *queue, void *handle, int64_t timeout_ms);
+
+/**
+ * Gets the oldest message, which is a handle, of the kind that was put; it is yours to free. A process that dies in
+ * between leaves it in the queue.
+ *
+ * `CAROM_EPERM` if what comes next is no handle (and from `carom_queue_get`, `carom_queue_get_many` and
+ * `carom_queue_peek` if it is one): it stays. Else as `carom_queue_get`.
+ */
+carom_status carom_queue_get_handle(carom_queue *queue, void **handle, int64_t timeout_ms);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Messages between two ends: a pipe, for processes of the family, or a socket, at whose other end may be any program,

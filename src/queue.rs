@@ -118,6 +118,18 @@ impl Queue {
         Ok(Queue { family, ends })
     }
 
+    /// The queue of a cell, to be put to at once: whether it is there, the put finds.
+    #[inline(always)]
+    pub fn to_put(family: Family, cell: &'static Cell, generation: u32) -> Result<Queue> {
+        let ends = Ends::to_put(family.arena, cell, generation).ok_or_else(gone)?;
+        Ok(Queue { family, ends })
+    }
+
+    /// The same for all that is not just put.
+    fn checked(self) -> Result<Queue> {
+        Queue::of(self.family, self.ends.inlet, self.ends.generation)
+    }
+
     fn reference(self) -> Reference {
         self.ends.reference(self.family.arena)
     }
@@ -179,11 +191,16 @@ impl Queue {
     #[inline(always)]
     pub fn put(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<()> {
         if count == 1 && size >= lent::COPIED_ALONE {
-            return self.put_large(items, deadline);
+            return self.checked()?.put_large(items, deadline);
         }
         if self.try_put(items, size, count, deadline)? {
             return Ok(());
         }
+        self.checked()?.put_later(items, size, count, deadline)
+    }
+
+    #[cold]
+    fn put_later(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<()> {
         let attempt = || Ok(self.try_put(items, size, count, deadline)?.then_some(()));
         self.wait(self.ends.room(), deadline, attempt, || self.is_abandoned())
     }
@@ -193,7 +210,7 @@ impl Queue {
     fn try_put(self, items: &[u8], size: usize, count: usize, deadline: Deadline) -> Result<bool> {
         let flags = self.ends.flags();
         if flags & SHUT != 0 {
-            return Err(closed("the queue was shut down"));
+            return Err(self.shut_down());
         }
         let inside = self.lock_tail(deadline)?;
         let queue = self.ends.queue(self.family.arena)?;
@@ -211,6 +228,11 @@ impl Queue {
         self.ends.news().rouse(|| self.size_now());
         self.ends.tell(self.family.arena);
         Ok(true)
+    }
+
+    #[cold]
+    fn shut_down(self) -> Error {
+        self.checked().err().unwrap_or_else(|| closed("the queue was shut down"))
     }
 
     /// Whether so much more may be put; the tail's lock is held.
@@ -282,7 +304,7 @@ impl Queue {
         if self.some_came_back() {
             return self.get_lent(out, stride, note, deadline);
         }
-        if self.size_now() == 0 {
+        if self.seems_empty() {
             return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
         }
         let inside = self.lock_head(deadline)?;
@@ -330,7 +352,7 @@ impl Queue {
             self.ends.room().rouse(|| room);
             self.ends.tell(self.family.arena);
         }
-        self.ends.news().rouse(|| self.size_now());
+        self.ends.news().rouse(|| self.size_now() + self.some_came_back() as u64);
         Ok(())
     }
 
@@ -469,6 +491,13 @@ impl Queue {
             true => Err(Error::WorkerLost("processes died with tasks of the queue that they had not done".into())),
             false => Ok(None),
         }
+    }
+
+    /// Whether there is nothing to get; without a look at the line of those who put, as long as there was more when it was looked at last.
+    #[inline(always)]
+    fn seems_empty(self) -> bool {
+        let head = count(self.ends.outlet.inline[0].load(Relaxed));
+        count(self.ends.outlet.len.load(Relaxed)) <= head && self.size_now() == 0
     }
 
     #[inline(always)]

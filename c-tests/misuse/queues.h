@@ -169,6 +169,34 @@ ROW(carom_queue_peek) {
 }
 ROW(carom_queue_consume) { bad_messages(carom_queue_consume); }
 ROW(carom_queue_return) { bad_messages(carom_queue_return); }
+ROW(carom_queue_put_handle) {
+    EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_put_handle(h, lock, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_queue_put_handle(queue, NULL, 0), CAROM_EBADHANDLE);
+    REFUSED(carom_queue_put_handle(queue, queue, CAROM_FOREVER), CAROM_EINVAL);
+    for (size_t i = 0; i < handle_count; i++)
+        if (!handles[i].is_good) CHECK(carom_queue_put_handle(queue, handles[i].handle, 0) < 0);
+    CHECK_EQ(carom_queue_size(queue), 0);
+}
+ROW(carom_queue_get_handle) {
+    EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED_HANDLE(void, out, carom_queue_get_handle(h, out, t), CAROM_EBADHANDLE)));
+    REFUSED(carom_queue_get_handle(queue, NULL, 0), CAROM_EINVAL);
+    REFUSED_HANDLE(void, out, carom_queue_get_handle(queue, out, 0), CAROM_ETIMEDOUT);
+    REFUSED_HANDLE(void, out, carom_queue_get_handle(queue, out, 1), CAROM_ETIMEDOUT);
+    char text[4];
+    CHECK_OK(carom_queue_put(queue, "text", 4, 0));
+    REFUSED_HANDLE(void, out, carom_queue_get_handle(queue, out, CAROM_FOREVER), CAROM_EPERM);
+    CHECK_OK(carom_queue_get(queue, text, 4, NULL, 0));
+    CHECK_OK(carom_queue_put_handle(queue, lock, 0));
+    carom_message message = {.size = sizeof message};
+    size_t len = 77;
+    REFUSED(carom_queue_get(queue, text, 4, &len, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_get_many(queue, text, 2, 2, NULL, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_peek(queue, &message, CAROM_FOREVER), CAROM_EPERM);
+    CHECK_EQ(len, 77);
+    void *got = NULL;
+    CHECK_OK(carom_queue_get_handle(queue, &got, 0));
+    carom_lock_free((carom_lock *)got);
+}
 ROW(carom_queue_size) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_size(h), CAROM_EBADHANDLE)); }
 ROW(carom_queue_empty) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_empty(h), CAROM_EBADHANDLE)); }
 ROW(carom_queue_full) { EACH_BAD(carom_queue, QUEUE, h, REFUSED(carom_queue_full(h), CAROM_EBADHANDLE)); }

@@ -8,14 +8,17 @@
 //!   to be leased.
 //! - A joinable queue: what was consumed is a task that was got, and wants its `carom_queue_task_done`.
 //!   What went to the dead letters counts as done.
+//! - A message may be a handle: `carom_queue_put_handle`. Who gets next finds what kind it is: `CAROM_EPERM` says that it is the other one.
 //! - Messages in place belong to the process that reserved or leased them, to all of its threads, and not to its forks.
 
 use super::boundary;
 use super::library::carom_status;
 use super::lock::lock_deadline;
 use super::options::{self, Sized_};
+use super::passing;
 use super::queue::{carom_queue, queue_of, writable};
 use crate::error::Result;
+use crate::family;
 use crate::queue::Message;
 use crate::queue::poll::Wanted;
 use std::ffi::c_void;
@@ -123,4 +126,43 @@ pub extern "C" fn carom_queue_consume(queue: *mut carom_queue, message: *const c
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_return(queue: *mut carom_queue, message: *const carom_message) -> carom_status {
     boundary::status(|| queue_of(queue)?.give_back(id_of(message)?))
+}
+
+/// Puts an object of the family as a message: whatever may be an argument, another queue too. The message keeps it, and one that is got is open for whoever
+/// got it; `handle` stays the caller's, who may free it at once. Counts as a message of 0 bytes.
+///
+/// `CAROM_EBADHANDLE` for what is no such handle; `CAROM_EINVAL` for this queue itself; `CAROM_ENOTSUP` for a connection over a socket; else as `carom_queue_put`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_queue_put_handle(
+    queue: *mut carom_queue,
+    handle: *mut c_void,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::status(|| {
+        let (own, queue) = (queue as u64, writable(queue)?);
+        let put = queue.put_object(passing::sent(handle)?, lock_deadline(timeout_ms));
+        queue.told(own, Wanted::Room { bytes: 0, items: 1 }, put)
+    })
+}
+
+/// Gets the oldest message, which is a handle, of the kind that was put; it is yours to free. A process that dies in between leaves it in the queue.
+///
+/// `CAROM_EPERM` if what comes next is no handle (and from `carom_queue_get`, `carom_queue_get_many` and `carom_queue_peek` if it is one): it stays. Else as `carom_queue_get`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_queue_get_handle(
+    queue: *mut carom_queue,
+    handle: *mut *mut c_void,
+    timeout_ms: i64,
+) -> carom_status {
+    boundary::create(handle, || {
+        let (own, queue) = (queue as u64, queue_of(queue)?);
+        let (family, mut received) = (family::current()?, std::ptr::null_mut());
+        let mut make = |bits, view| {
+            received = passing::received(family, bits, view)?;
+            Ok(())
+        };
+        let got = queue.get_object(&mut make, lock_deadline(timeout_ms));
+        queue.told(own, Wanted::News, got)?;
+        Ok(received)
+    })
 }

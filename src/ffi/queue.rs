@@ -103,7 +103,9 @@ pub(super) fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
 /// The queue for who is about to put, and so is one of those who may.
 #[inline(always)]
 pub(super) fn writable(handle: *mut carom_queue) -> Result<Queue> {
-    let (queue, hold, closed) = held(handle)?;
+    let family = family::current()?;
+    let (cell, generation, hold, closed) = handle::held(handle, Kind::Queue, family.me)?;
+    let queue = Queue::to_put(family, cell, generation)?;
     if closed {
         return Err(Error::Closed("the queue was closed by this process"));
     }

@@ -3,6 +3,7 @@
 
 use super::{BOUNDED, JOINABLE, Queue, closed, gone, region};
 use crate::error::{Error, Result};
+use crate::pin;
 use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::memory::Deadline;
 use crate::shm::parcel::{self, EVER};
@@ -25,6 +26,31 @@ pub struct Message {
     pub data: Region,
     /// How often it was delivered, this time included. 0: it is reserved.
     pub deliveries: u32,
+}
+
+/// What a getter wants of the next message.
+#[derive(Clone, Copy)]
+enum Want {
+    /// So many bytes at most: longer ones stay.
+    Bytes(usize),
+    /// Any bytes.
+    Place,
+    /// An object.
+    Object,
+}
+
+impl Want {
+    /// Whether the next one, of `len` bytes or an object, is it.
+    fn check(self, len: u64, is_object: bool) -> Result<()> {
+        match (self, is_object) {
+            (Want::Object, false) => Err(Error::NotPermitted("what comes next is a message")),
+            (Want::Bytes(_) | Want::Place, true) => Err(Error::NotPermitted("what comes next is a handle")),
+            (Want::Bytes(capacity), false) if len > capacity as u64 => {
+                Err(Error::MessageSize { needed: len as usize, capacity })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a look for the next message found.
@@ -62,6 +88,7 @@ impl Queue {
 
     /// A message of up to `len` bytes, to be filled where it lies, then committed.
     pub fn reserve(self, len: usize) -> Result<Message> {
+        self.checked()?;
         if self.ends.flags() & SHUT != 0 {
             return Err(closed("the queue was shut down"));
         }
@@ -72,6 +99,7 @@ impl Queue {
 
     /// The first `len` bytes of a reserved message are put.
     pub fn commit(self, id: u64, len: usize, deadline: Deadline) -> Result<()> {
+        self.checked()?;
         let cell = self.own(id, false)?;
         let reserved = cell.len.load(Relaxed);
         if len as u64 > reserved {
@@ -120,11 +148,41 @@ impl Queue {
         put.inspect_err(|_| _ = self.give_back(message.id))
     }
 
+    /// Puts an object of the family, of which `bits` is what travels. The message keeps it.
+    pub fn put_object(self, bits: u64, deadline: Deadline) -> Result<()> {
+        let object = Reference::from_bits(bits);
+        if object == self.reference() {
+            return Err(Error::invalid("a queue does not travel through itself, where it would keep itself"));
+        }
+        let message = self.reserve(0)?;
+        let cell = self.own(message.id, false)?;
+        parcel_cell::object(cell).store(bits, Relaxed);
+        let put = cell.refer(self.family.arena, object).and_then(|()| self.commit(message.id, 0, deadline));
+        put.inspect_err(|_| _ = self.give_back(message.id))
+    }
+
     // ---- getting ----
 
     /// Leases the oldest message.
     pub fn peek(self, deadline: Deadline) -> Result<Message> {
-        let attempt = || self.try_lease(None, deadline);
+        self.lease(Want::Place, deadline)
+    }
+
+    /// Gets the oldest message, which is an object: shows `make` what travelled, and a view that keeps it for this process.
+    pub fn get_object(self, make: &mut dyn FnMut(u64, &'static Cell) -> Result<()>, deadline: Deadline) -> Result<()> {
+        let message = self.lease(Want::Object, deadline)?;
+        let bits = parcel_cell::object(self.own(message.id, true)?).load(Relaxed);
+        let view = pin::view_of(self.family, Reference::from_bits(bits));
+        let made = view.and_then(|view| {
+            let let_go = |_: &Error| view.let_go(self.family.arena, view.generation(), self.slot());
+            make(bits, view).inspect_err(let_go)
+        });
+        made.inspect_err(|_| _ = self.give_back(message.id))?;
+        self.consume(message.id)
+    }
+
+    fn lease(self, want: Want, deadline: Deadline) -> Result<Message> {
+        let attempt = || self.try_lease(want, deadline);
         if let Some(message) = attempt()? {
             return Ok(message);
         }
@@ -140,23 +198,23 @@ impl Queue {
         note: &mut dyn FnMut(usize, usize),
         deadline: Deadline,
     ) -> Result<Option<usize>> {
-        let Some(message) = self.try_lease(Some(stride), deadline)? else { return Ok(None) };
+        let Some(message) = self.try_lease(Want::Bytes(stride), deadline)? else { return Ok(None) };
         message.data.read(&mut out[..message.data.len()]);
         note(0, message.data.len());
         self.consume(message.id)?;
         Ok(Some(1))
     }
 
-    /// `None` if there is no message. `capacity`: longer ones stay.
-    fn try_lease(self, capacity: Option<usize>, deadline: Deadline) -> Result<Option<Message>> {
+    /// `None` if there is no message. What is not wanted stays.
+    fn try_lease(self, want: Want, deadline: Deadline) -> Result<Option<Message>> {
         let arena = self.family.arena;
         loop {
             if self.size_now() == 0 && !self.some_came_back() {
                 return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
             }
             let inside = self.lock_head(deadline)?;
-            let found = match self.find_returned(capacity)? {
-                Found::Nothing => self.find_front(capacity)?,
+            let found = match self.find_returned(want)? {
+                Found::Nothing => self.find_front(want)?,
                 found => found,
             };
             self.leave_head(inside)?;
@@ -176,7 +234,7 @@ impl Queue {
     }
 
     /// The head's lock is held.
-    fn find_returned(self, capacity: Option<usize>) -> Result<Found> {
+    fn find_returned(self, want: Want) -> Result<Found> {
         if !self.some_came_back() {
             return Ok(Found::Nothing);
         }
@@ -186,7 +244,7 @@ impl Queue {
         let most = self.ends.block(arena)?.max_deliveries.load(Relaxed);
         let dead = most != 0 && parcel_cell::deliveries(cell).load(Relaxed) >= most;
         if !dead {
-            fits(cell.len.load(Relaxed), capacity)?;
+            want.check(cell.len.load(Relaxed), parcel_cell::is_object(cell))?;
         }
         Ok(match parcel.claim_returned(self.slot()) {
             true if dead => Found::Dead(cell),
@@ -196,13 +254,14 @@ impl Queue {
     }
 
     /// The head's lock is held.
-    fn find_front(self, capacity: Option<usize>) -> Result<Found> {
+    fn find_front(self, want: Want) -> Result<Found> {
         let arena = self.family.arena;
         let queue = self.ends.queue(arena)?;
         let Some(front) = queue.front(&self.ends.outlet.len)? else { return Ok(Found::Nothing) };
-        fits(front.len, capacity)?;
         let named = Reference::from_bits(front.message & !COPIED);
-        let mut cell = named.cell(arena).filter(|cell| cell.parcel(named.generation).claim_front(self.slot()));
+        let named_cell = named.cell(arena);
+        want.check(front.len, named_cell.is_some_and(parcel_cell::is_object))?;
+        let mut cell = named_cell.filter(|cell| cell.parcel(named.generation).claim_front(self.slot()));
         let has_bytes = front.message == 0 || front.message & COPIED != 0;
         if cell.is_none() && has_bytes {
             let copy = self.copy(&front)?;
@@ -320,13 +379,5 @@ impl Queue {
             let parcel = cell.parcel(cell.generation());
             parcel.owner_if_sent().is_some_and(&whose) && parcel.is_taken(taken)
         })
-    }
-}
-
-/// Whether a message fits into what there is for it.
-fn fits(len: u64, capacity: Option<usize>) -> Result<()> {
-    match capacity {
-        Some(capacity) if len > capacity as u64 => Err(Error::MessageSize { needed: len as usize, capacity }),
-        _ => Ok(()),
     }
 }

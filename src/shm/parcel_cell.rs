@@ -6,6 +6,8 @@
 //! | `item_size` | reference of the inlet of its queue. Written by its owner |
 //! | `inline[0]` | its number |
 //! | `inline[1]` | how often it was delivered. Written by its owner |
+//! | `refers_to` | an object that is the message: kept by it. Written by its owner, before the commit |
+//! | `inline[2]` | what travels of that object |
 
 use super::arena::Arena;
 use super::cell::{Cell, Kind, Reference};
@@ -43,6 +45,16 @@ pub fn bytes(arena: Arena, cell: &Cell, len: u64) -> Result<Region> {
 /// How often it was delivered.
 pub fn deliveries(cell: &Cell) -> &AtomicU64 {
     &cell.inline[1]
+}
+
+/// What travels of the object that is the message.
+pub fn object(cell: &Cell) -> &AtomicU64 {
+    &cell.inline[2]
+}
+
+/// Whether the message is an object.
+pub fn is_object(cell: &Cell) -> bool {
+    cell.refers_to.load(Acquire) != 0
 }
 
 /// All parcels of the queue of an inlet.

@@ -172,6 +172,14 @@ impl Ends {
         belongs.then_some(Ends { inlet, generation, outlet, outlet_generation })
     }
 
+    /// The same without a look at the outlet, whose line belongs to those who get: for whoever takes the lock of the tail next,
+    /// which is there as long as the queue is. Its generation is not known.
+    #[inline(always)]
+    pub fn to_put(arena: Arena, inlet: &'static Cell, generation: u32) -> Option<Ends> {
+        let outlet = arena.cell(inlet.type_code.load(Acquire) as u64)?;
+        Some(Ends { inlet, generation, outlet, outlet_generation: 0 })
+    }
+
     /// The queue of an outlet that was there.
     pub(super) fn of_outlet(arena: Arena, outlet: &Cell) -> Option<Ends> {
         let owner = Reference::from_bits(outlet.item_size.load(Acquire));
@@ -295,7 +303,7 @@ fn gate(cell: &'static Cell) -> Gate<'static, Real> {
 /// A view, or one on its way, that is not closed; or a queue whose dead letters go there.
 fn holds_open(cell: &Cell, inlet: u64) -> bool {
     let opens = match cell.kind() {
-        Kind::View | Kind::Transit => cell.flags.load(Acquire) & CLOSED == 0,
+        Kind::View | Kind::Transit | Kind::Parcel => cell.flags.load(Acquire) & CLOSED == 0,
         kind => kind == Kind::Queue,
     };
     opens && cell.refers_to.load(Acquire) == inlet

@@ -41,6 +41,10 @@ struct Plan {
     parcels_first: bool,
     /// Wrong: a repair does not look what the dead one was putting.
     unsettled: bool,
+    /// Who has a message is busy with it for ever, and producers stay.
+    holds_one: bool,
+    /// Wrong: who takes one that came back tells nobody of the rest.
+    forgets_the_rest: bool,
     /// Wrong: a producer lets go before the record is there.
     sends_early: bool,
     /// Wrong: who returns one does not say so.
@@ -63,6 +67,8 @@ const PLAN: Plan = Plan {
     returns: false,
     parcels_first: false,
     unsettled: false,
+    holds_one: false,
+    forgets_the_rest: false,
     sends_early: false,
     silent: false,
     trusts_words: false,
@@ -287,7 +293,8 @@ impl<M: Simulated> Lent<M> {
         }
         self.head_lock.release(0);
         if found.is_some() {
-            self.news().rouse(|| self.size());
+            let came_back = || !self.plan.forgets_the_rest && self.word.load(Acquire) & CAME_BACK != 0;
+            self.news().rouse(|| self.size() + came_back() as u64);
         }
         found
     }
@@ -315,6 +322,9 @@ impl<M: Simulated> Lent<M> {
             }
             self.acked.set(self.acked.get() | 1 << number);
         }
+        if self.plan.holds_one {
+            return;
+        }
         self.there[who as usize].store(0, Release);
         fence();
         self.news().rouse_all();
@@ -337,6 +347,9 @@ impl<M: Simulated> Lent<M> {
             });
             let Some(at) = leased else { return };
             self.show(at);
+            if self.plan.holds_one && self.cells[at].deliveries.load(Relaxed) > 1 {
+                return;
+            }
         }
     }
 
@@ -353,6 +366,9 @@ impl<M: Simulated> Lent<M> {
         self.shown.set(self.shown.get() | bit);
         if self.plan.returns && deliveries == 1 {
             return self.let_go(at, parcel.generation as u64, slot());
+        }
+        if self.plan.holds_one {
+            return self.consumed.set(self.consumed.get() | bit);
         }
         check(parcel.consume(slot()), "what is leased is somebody else's");
         self.consumed.set(self.consumed.get() | bit);
@@ -435,7 +451,8 @@ impl<M: Simulated> Scenario for Lent<M> {
                 let owner = ((life & OWNER) >> 36) as usize;
                 // What the dead had may not be repaired yet.
                 let dead = owner != 0 && is_dead(owner - 1);
-                check(dead || life & SENT == 0 || life & KIND == 0, "a parcel is left that nobody gets");
+                let left = life & SENT == 0 || self.plan.holds_one;
+                check(dead || left || life & KIND == 0, "a parcel is left that nobody gets");
             }
             return;
         }
@@ -490,6 +507,19 @@ fn bug_parcel_unsettled() {
 #[test]
 fn bug_parcel_sent_early() {
     wrong("bug: a parcel is the queue's before it is put", Shows::Violation, 1, Plan { sends_early: true, ..PLAN });
+}
+
+const BUSY: Plan = Plan { holds_one: true, returns: true, rounds: 2, consumers: 2, ..PLAN };
+
+#[test]
+fn parcels_busy() {
+    holds("messages in place, returned, then held for ever", limits(0, 0, 200_000), lent(BUSY));
+}
+
+#[test]
+fn bug_parcel_forgets_the_rest() {
+    let plan = Plan { forgets_the_rest: true, ..BUSY };
+    wrong("bug: who takes one that came back tells nobody of the rest", Shows::Hang, 0, plan);
 }
 
 #[test]
