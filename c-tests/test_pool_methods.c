@@ -102,7 +102,11 @@ static void template_dies(void) {
         carom_status status;
         while ((status = carom_pool_apply(pool, tells_template, NULL, 0, NULL, &pid, sizeof pid, NULL, PATIENCE_MS)) == CAROM_EWORKERLOST) lost++;
         CHECK_OK(status);
+        /* Until it is dead a worker of its may tell of it. */
+        int fd = pidfd_of((pid_t)pid);
         CHECK_EQ(kill((pid_t)pid, SIGKILL), 0);
+        readable(fd);
+        close(fd);
         while ((status = carom_pool_map(pool, adds, &in, sizeof in, 1, NULL, &out, sizeof out, PATIENCE_MS)) == CAROM_EWORKERLOST) lost++;
         CHECK_OK(status);
         CHECK_EQ(out, 2);

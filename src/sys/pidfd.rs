@@ -1,5 +1,6 @@
 //! Processes by descriptor: no number of a dead process is ever mistaken for a living one.
 
+use super::clock::now_ns;
 use super::descriptor::above_stdio;
 use super::{raw, stat};
 use crate::error::{Error, Result};
@@ -178,8 +179,8 @@ struct Info {
 
 const _: () = assert!(size_of::<Info>() == 64);
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
-/// Some milliseconds at least.
-const TRIES: u32 = 10_000;
+/// How long to look for the end of a dead process. Not so many times: a yield may take as long as others have work.
+const LOOK_NS: u64 = 10_000_000;
 /// _IOWR(0xFF, 11, 64 bytes): the size of the struct's first published form is part of the number.
 const PIDFD_GET_INFO: libc::c_ulong = 0xc000_0000 | (size_of::<Info>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
 
@@ -190,11 +191,12 @@ fn stolen(fd: RawFd) -> Reaped {
     }
     // Readable is earlier than known: between the two the kernel takes the process apart, on whatever
     // processor that is, and the descriptor still answers as for a living one.
-    for _ in 0..TRIES {
+    let until = now_ns() + LOOK_NS;
+    loop {
         let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
         // SAFETY: `info` has the size that the request number says.
         if unsafe { libc::ioctl(fd, PIDFD_GET_INFO as _, &mut info) } != 0 {
-            break;
+            return Reaped::Unknown;
         }
         if info.mask & PIDFD_INFO_EXIT != 0 {
             let status = info.exit_code;
@@ -203,9 +205,11 @@ fn stolen(fd: RawFd) -> Reaped {
                 false => Exit::Signal(libc::WTERMSIG(status)),
             });
         }
+        if now_ns() > until {
+            return Reaped::Unknown;
+        }
         std::thread::yield_now();
     }
-    Reaped::Unknown
 }
 
 /// Signals the process group that the unreaped child behind `pid` leads.
