@@ -37,8 +37,16 @@ static int32_t survives_term(carom_call *call) {
     return for_ever(call);
 }
 
+/* The next worker that ended did so for this. */
+static void ended_for(carom_pool *pool, uint32_t reason) {
+    carom_pool_event event;
+    CHECK_OK(next_event(pool, &event, PATIENCE_MS));
+    CHECK_EQ(event.kind, CAROM_POOL_WORKER_DOWN);
+    CHECK_EQ(event.reason, reason);
+}
+
 static void cancel(void) {
-    carom_pool *pool = pool_of(1, 0, 0);
+    carom_pool *pool = pool_of(1, CAROM_POOL_WORKER_DOWN, 0);
     carom_result *running = submit(pool, for_ever, 0), *waiting = submit(pool, plus_one, 1);
     begun(running);
     CHECK_EQ(carom_result_accepted(waiting), 0);
@@ -54,6 +62,7 @@ static void cancel(void) {
     CHECK_EQ(verdict.status, CAROM_ECANCELED);
     CHECK_EQ(verdict.signal, SIGKILL);
     CHECK_EQ(verdict.pid, pid);
+    ended_for(pool, CAROM_REASON_CANCELLED);
     CHECK_OK(carom_result_cancel(running, 0)); /* too late is nothing */
     carom_result_free(running);
     carom_result_free(waiting);
@@ -267,6 +276,7 @@ static void memory(void) {
     CHECK_EQ(verdict.status, CAROM_EMEMORYLIMIT);
     CHECK_EQ(verdict.limit, CAROM_LIMIT_MEMORY);
     CHECK(verdict.max_rss_bytes > 64 << 20);
+    ended_for(pool, CAROM_REASON_MEMORY_LIMIT);
     carom_result_free(result);
     result = submit(pool, eats, 16);
     int64_t pid = number_of(result);
@@ -294,9 +304,7 @@ static void recycled_by_memory(void) {
     CHECK_OK(carom_pool_new(&options, &pool));
     carom_result *fat = submit(pool, grows_fat, 0), *next = submit(pool, own_pid, 0);
     CHECK(number_of(fat) != number_of(next));
-    carom_pool_event event;
-    CHECK_OK(next_event(pool, &event, PATIENCE_MS));
-    CHECK_EQ(event.reason, CAROM_REASON_RECYCLED);
+    ended_for(pool, CAROM_REASON_RECYCLED);
     carom_result_free(fat);
     carom_result_free(next);
     finish(pool);
@@ -309,13 +317,14 @@ static int32_t burns(carom_call *call) {
     return 0;
 }
 static void processor_time(void) {
-    carom_pool *pool = pool_of(1, 0, 0);
+    carom_pool *pool = pool_of(1, CAROM_POOL_WORKER_DOWN, 0);
     carom_task_options options = {.size = sizeof options, .cpu_time_limit_ms = 30};
     carom_result *burning = submit_with(pool, burns, 0, &options);
     carom_verdict verdict = verdict_of(burning);
     CHECK_EQ(verdict.status, CAROM_ETIMELIMIT);
     CHECK_EQ(verdict.limit, CAROM_LIMIT_CPU);
     CHECK(verdict.cpu_ns >= 30000000);
+    ended_for(pool, CAROM_REASON_TIME_LIMIT);
     carom_result_free(burning);
     carom_result *sleeping = submit_with(pool, eats, 1, &options); /* sleeps as long as that */
     CHECK_EQ(verdict_of(sleeping).status, CAROM_OK);

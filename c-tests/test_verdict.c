@@ -101,6 +101,34 @@ static void of_threads(void) {
     finish(pool);
 }
 
+/* What an earlier task of the worker had for a while is not this one's, and its own is. */
+static int32_t has_for_a_while(carom_call *call) {
+    size_t size = (size_t)argument_of(call) << 20;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return 1;
+    for (size_t at = 0; at < size; at += 4096) memory[at] = 1;
+    munmap(memory, size);
+    if (size > 64 << 20) raise(SIGKILL);
+    return 0;
+}
+static void memory(void) {
+    carom_pool *pool = pool_of(1, 0, 0);
+    carom_result *result = submit(pool, has_for_a_while, 100);
+    carom_verdict large = verdict_of(result);
+    CHECK_EQ(large.signal, SIGKILL);
+    CHECK(large.max_rss_bytes >= 100 << 20);
+    carom_result_free(result);
+    result = submit(pool, has_for_a_while, 64);
+    CHECK_OK(verdict_of(result).status);
+    carom_result_free(result);
+    result = submit(pool, kill_self, SIGKILL);
+    carom_verdict small = verdict_of(result);
+    CHECK(small.max_rss_bytes > 0);
+    if (access("/proc/self/clear_refs", W_OK) == 0) CHECK(small.max_rss_bytes < large.max_rss_bytes - (90 << 20));
+    carom_result_free(result);
+    finish(pool);
+}
+
 /* Out of time, and out of what the system allows. The kernel counts for its limit by ticks, which may be far off on a busy machine: so some of it is used for sure. */
 static int32_t burn_for_ever(carom_call *call) {
     struct rlimit limit = {1, RLIM_INFINITY};
@@ -160,6 +188,7 @@ int main(int argc, char **argv) {
     CASE(processor_time);
     CASE(of_short_tasks);
     CASE(of_threads);
+    CASE(memory);
     CASE(which_limit);
     return 0;
 }

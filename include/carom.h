@@ -2143,8 +2143,9 @@ typedef struct carom_verdict {
     /** sizeof(carom_verdict), set by the caller. */
     size_t size;
     /**
-     * `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_ECANCELED`, `CAROM_EMSGSIZE` (a
-     * reply that is missing or of the wrong size).
+     * `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_EMEMORYLIMIT`,
+     * `CAROM_ECANCELED`, `CAROM_ETIMEDOUT` (`expires_ms`), `CAROM_EBROKEN` (the pool was), `CAROM_EMSGSIZE` (a reply
+     * that is missing or of the wrong size).
      */
     carom_status status;
     /** What the function returned, 0 if it never did. */
@@ -2180,7 +2181,11 @@ typedef struct carom_verdict {
      * was killed. Like `elapsed_ns`, of a map's item since the begin of its chunk. 0 if nobody knows.
      */
     int64_t cpu_ns;
-    /** Peak resident memory of the worker, if it died over the task. */
+    /**
+     * Peak resident memory of the worker while it was at the task, if it died over it: with what it inherited, and what
+     * earlier tasks left in it, but without what they had for a while, to 1 MiB for each. Of a map's item since the
+     * begin of its chunk. Of the worker's whole life where /proc/self/clear_refs cannot be written. 0 if nobody knows.
+     */
     uint64_t max_rss_bytes;
     /**
      * What the function said when it failed, or how the worker ended; "" on success. Never NULL; valid until the result
@@ -2366,11 +2371,14 @@ carom_status carom_job_id_text(const carom_job_id *id, char *text, size_t capaci
 #define CAROM_POOL_LIMIT_CANCELLED 1024 /* And it is over. */
 #define CAROM_REASON_LEFT 1             /* The worker left by itself, with exit code 0. */
 #define CAROM_REASON_DIED 2             /* The worker died, or was killed by somebody else. */
-#define CAROM_REASON_TIME_LIMIT 3       /* The worker was killed since its task was out of time. */
+/** The worker was killed since its task was out of time, or had used its processor time. */
+#define CAROM_REASON_TIME_LIMIT 3
 #define CAROM_REASON_STOPPED 4          /* The worker was killed since the pool was terminated. */
 #define CAROM_REASON_RECYCLED 5         /* The worker has done `max_tasks` tasks, or the pool was restarted. */
 #define CAROM_REASON_SHRUNK 6           /* The worker was one too many: `carom_pool_shrink`. */
 #define CAROM_REASON_INITIALIZER 7      /* The worker's initializer failed. */
+#define CAROM_REASON_MEMORY_LIMIT 8     /* The worker was killed since its task had more memory than it may. */
+#define CAROM_REASON_CANCELLED 9        /* The worker was killed since its task was cancelled or terminated. */
 
 /** What a pool reports. */
 typedef struct carom_pool_event {

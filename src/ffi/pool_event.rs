@@ -38,7 +38,7 @@ pub const CAROM_POOL_LIMIT_CANCELLED: u32 = 1024;
 pub const CAROM_REASON_LEFT: u32 = 1;
 /// The worker died, or was killed by somebody else.
 pub const CAROM_REASON_DIED: u32 = 2;
-/// The worker was killed since its task was out of time.
+/// The worker was killed since its task was out of time, or had used its processor time.
 pub const CAROM_REASON_TIME_LIMIT: u32 = 3;
 /// The worker was killed since the pool was terminated.
 pub const CAROM_REASON_STOPPED: u32 = 4;
@@ -48,6 +48,10 @@ pub const CAROM_REASON_RECYCLED: u32 = 5;
 pub const CAROM_REASON_SHRUNK: u32 = 6;
 /// The worker's initializer failed.
 pub const CAROM_REASON_INITIALIZER: u32 = 7;
+/// The worker was killed since its task had more memory than it may.
+pub const CAROM_REASON_MEMORY_LIMIT: u32 = 8;
+/// The worker was killed since its task was cancelled or terminated.
+pub const CAROM_REASON_CANCELLED: u32 = 9;
 
 /// What a pool reports.
 #[repr(C)]

@@ -52,8 +52,8 @@ pub struct carom_job_id {
 pub struct carom_verdict {
     /// sizeof(carom_verdict), set by the caller.
     pub size: usize,
-    /// `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_ECANCELED`, `CAROM_EMSGSIZE` (a reply that is missing or of the wrong
-    /// size).
+    /// `CAROM_OK`, `CAROM_ETASKFAILED`, `CAROM_EWORKERLOST`, `CAROM_ETIMELIMIT`, `CAROM_EMEMORYLIMIT`, `CAROM_ECANCELED`, `CAROM_ETIMEDOUT` (`expires_ms`),
+    /// `CAROM_EBROKEN` (the pool was), `CAROM_EMSGSIZE` (a reply that is missing or of the wrong size).
     pub status: carom_status,
     /// What the function returned, 0 if it never did.
     pub code: i32,
@@ -83,7 +83,9 @@ pub struct carom_verdict {
     /// Processor time of the worker from the begin to the end, all threads together, to about 50 us; also of a task that was killed. Like `elapsed_ns`, of a
     /// map's item since the begin of its chunk. 0 if nobody knows.
     pub cpu_ns: i64,
-    /// Peak resident memory of the worker, if it died over the task.
+    /// Peak resident memory of the worker while it was at the task, if it died over it: with what it inherited, and what earlier tasks left in it, but without
+    /// what they had for a while, to 1 MiB for each. Of a map's item since the begin of its chunk. Of the worker's whole life where /proc/self/clear_refs cannot
+    /// be written. 0 if nobody knows.
     pub max_rss_bytes: u64,
     /// What the function said when it failed, or how the worker ended; "" on success. Never NULL; valid until the result is freed, or, from a
     /// synchronous call, until the next one of this thread.

@@ -33,7 +33,7 @@ pub const BROKEN: u32 = 128;
 pub const REASON_LEFT: u32 = 1;
 /// It died by itself, or somebody killed it.
 pub const REASON_DIED: u32 = 2;
-/// The template killed it, since its task was out of time.
+/// The template killed it, since its task was out of time, or had used its processor time.
 pub const REASON_TIME_LIMIT: u32 = 3;
 /// The pool was terminated.
 pub const REASON_STOPPED: u32 = 4;
@@ -44,6 +44,10 @@ pub const REASON_RECYCLED: u32 = 5;
 pub const REASON_SHRUNK: u32 = 6;
 /// Its initializer failed.
 pub const REASON_INITIALIZER: u32 = 7;
+/// The template killed it, since its task had too much memory.
+pub const REASON_MEMORY_LIMIT: u32 = 8;
+/// The template killed it, since its task was cancelled.
+pub const REASON_CANCELLED: u32 = 9;
 
 /// One event.
 #[derive(Clone)]

@@ -1,17 +1,24 @@
-//! What a worker has used of its processor, task by task.
+//! What a worker has used of its processor and of memory, task by task.
 #![forbid(unsafe_code)]
 
-use crate::sys::clock;
+use crate::sys::{clock, statm};
 use std::cell::Cell;
 
 /// The kernel is asked no more often than this: a task of less is taken to have been at work all the time.
 const STEP_NS: u64 = 50_000;
 
-/// Processor time of this process, known to about [`STEP_NS`].
+/// The most that a task may have had for a while and nobody cares.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Processor time of this process, known to about [`STEP_NS`], and its peak of memory.
 #[derive(Default)]
 pub struct Meter {
     at_ns: Cell<u64>,
     cpu_ns: Cell<u64>,
+    /// The kernel was asked since [`Meter::forget_peak`] looked.
+    asked: Cell<bool>,
+    /// Above this its peak is a task's.
+    peak: Cell<u64>,
 }
 
 impl Meter {
@@ -28,7 +35,26 @@ impl Meter {
     fn ask(&self, now: u64) -> u64 {
         self.at_ns.set(now);
         self.cpu_ns.set(clock::cpu_ns());
+        self.asked.set(true);
         self.cpu_ns.get()
+    }
+
+    /// A task is over, and its peak of memory is not the next one's. A short task costs no call here either: what has so much
+    /// memory takes longer.
+    #[inline(always)]
+    pub fn forget_peak(&self) {
+        if self.asked.replace(false) {
+            self.reset_peak();
+        }
+    }
+
+    #[cold]
+    fn reset_peak(&self) {
+        let peak = statm::peak();
+        if peak > self.peak.get() + STEP_BYTES {
+            // Where that is refused, it is asked again only when there is more.
+            self.peak.set(if statm::forget_peak() { statm::peak() } else { peak });
+        }
     }
 }
 
@@ -36,6 +62,20 @@ impl Meter {
 mod tests {
     use super::*;
     use crate::sys::clock::now_ns;
+
+    #[test]
+    fn a_peak_is_forgotten_once_it_is_over() {
+        let meter = Meter::default();
+        let held = vec![1u8; 64 << 20];
+        meter.ask(now_ns());
+        let high = statm::peak();
+        assert!(high > 64 << 20);
+        drop(std::hint::black_box(held));
+        meter.forget_peak();
+        assert!(!meter.asked.get() && meter.peak.get() == statm::peak());
+        // Others of this process may have had memory meanwhile, and some kernels keep the peak.
+        assert!(meter.peak.get() <= high + (64 << 20));
+    }
 
     #[test]
     fn sleep_is_not_counted_and_work_is() {

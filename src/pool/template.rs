@@ -19,7 +19,7 @@ use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::lane::State as TaskState;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
-use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Slot, UNKNOWN_EXIT};
+use crate::shm::plan::{Lane, MAX_LANES, NOTHING_FAILED, Phase, PlanRef, SLOTS, Sentence, Slot, Terms, UNKNOWN_EXIT};
 use crate::shm::repair;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
@@ -280,7 +280,7 @@ impl Template {
         let reason = note(self.plan, lane, &Death { pid, exit, usage, tail: &tail, capsules });
         let reason = match lane.leaving.load(Relaxed) {
             _ if stopping => event::REASON_STOPPED,
-            own if own != 0 && reason != event::REASON_TIME_LIMIT => own,
+            own if own != 0 && matches!(reason, event::REASON_LEFT | event::REASON_DIED) => own,
             _ => reason,
         };
         lane.pid.store(0, Release);
@@ -450,17 +450,26 @@ fn record_exit(code: i32) {
 /// Writes into the slot of the task at work how its worker ended; why it did.
 fn note(plan: PlanRef, lane: &'static Lane, death: &Death) -> u32 {
     let mut reason = if death.exit == 0 { event::REASON_LEFT } else { event::REASON_DIED };
-    for slot in &lane.slots {
+    for (slot, terms) in lane.slots.iter().zip(&lane.terms) {
         let state = slot.word.load().state();
         if state.is_at_work() || state == TaskState::Killed {
             note_end(slot, death);
             evidence::keep(plan.arena, lane, slot, death);
             if state == TaskState::Killed {
-                reason = event::REASON_TIME_LIMIT;
+                reason = reason_of(slot.has_terms().then_some(terms));
             }
         }
     }
     reason
+}
+
+/// Why the template killed a worker over a task with these terms.
+fn reason_of(terms: Option<&Terms>) -> u32 {
+    match terms.map_or(Sentence::Time, |terms| Sentence::from_word(terms.sentence.load(Relaxed))) {
+        Sentence::Time | Sentence::Cpu => event::REASON_TIME_LIMIT,
+        Sentence::Memory => event::REASON_MEMORY_LIMIT,
+        Sentence::Cancelled => event::REASON_CANCELLED,
+    }
 }
 
 /// Settles what a dead worker was at, by what [`note`] has written.

@@ -320,7 +320,10 @@ impl Worker {
             task.map(|task| slot.word.finish(task).or_else(|now| self.leave_told(slot, now, TaskWord::finish)));
         self.lane.going.store(0, Relaxed);
         match finished {
-            Some(Ok(_)) => self.tell(place),
+            Some(Ok(_)) => {
+                self.tell(place);
+                self.meter.forget_peak();
+            }
             // The keeper decided that the task is out of time: the end comes any moment, and nothing
             // may be begun before it.
             _ => fork::sleep_for_ever(),

@@ -39,6 +39,31 @@ pub(super) fn read(pid: u32, name: &str, text: &mut [u8]) -> Option<usize> {
     usize::try_from(read).ok()
 }
 
+/// The most that this process has had in memory, since its birth or [`forget_peak`].
+pub fn peak() -> u64 {
+    // SAFETY: `rusage` is integers, for which zero is a value; the kernel writes no more than one.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    usage.ru_maxrss as u64 * 1024
+}
+
+/// From now on the peak is what it has at this moment; whether the kernel does that.
+pub fn forget_peak() -> bool {
+    // SAFETY: the path ends with a zero byte, and the kernel reads one byte of a constant.
+    unsafe {
+        let fd = libc::open(c"/proc/self/clear_refs".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return false;
+        }
+        let written = libc::write(fd, b"5".as_ptr().cast(), 1);
+        descriptor::close(fd);
+        written == 1
+    }
+}
+
 fn page_size() -> u64 {
     // SAFETY: plain call.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
