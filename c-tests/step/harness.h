@@ -27,6 +27,8 @@ struct operation {
     void (*abandon)(void);               /* frees what it works on, without waiting for it; else that is `unmake` */
     void (*timed)(void);                 /* with a time-out that fires if the victim holds what is wanted */
     int accompanied;                     /* by the partner, in every script */
+    int threaded;                        /* the partner is a thread of this process: what it waits for is this process's */
+    void (*second)(void);                /* kills another process that works on it, instead of a second victim */
     int wake_often;                      /* one call may come too early */
     int single;                          /* there can be only one victim */
     int in_heap;                         /* stands under the heap's lock, for which whoever frees would wait until it goes on */
@@ -127,14 +129,21 @@ static int32_t partner(carom_call *call) {
 
 static inline int partner_is_through(void) { return atomic_load(&shared->served) == atomic_load(&shared->asked); }
 
+static pid_t partner_thread; /* 0: a process */
+static void *partner_in_a_thread(void *nothing) {
+    partner_thread = gettid();
+    partner(NULL);
+    return nothing;
+}
+
 /* The partner begins, and has gone to sleep, or is through. */
 static inline void partner_begins(void) {
     flag_add(&shared->asked, 1);
     uint32_t asked = atomic_load(&shared->asked);
-    pid_t pid = carom_process_pid(partner_process);
+    pid_t pid = partner_process ? carom_process_pid(partner_process) : getpid();
     int64_t until = now_ms() + PATIENCE_MS;
     for (int asleep = 0; asleep < 2 && !partner_is_through();) {
-        asleep = atomic_load(&shared->begun) == asked && state_of(pid, pid) == 'S' ? asleep + 1 : 0;
+        asleep = atomic_load(&shared->begun) == asked && state_of(pid, partner_process ? pid : partner_thread) == 'S' ? asleep + 1 : 0;
         if (now_ms() > until) hangs("the partner neither sleeps nor ends");
         sched_yield();
     }
@@ -279,6 +288,12 @@ static int is_there(long k) {
     return run_to(k, operation->begin, operation->wake ? wake : NULL) == AT_TRAP;
 }
 
+/* Before the tracee, or after it. */
+static void another_dies(carom_process *second) {
+    if (second) CHECK_OK(carom_process_kill(second));
+    else point.operation->second();
+}
+
 /* Whether the point was met. */
 static int kill_at(long k) {
     const struct operation *operation = point.operation;
@@ -291,7 +306,7 @@ static int kill_at(long k) {
     switch (point.script) {
         case BARGER: holds = operation->barge(); break;
         case WAITER: partner_begins(); break;
-        case SECOND_KILL: second = started(bystander); break;
+        case SECOND_KILL: second = operation->second ? NULL : started(bystander); break;
         case TIME_OUT: operation->timed(); break;
         case FREED:
             if (operation->abandon) operation->abandon();
@@ -306,14 +321,12 @@ static int kill_at(long k) {
             return 1;
         default: break;
     }
-    if (second && k % 2) CHECK_OK(carom_process_kill(second));
+    if (point.script == SECOND_KILL && k % 2) another_dies(second);
     tracee_dies();
-    if (second) {
-        CHECK_OK(carom_process_kill(second));
-        ended(second);
-    }
-    if (operation->wake && !point.woken && point.script != FREED) wake();
+    if (point.script == SECOND_KILL && k % 2 == 0) another_dies(second);
+    if (second) ended(second);
     if (holds) operation->unbarge();
+    if (operation->wake && !point.woken && point.script != FREED) wake();
     victim_ends(operation->descends || (point.script == STOPPED && !there) ? 0 : -SIGKILL);
     if (point.script == FREED) {
         nothing_is_left(&bare);
@@ -334,9 +347,9 @@ static int applies(const struct operation *operation, enum script script) {
     switch (script) {
         case BARGER: return operation->barge != NULL;
         case WAITER: return operation->wait && !operation->accompanied;
-        case SECOND_KILL: return is_process && !operation->wake && !operation->single && !operation->accompanied;
+        case SECOND_KILL: return operation->second || (is_process && !operation->single && !operation->accompanied);
         case TIME_OUT: return operation->timed != NULL;
-        case STOPPED: return is_process;
+        case STOPPED: return !operation->descends;
         case FREED:
             if (operation->in_heap) return 0;
             return operation->abandon || (is_process && operation->make && !operation->accompanied);
@@ -344,18 +357,21 @@ static int applies(const struct operation *operation, enum script script) {
     }
 }
 
+static pthread_t partner_handle;
 static void partner_starts(void) {
     partner_process = NULL;
     if (!needs_partner(point.operation, point.script)) return;
-    partner_process = started(partner);
+    if (point.operation->threaded) CHECK_EQ(pthread_create(&partner_handle, NULL, partner_in_a_thread, NULL), 0);
+    else partner_process = started(partner);
     flag_await(&shared->greeted, 1);
 }
 
 static void partner_leaves(void) {
-    if (!partner_process) return;
+    if (!needs_partner(point.operation, point.script)) return;
     atomic_store(&shared->quit, 1);
     flag_add(&shared->asked, 1);
-    ended(partner_process);
+    if (partner_process) ended(partner_process);
+    else CHECK_EQ(pthread_join(partner_handle, NULL), 0);
 }
 
 /* One victim through the whole operation, and killed at its end. */

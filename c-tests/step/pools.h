@@ -31,13 +31,7 @@ static void pool_make_(uint32_t events, int64_t limit_ms) {
     carom_pool_options options = {.size = sizeof options, .workers = 1, .events = events, .time_limit_ms = limit_ms};
     CHECK_OK(carom_pool_new(&options, &pool));
 }
-static void pool_goes_on(void) {
-    int64_t number = 41, reply = 0;
-    carom_argument argument = CAROM_INTEGER(number);
-    CHECK_OK(carom_pool_apply(pool, plus_one, &argument, 1, NULL, &reply, sizeof reply, NULL, PATIENCE_MS));
-    CHECK_EQ(reply, 42);
-}
-/* A worker that dies may take a task with it, one. */
+/* A worker that dies may take a task with it, one; also one that dies with its template. */
 static void pool_survives(void) {
     int lost = 0;
     for (int i = 0; i < 3; i++) {
@@ -48,6 +42,13 @@ static void pool_survives(void) {
         else CHECK_STATUS(status, CAROM_OK);
     }
     CHECK(lost <= 1);
+}
+static void pool_goes_on(void) {
+    int64_t number = 41, reply = 0;
+    carom_argument argument = CAROM_INTEGER(number);
+    if (point.script == SECOND_KILL) pool_survives();
+    CHECK_OK(carom_pool_apply(pool, plus_one, &argument, 1, NULL, &reply, sizeof reply, NULL, PATIENCE_MS));
+    CHECK_EQ(reply, 42);
 }
 static void pool_make(void) {
     pool_make_(0, 0);
@@ -102,9 +103,20 @@ static void submits(void) {
     carom_argument argument = CAROM_INTEGER(1);
     CHECK_OK(carom_pool_apply_async(pool, plus_one, &argument, 1, NULL, &result));
 }
+/* A second thread that waits for it. */
+static void awaits_result(void) { CHECK_OK(carom_result_wait(result, PATIENCE_MS)); }
+static void waiter_is_through(void) {
+    if (needs_partner(point.operation, point.script)) partner_ends();
+}
+/* A worker's template. */
+static void template_dies_too(void) {
+    pid_t pid = parent_of(tracee.pid);
+    if (pid > 1 && pid != getpid()) kill(pid, SIGKILL);
+}
 /* Done, or lost, and said once and for all. */
 static void task_is_settled(void) {
     int64_t reply = 0;
+    waiter_is_through();
     carom_status status = carom_result_get(result, &reply, sizeof reply, NULL, PATIENCE_MS);
     if (status == CAROM_OK) CHECK_EQ(reply, 2);
     else CHECK_STATUS(status, CAROM_EWORKERLOST);
@@ -120,6 +132,7 @@ static void submits_long(void) {
 }
 static void long_is_settled(void) {
     char reply[1000] = "";
+    waiter_is_through();
     carom_status status = carom_result_get(result, reply, sizeof reply, NULL, PATIENCE_MS);
     if (status == CAROM_OK) CHECK(memcmp(reply, text, sizeof text) == 0);
     else CHECK_STATUS(status, CAROM_EWORKERLOST);
@@ -201,6 +214,7 @@ static void something_runs(void) {
 }
 static pid_t the_template_now(void) { return template_of((pid_t)shared->told); }
 static void worker_was_lost(void) {
+    waiter_is_through();
     CHECK_OK(carom_result_wait(result, PATIENCE_MS));
     CHECK_STATUS(carom_result_get(result, NULL, 0, NULL, 0), CAROM_EWORKERLOST);
     carom_result_free(result);
@@ -212,6 +226,7 @@ static void submits_limited(void) {
 }
 /* Killed with its template, the worker was lost; else its time was up. */
 static void time_was_up(void) {
+    waiter_is_through();
     CHECK_OK(carom_result_wait(result, PATIENCE_MS));
     carom_status status = carom_result_get(result, NULL, 0, NULL, 0);
     if (status != CAROM_EWORKERLOST) CHECK_STATUS(status, CAROM_ETIMELIMIT);
@@ -255,24 +270,26 @@ static void not_always(void) {
     if (point.k % 16 == 0) pool_of_another();
 }
 
-#define POOL_OPERATIONS                                                                                                    \
-    {.name = "worker, task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits,             \
-     .after = task_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,            \
-     .abandon = pool_is_freed},                                                                                            \
-    {.name = "worker, long task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits_long,   \
-     .after = long_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,            \
-     .abandon = pool_is_freed},                                                                                            \
-    {.name = "worker, map", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = maps,                 \
-     .after = map_is_settled, .abandon = pool_of_map_is_freed},                                                                                             \
-    {.name = "template, worker died", .make = pool_make, .unmake = pool_unmake, .before = something_runs,                  \
-     .target = the_template_now, .begin = worker_dies, .after = worker_was_lost,                      \
-     .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly, .abandon = pool_is_freed},                                          \
-    {.name = "template, time limit", .make = pool_make, .unmake = pool_unmake, .target = the_template,                     \
-     .begin = submits_limited, .after = time_was_up, .barge = submits_another, .unbarge = another_is_settled,              \
-     .timed = waits_briefly, .abandon = pool_is_freed},                                                                      \
-    {.name = "pool, freed at once", .victim = host_makes_and_frees, .after = not_always},                                  \
-    {.name = "pool, its host", .victim = host_works, .after = not_always},                                                 \
-    {.name = "template, half born", .victim = host_makes_and_closes, .after = not_always, .descends = 1},                  \
-    {.name = "template, born", .victim = host_makes_and_closes, .after = not_always, .descends = 2},                       \
+#define POOL_OPERATIONS                                                                                                \
+    {.name = "worker, task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits,         \
+     .after = task_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,        \
+     .abandon = pool_is_freed, .wait = awaits_result, .threaded = 1,                                                   \
+     .second = template_dies_too},                                                                                     \
+    {.name = "worker, long task", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = submits_long, \
+     .after = long_is_settled, .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly,        \
+     .abandon = pool_is_freed, .wait = awaits_result, .threaded = 1,                                                   \
+     .second = template_dies_too},                                                                                     \
+    {.name = "worker, map", .make = pool_make, .unmake = pool_unmake, .target = the_worker, .begin = maps,             \
+     .after = map_is_settled, .abandon = pool_of_map_is_freed},                                                        \
+    {.name = "template, worker died", .make = pool_make, .unmake = pool_unmake, .before = something_runs,              \
+     .target = the_template_now, .begin = worker_dies, .after = worker_was_lost,                                       \
+     .barge = submits_another, .unbarge = another_is_settled, .timed = waits_briefly, .abandon = pool_is_freed, .wait = awaits_result, .threaded = 1}, \
+    {.name = "template, time limit", .make = pool_make, .unmake = pool_unmake, .target = the_template,                 \
+     .begin = submits_limited, .after = time_was_up, .barge = submits_another, .unbarge = another_is_settled,          \
+     .timed = waits_briefly, .abandon = pool_is_freed, .wait = awaits_result, .threaded = 1},                          \
+    {.name = "pool, freed at once", .victim = host_makes_and_frees, .after = not_always},                              \
+    {.name = "pool, its host", .victim = host_works, .after = not_always},                                             \
+    {.name = "template, half born", .victim = host_makes_and_closes, .after = not_always, .descends = 1},              \
+    {.name = "template, born", .victim = host_makes_and_closes, .after = not_always, .descends = 2},                   \
     {.name = "worker, born", .victim = host_makes_and_closes, .after = not_always, .descends = 3}
 #endif

@@ -137,6 +137,12 @@ static void condition_timed(void) {
     if (status == CAROM_OK) CHECK_OK(carom_condition_release(condition));
     else CHECK_STATUS(status, CAROM_ETIMEDOUT);
 }
+static int condition_barge(void) {
+    carom_status status = carom_condition_acquire(condition, 0);
+    if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+    return status == CAROM_OK;
+}
+static void condition_unbarge(void) { CHECK_OK(carom_condition_release(condition)); }
 /* Whoever still waits, or comes to wait, hears a notification. */
 static void condition_after(void) {
     condition_notify();
@@ -173,6 +179,17 @@ static void barrier_after(void) {
     CHECK_STATUS(carom_barrier_wait(barrier, 0), CAROM_ETIMEDOUT);
     CHECK_OK(carom_barrier_reset(barrier));
 }
+/* Of three, for two places: whoever is too many waits until the others have met. */
+static int32_t barrier_party(carom_call *call) {
+    (void)call;
+    barrier_meet();
+    return 0;
+}
+static void barrier_second(void) {
+    carom_process *process = started(barrier_party);
+    CHECK_OK(carom_process_kill(process));
+    ended(process);
+}
 static void barrier_timed(void) {
     int64_t index = carom_barrier_wait(barrier, 1);
     if (index != CAROM_ETIMEDOUT && index != CAROM_EBROKEN) CHECK_EQ(index & ~1, 0);
@@ -200,44 +217,53 @@ static void sync_make_and_free(void) {
     carom_barrier_free(a_barrier);
 }
 
-#define SYNC_OPERATIONS                                                                                                    \
-    {.name = "semaphore, plain", .make = plain_make, .unmake = semaphore_unmake, .victim = semaphore_victim,               \
-     .after = plain_after, .barge = semaphore_barge, .unbarge = semaphore_let_go, .wait = semaphore_use,                   \
-     .timed = semaphore_timed},                                                                                            \
-    {.name = "semaphore, owned", .make = owned_make, .unmake = semaphore_unmake, .victim = semaphore_victim,               \
-     .after = owned_after, .barge = semaphore_barge, .unbarge = semaphore_let_go, .wait = semaphore_use,                   \
-     .timed = semaphore_timed},                                                                                            \
-    {.name = "semaphore, woken", .make = owned_make, .unmake = semaphore_unmake, .before = semaphore_hold,                 \
-     .victim = semaphore_victim, .wake = semaphore_let_go, .after = owned_after, .barge = semaphore_barge,                 \
-     .unbarge = semaphore_let_go, .wait = semaphore_use, .timed = semaphore_timed},                                        \
-    {.name = "event, set", .make = event_make, .unmake = event_unmake, .before = event_clear, .victim = event_victim,      \
-     .after = event_after, .wait = event_await, .timed = event_timed},                                                     \
-    {.name = "event, wait", .make = event_make, .unmake = event_unmake, .before = event_clear, .victim = event_await,      \
-     .wake = event_set, .after = event_set, .wait = event_await, .timed = event_timed},                                    \
-    {.name = "condition, notify", .make = condition_make, .unmake = condition_unmake, .victim = condition_notify,          \
-     .after = condition_after, .wait = condition_await, .timed = condition_timed},                                         \
-    {.name = "condition, notify one", .make = condition_make, .unmake = condition_unmake,                                  \
-     .victim = condition_notify_one, .after = condition_after, .wait = condition_await, .timed = condition_timed},         \
-    {.name = "condition, wait", .make = condition_make, .unmake = condition_unmake, .victim = condition_await,             \
-     .wake = condition_notify, .wake_often = 1, .after = condition_after, .wait = condition_await,                         \
-     .timed = condition_timed},                                                                                            \
-    {.name = "condition, timed out", .make = condition_make, .unmake = condition_unmake,                                   \
-     .victim = condition_await_briefly, .after = condition_after, .wait = condition_await, .timed = condition_timed},      \
-    {.name = "barrier, first", .make = barrier_make, .unmake = barrier_unmake, .victim = barrier_victim,                   \
-     .wake = partner_begins, .accompanied = 1, .after = barrier_after, .wait = barrier_meet, .timed = barrier_timed},                        \
-    {.name = "barrier, last", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                    \
-     .accompanied = 1, .victim = barrier_victim, .after = barrier_after, .wait = barrier_meet},                            \
-    {.name = "barrier, reset", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                   \
-     .accompanied = 1, .victim = barrier_resets, .after = barrier_after, .wait = barrier_meet},                            \
-    {.name = "barrier, abort", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                   \
-     .accompanied = 1, .victim = barrier_aborts, .after = barrier_after, .wait = barrier_meet},                            \
-    {.name = "event, clear", .make = event_make, .unmake = event_unmake, .before = event_set, .victim = event_clears,      \
-     .after = event_after_clear},                                                                                          \
-    {.name = "condition given, notify", .make = condition_make_over_a_lock, .unmake = condition_unmake,              \
-     .victim = condition_notify, .after = condition_after, .wait = condition_await, .timed = condition_timed},             \
-    {.name = "condition given, wait", .make = condition_make_over_a_lock, .unmake = condition_unmake,                \
-     .victim = condition_await, .wake = condition_notify, .wake_often = 1, .after = condition_after,                       \
-     .wait = condition_await, .timed = condition_timed},                                                                   \
-    {.name = "sync, made and freed", .victim = sync_make_and_free, .after = nothing_after,                          \
+#define SYNC_OPERATIONS                                                                                                \
+    {.name = "semaphore, plain", .make = plain_make, .unmake = semaphore_unmake, .victim = semaphore_victim,           \
+     .after = plain_after, .barge = semaphore_barge, .unbarge = semaphore_let_go, .wait = semaphore_use,               \
+     .timed = semaphore_timed},                                                                                        \
+    {.name = "semaphore, owned", .make = owned_make, .unmake = semaphore_unmake, .victim = semaphore_victim,           \
+     .after = owned_after, .barge = semaphore_barge, .unbarge = semaphore_let_go, .wait = semaphore_use,               \
+     .timed = semaphore_timed},                                                                                        \
+    {.name = "semaphore, woken", .make = owned_make, .unmake = semaphore_unmake, .before = semaphore_hold,             \
+     .victim = semaphore_victim, .wake = semaphore_let_go, .after = owned_after, .barge = semaphore_barge,             \
+     .unbarge = semaphore_let_go, .wait = semaphore_use, .timed = semaphore_timed},                                    \
+    {.name = "event, set", .make = event_make, .unmake = event_unmake, .before = event_clear, .victim = event_victim,  \
+     .after = event_after, .wait = event_await, .timed = event_timed},                                                 \
+    {.name = "event, wait", .make = event_make, .unmake = event_unmake, .before = event_clear, .victim = event_await,  \
+     .wake = event_set, .after = event_set, .wait = event_await, .timed = event_timed},                                \
+    {.name = "condition, notify", .make = condition_make, .unmake = condition_unmake, .victim = condition_notify,      \
+     .after = condition_after, .wait = condition_await, .timed = condition_timed,                                      \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "condition, notify one", .make = condition_make, .unmake = condition_unmake,                              \
+     .victim = condition_notify_one, .after = condition_after, .wait = condition_await, .timed = condition_timed,      \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "condition, wait", .make = condition_make, .unmake = condition_unmake, .victim = condition_await,         \
+     .wake = condition_notify, .wake_often = 1, .after = condition_after, .wait = condition_await,                     \
+     .timed = condition_timed,                                                                                         \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "condition, timed out", .make = condition_make, .unmake = condition_unmake,                               \
+     .victim = condition_await_briefly, .after = condition_after, .wait = condition_await, .timed = condition_timed,   \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "barrier, first", .make = barrier_make, .unmake = barrier_unmake, .victim = barrier_victim,               \
+     .wake = partner_begins, .accompanied = 1, .after = barrier_after, .wait = barrier_meet, .timed = barrier_timed},  \
+    {.name = "barrier, last", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,                \
+     .accompanied = 1, .victim = barrier_victim, .after = barrier_after, .wait = barrier_meet,                         \
+     .second = barrier_second},                                                                                        \
+    {.name = "barrier, reset", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,               \
+     .accompanied = 1, .victim = barrier_resets, .after = barrier_after, .wait = barrier_meet,                         \
+     .timed = barrier_timed, .second = barrier_second},                                                                \
+    {.name = "barrier, abort", .make = barrier_make, .unmake = barrier_unmake, .before = partner_begins,               \
+     .accompanied = 1, .victim = barrier_aborts, .after = barrier_after, .wait = barrier_meet,                         \
+     .timed = barrier_timed, .second = barrier_second},                                                                \
+    {.name = "event, clear", .make = event_make, .unmake = event_unmake, .before = event_set, .victim = event_clears,  \
+     .after = event_after_clear},                                                                                      \
+    {.name = "condition given, notify", .make = condition_make_over_a_lock, .unmake = condition_unmake,                \
+     .victim = condition_notify, .after = condition_after, .wait = condition_await, .timed = condition_timed,          \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "condition given, wait", .make = condition_make_over_a_lock, .unmake = condition_unmake,                  \
+     .victim = condition_await, .wake = condition_notify, .wake_often = 1, .after = condition_after,                   \
+     .wait = condition_await, .timed = condition_timed,                                                                \
+     .barge = condition_barge, .unbarge = condition_unbarge},                                                          \
+    {.name = "sync, made and freed", .victim = sync_make_and_free, .after = nothing_after,                             \
      .wait = sync_make_and_free}
 #endif
