@@ -33,6 +33,8 @@ struct Plan {
     commits_silently: bool,
     /// Wrong: the repair wakes nobody.
     repairs_silently: bool,
+    /// Wrong: the ring does not say that an end is gone.
+    goes_silently: bool,
     /// Wrong: looks whether the other end is there after it has looked for messages.
     looks_late: bool,
     /// Wrong: commits, and then writes.
@@ -90,8 +92,9 @@ impl<M: Simulated> Pipe<M> {
         }
     }
 
+    /// Whether somebody has an end, as the ring says to the other one.
     fn is_there(&self, end: usize) -> bool {
-        self.holders[end].load(Acquire) != 0
+        if end == 0 { self.ring.has_sender() } else { self.ring.has_receiver() }
     }
 
     fn locked<T>(&self, end: usize, body: impl FnOnce() -> T) -> T {
@@ -109,7 +112,11 @@ impl<M: Simulated> Pipe<M> {
         while let Err(now) = self.holders[end].compare_exchange(seen, seen & !(1 << who), Release, Relaxed) {
             seen = now;
         }
-        if !self.is_there(end) {
+        if self.holders[end].load(Acquire) == 0 {
+            let side = if end == 0 { &self.ring.head } else { &self.ring.tail };
+            if !self.plan.goes_silently {
+                side.gone.store(1, Release);
+            }
             self.waits[1 - end].broadcast(true);
         }
     }
@@ -253,6 +260,7 @@ const ONE: Plan = Plan {
     unlocked: false,
     long: false,
     gives_early: false,
+    goes_silently: false,
 };
 
 #[test]
@@ -327,6 +335,13 @@ fn bug_pipe_commits_early() {
     let plan = Plan { commits_early: true, ..ONE };
     let name = "bug: commits a message, then writes it";
     catches(name, Shows::Violation, limits(0, 0, 4_000_000), || Pipe::<Sim>::new(plan));
+}
+
+#[test]
+fn bug_pipe_goes_silently() {
+    let plan = Plan { goes_silently: true, ..ONE };
+    let name = "bug: an end goes, and the ring does not say so";
+    catches(name, Shows::Hang, limits(0, 0, 4_000_000), || Pipe::<Sim>::new(plan));
 }
 
 #[test]
