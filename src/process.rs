@@ -377,7 +377,11 @@ impl Process {
             return Ok(Some(*ending));
         }
         let member = family.arena.member(self.id.slot);
-        let ending = match pidfd::reap(body.pidfd.as_raw_fd()).0 {
+        let reaped = match self.method {
+            Method::Forkserver => self.look_at_servers_child(member, body),
+            _ => pidfd::reap(body.pidfd.as_raw_fd()).0,
+        };
+        let ending = match reaped {
             Reaped::Running => return Ok(None),
             Reaped::Exit(exit) => Ending::Known(exit),
             Reaped::Unknown => self.written_ending(member).map_or(Ending::Unknown, Ending::Known),
@@ -389,6 +393,14 @@ impl Process {
         log::debug(format_args!("{} with pid {} ended: {ending:?}", self.name_text(), body.pid));
         Children::of(family.me).list().retain(|process| process.id != self.id);
         Ok(Some(ending))
+    }
+
+    /// What it said before it left is known before the server has reaped it: so a join does not wait for that.
+    fn look_at_servers_child(&self, member: &'static Member, body: &Body) -> Reaped {
+        if !pidfd::is_dead(body.pidfd.as_raw_fd()) {
+            return Reaped::Running;
+        }
+        member.recorded_exit().map_or_else(|| pidfd::reap(body.pidfd.as_raw_fd()).0, Reaped::Exit)
     }
 
     /// How it ended, as it said itself or the server that forked it. Its end is known here before the server, which

@@ -158,6 +158,8 @@ pub fn serve(family: Family, letter: Letter, channel: OwnedFd) -> ! {
     own::set_name(Box::leak(letter.label.name));
     own::set_identity(Box::leak(letter.label.identity));
     let begun = letter.tasks.iter().try_for_each(|task| run_once(function::resolve(&task.function)?, task.arguments));
+    // Whatever the preload has changed; so no child need do it.
+    fork::default_signals(birth::IGNORED);
     match begun.and_then(|()| signals::child_events()) {
         Err(error) => handshake::refuse(channel::raw(&channel), &error),
         Ok(ends) => {
@@ -216,15 +218,20 @@ impl Server {
         let (certificate, streams) = message.split_at(message.len().min(CERTIFICATE));
         let Some(certificate) = Certificate::from_bytes(certificate) else { return };
         let Some(reply) = along.first().map(channel::raw) else { return };
+        // Here, where code and memory for it are at hand: each page that a child touches first costs it a fault.
+        let letter = match letter::read(self.family.arena, certificate.member) {
+            Ok(letter) => letter,
+            Err(error) => return handshake::refuse(reply, &error),
+        };
         match birth::fork_child() {
-            Ok(fork::Side::Child) => self.be(&certificate, &along, streams),
+            Ok(fork::Side::Child) => self.be(&certificate, letter, &along, streams),
             Ok(fork::Side::Parent(pid)) => _ = self.children.insert(pid, certificate.member),
             Err(error) => handshake::refuse(reply, &error),
         }
     }
 
     /// In the child.
-    fn be(&self, certificate: &Certificate, along: &[OwnedFd], streams: &[u8]) -> ! {
+    fn be(&self, certificate: &Certificate, mut letter: Letter, along: &[OwnedFd], streams: &[u8]) -> ! {
         let Family { arena, .. } = self.family;
         let reply = channel::raw(&along[0]);
         let mut given: VecDeque<RawFd> = along[1..].iter().map(channel::raw).collect();
@@ -235,19 +242,20 @@ impl Server {
                     descriptor::close(sent);
                 }
                 (CLOSED, _) => descriptor::close(stream),
+                // The server's is mostly such a one.
+                _ if stream == 0 => descriptor::stdin_from_null(),
                 _ => descriptor::streams_from_null(&[stream]),
             }
         }
         [&self.channel, &self.ends].into_iter().for_each(|fd| descriptor::close(channel::raw(fd)));
-        fork::default_signals(&[]);
+        signals::heed_interrupt();
         fork::set_title(&self.title);
         if !family::be_quietly(arena, certificate.member) {
             fork::leave_at_once(1);
         }
         let _ = super::set_default(super::Method::of_number(certificate.method), true);
-        let begin = || Ok((pidfd::open(fork::pid())?, letter::read(arena, certificate.member)?));
-        match begin() {
-            Ok((handle, mut letter)) => {
+        match pidfd::open(fork::pid()) {
+            Ok(handle) => {
                 if let Some(variables) = letter.traits.environment.take() {
                     Environment::new(variables).assume();
                 }
@@ -265,7 +273,10 @@ impl Server {
         while let Some((pid, exit)) = fork::ended_child() {
             if let Some(id) = self.children.remove(&pid) {
                 let member = self.family.arena.member(id.slot);
-                if member.identity().1 == id.generation {
+                // Read first: if it was this member's, and there is nothing, its parent waits for what is written now. If
+                // there is something, the parent may have looked, and the slot be another's after the next line.
+                let said = member.recorded_exit();
+                if member.identity().1 == id.generation && said.is_none() {
                     member.record_ending(exit);
                 }
             }

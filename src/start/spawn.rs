@@ -58,7 +58,7 @@ pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &
         Ok(News::Refuses(error)) | Err(error) => Some(error),
         Ok(News::Ended) => None,
     };
-    let ending = end(&handle);
+    let ending = end(&handle, pid, part == Part::Process);
     Err(problem.unwrap_or_else(|| ended_early(executable, ending)))
 }
 
@@ -73,11 +73,12 @@ fn ended_early(executable: &Executable, ending: Option<Exit>) -> Error {
     Error::Broken(format!("a process of {path} {how} before it called carom_init: that must be first in main").into())
 }
 
-/// Ends a process that is not to be.
-fn end(handle: &OwnedFd) -> Option<Exit> {
+/// Ends a process that is not to be; it may be `our` child, or nobody's.
+fn end(handle: &OwnedFd, pid: u32, our: bool) -> Option<Exit> {
     let _ = pidfd::signal(pidfd::raw(handle), 9);
     loop {
-        match pidfd::reap(pidfd::raw(handle)).0 {
+        let look = || if our { pidfd::reap(pidfd::raw(handle)).0 } else { pidfd::look_at(pidfd::raw(handle), pid) };
+        match look() {
             Reaped::Running => _ = descriptor::poll_readable(pidfd::raw(handle), None),
             Reaped::Exit(exit) => return Some(exit),
             Reaped::Unknown => return None,

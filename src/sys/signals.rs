@@ -10,6 +10,16 @@ pub fn ignore_interrupt() {
     unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) };
 }
 
+/// In a child of such a server, which has every other signal's default disposition: Ctrl-C ends it, and nothing is blocked.
+pub fn heed_interrupt() {
+    // SAFETY: changes this process only, whose one thread this is; a zeroed set is a valid one.
+    unsafe {
+        libc::signal(libc::SIGINT, libc::SIG_DFL);
+        let none: libc::sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
+}
+
 /// Acts with all signals blocked: a thread that is made meanwhile runs no handler of the host's.
 pub fn without_any<T>(act: impl FnOnce() -> T) -> T {
     // SAFETY: sets of ours; the mask is this thread's, and as it was when this returns.
