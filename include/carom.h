@@ -96,6 +96,7 @@
  *             | lists and maps in each other                 |          31 | CAROM_EINVAL |
  *             | units of a semaphore that are owned          |        4096 | CAROM_EINVAL |
  *             | parties of a barrier                         |        4096 | CAROM_EINVAL |
+ *             | queues and ends of pipes that are polled     |        4096 | CAROM_ENOMEM |
  *
  *             (Processes are workers and keepers, too. The arena, the memory that a family shares, has 64 GiB of address
  *             space, of which only what is used costs memory; less where the address space or the size of files is limited,
