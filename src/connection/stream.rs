@@ -15,6 +15,7 @@ use crate::shm::memory::Deadline;
 use crate::shm::stop;
 use crate::sys::clock::{now_ns, spin_or_yield};
 use crate::sys::socket::{Received, Socket};
+use crate::sys::spin;
 use crate::sys::turn::{Guard, Refused, Turn};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{OwnedFd, RawFd};
@@ -209,10 +210,17 @@ impl Line {
             if !matches!(received, Received::Nothing) || deadline == Some(0) {
                 return Ok(received);
             }
-            if now >= until {
+            // Where others want the processor, an offer costs a time slice of each of them, and a wake-up goes before them.
+            if now >= until || spin::is_crowded() {
                 return self.socket.receive(into, self.may_wait(deadline));
             }
+            if self.patient {
+                // A request of a client: one offer that is taken costs it more than all that sleeping does.
+                (0..16).for_each(|_| std::hint::spin_loop());
+                continue;
+            }
             spin_or_yield(until - now, SOON_NS);
+            spin::was_away(now_ns() - now);
         }
     }
 

@@ -30,6 +30,18 @@ pub fn turn(turns: &mut u32, most: u32) -> bool {
     true
 }
 
+/// Whether others have kept this processor when it was offered lately: then who waits sleeps at once.
+pub fn is_crowded() -> bool {
+    now_ns() < NEXT_OFFER.load(Relaxed)
+}
+
+/// The processor was offered, and was back after so long.
+pub fn was_away(ns: u64) {
+    if ns > KEPT_NS {
+        NEXT_OFFER.store(now_ns() + AFTER_KEPT_NS, Relaxed);
+    }
+}
+
 #[cold]
 fn offer(turns: &mut u32, most: u32) {
     let begun = now_ns();
