@@ -23,6 +23,7 @@ mod pool;
 mod pool_tests;
 mod queue;
 mod report;
+mod retry;
 mod runner;
 mod semaphore;
 mod sentry;
