@@ -346,14 +346,14 @@ impl<M: Simulated> Lent<M> {
                 self.news().wait_until(None, || None, look).flatten()
             });
             let Some(at) = leased else { return };
-            self.show(at);
-            if self.plan.holds_one && self.cells[at].deliveries.load(Relaxed) > 1 {
+            if self.show(at) && self.plan.holds_one {
                 return;
             }
         }
     }
 
-    fn show(&'static self, at: usize) {
+    /// Whether it was not returned.
+    fn show(&'static self, at: usize) -> bool {
         let cell = &self.cells[at];
         let deliveries = cell.deliveries.load(Relaxed) + 1;
         cell.deliveries.store(deliveries, Relaxed);
@@ -365,15 +365,18 @@ impl<M: Simulated> Lent<M> {
         check(self.shown.get() & bit == 0 || deliveries > 1, "a message comes again without a word");
         self.shown.set(self.shown.get() | bit);
         if self.plan.returns && deliveries == 1 {
-            return self.let_go(at, parcel.generation as u64, slot());
+            self.let_go(at, parcel.generation as u64, slot());
+            return false;
         }
         if self.plan.holds_one {
-            return self.consumed.set(self.consumed.get() | bit);
+            self.consumed.set(self.consumed.get() | bit);
+            return true;
         }
         check(parcel.consume(slot()), "what is leased is somebody else's");
         self.consumed.set(self.consumed.get() | bit);
         self.collect(at);
         self.news().wait.notify(u32::MAX);
+        true
     }
 
     fn settle(&'static self, dead: u32) {
