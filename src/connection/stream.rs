@@ -270,7 +270,10 @@ pub(super) struct Inbox {
 }
 
 struct Long {
+    /// What has come, then zeroes.
     bytes: Vec<u8>,
+    got: usize,
+    /// Of the whole message.
     len: usize,
 }
 
@@ -468,7 +471,7 @@ impl Inbox {
             return self.end(line, broken("there was no memory for a part of a message"));
         }
         bytes.extend_from_slice(&out[..got]);
-        self.long = Some(Long { bytes, len: out.len() });
+        self.long = Some(Long { bytes, got, len: out.len() });
         result
     }
 
@@ -489,19 +492,22 @@ impl Inbox {
     }
 
     fn grow(&mut self, line: &Line, long: &mut Long, deadline: Deadline) -> Result<()> {
-        while long.bytes.len() < long.len {
+        while long.got < long.len {
             if self.ended.is_some() {
                 return self.torn(line);
             }
-            let got = long.bytes.len();
-            let more = (long.len - got).min(got.max(GROWTH));
-            long.bytes.try_reserve(more).map_err(|_| Error::NoMemory("no memory for a long message"))?;
-            long.bytes.resize(got + more, 0);
-            let received = line.socket.receive(&mut [IoSliceMut::new(&mut long.bytes[got..])], line.may_wait(deadline));
-            let nothing = matches!(received, Ok(Received::Nothing));
-            let taken = received.map(|received| self.took(received, more));
-            long.bytes.truncate(got + *taken.as_ref().unwrap_or(&0));
-            taken?;
+            // What there is doubles, and is used up before it does again: each byte is cleared once, however small the
+            // pieces are that come.
+            if long.got == long.bytes.len() {
+                let more = (long.len - long.got).min(long.got.max(GROWTH));
+                long.bytes.try_reserve(more).map_err(|_| Error::NoMemory("no memory for a long message"))?;
+                long.bytes.resize(long.got + more, 0);
+            }
+            let room = &mut long.bytes[long.got..];
+            let most = room.len();
+            let received = line.socket.receive(&mut [IoSliceMut::new(room)], line.may_wait(deadline))?;
+            let nothing = matches!(received, Received::Nothing);
+            long.got += self.took(received, most);
             if nothing && !line.wait(deadline)? {
                 return Err(Error::TimedOut);
             }
