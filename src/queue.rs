@@ -363,8 +363,10 @@ impl Queue {
     }
 
     /// Whether there will be no message if there is none: nobody puts any more, and nobody else has one that may come back.
+    ///
+    /// In this order: nothing more comes, all is taken, nobody has it. Whoever took the last one meanwhile is seen with it.
     fn is_over(self) -> bool {
-        !self.ends.is_open(self.family.arena) && !self.is_lent_to_others()
+        !self.ends.is_open(self.family.arena) && self.size_now() == 0 && !self.is_lent_to_others()
     }
 
     /// How much room there is, for whoever decides about a wake; never 0.

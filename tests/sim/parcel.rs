@@ -55,6 +55,8 @@ struct Plan {
     only_copy: bool,
     /// Wrong: the end of the producers is the end, whatever is leased.
     hasty: bool,
+    /// Wrong: who looks for the end looks who has messages before all of them are taken.
+    looks_early: bool,
     /// Wrong: the look for those that came back clears the word behind it.
     clears_late: bool,
 }
@@ -74,6 +76,7 @@ const PLAN: Plan = Plan {
     trusts_words: false,
     only_copy: false,
     hasty: false,
+    looks_early: false,
     clears_late: false,
 };
 
@@ -303,6 +306,9 @@ impl<M: Simulated> Lent<M> {
         let open = self.there.iter().any(|there| there.load(Acquire) == 1);
         if open || self.plan.hasty {
             return !open;
+        }
+        if self.size() != 0 && !self.plan.looks_early {
+            return false;
         }
         let taken = count(self.head.load(Acquire));
         let mut parcels = (0..CELLS).map(|at| self.parcel(at));
@@ -547,6 +553,14 @@ fn bug_parcel_only_copy() {
 fn bug_parcel_hasty_end() {
     let plan = Plan { hasty: true, rounds: 1, consumers: 2, ..PLAN };
     wrong("bug: an end while another has a message", Shows::Violation, 1, plan);
+}
+
+#[test]
+fn bug_parcel_looks_early() {
+    // Many steps have to fall into each other, which a search from the front does not come to.
+    let plan = Plan { looks_early: true, rounds: 1, consumers: 2, ..PLAN };
+    let limits = Limits { random: Duration::from_secs(20), ..limits(1, 0, 0) };
+    catches("bug: who has messages is looked at before all are taken", Shows::Violation, limits, lent(plan));
 }
 
 #[test]
