@@ -69,7 +69,7 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	CAROM_MANAGER_CLIENTS=10000 cargo test --release --lib manager
 	build/c-tests/torture_soak $(or $(SECONDS),60)
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
-	build/c-tests/torture_race 1000000
+	build/c-tests/torture_race $(if $(SECONDS),$(SECONDS)000,1000000)
 	build/c-tests/torture_queue $(or $(SECONDS),60)
 	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
