@@ -26,6 +26,7 @@ static inline _Atomic uint64_t *arena_word(uint64_t at) { return (_Atomic uint64
 static inline uint64_t arena_function_lock(void) { return 264; }
 static inline uint64_t arena_heap_lock(void) { return 320; }
 static inline uint64_t arena_members(void) { return 4096; }
-static inline uint64_t arena_cells(void) { return arena_members() + 4096 * 64 + 1024 * 512; }
+static inline uint64_t arena_bells(void) { return arena_members() + 4096 * 64 + 1024 * 512; }
+static inline uint64_t arena_cells(void) { return arena_bells() + 4096 * 16; }
 
 #endif

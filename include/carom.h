@@ -93,7 +93,7 @@
  *             | bytes of a function's name                   |          63 | CAROM_EINVAL |
  *             | objects in an arena of 256 MiB               |      262143 | CAROM_ENOMEM |
  *             | bytes of an object, of arguments, of a reply | 17179869168 | CAROM_ENOMEM |
- *             | lists and maps in each other                 |          31 | CAROM_EINVAL |
+ *             | lists and maps in each other                 |          64 | CAROM_EINVAL |
  *             | units of a semaphore that are owned          |        4096 | CAROM_EINVAL |
  *             | parties of a barrier                         |        4096 | CAROM_EINVAL |
  *             | queues and ends of pipes that are polled     |        4096 | CAROM_ENOMEM |

@@ -173,9 +173,13 @@ impl Ends {
     }
 
     /// The same without a look at the outlet, whose line belongs to those who get: for whoever takes the lock of the tail next,
-    /// which is there as long as the queue is. Its generation is not known.
+    /// which is there as long as the queue is. Its generation is not known. `None` for what has no block: a queue that is
+    /// gone, or one of a manager.
     #[inline(always)]
     pub fn to_put(arena: Arena, inlet: &'static Cell, generation: u32) -> Option<Ends> {
+        if inlet.block.load(Relaxed) == 0 {
+            return None;
+        }
         let outlet = arena.cell(inlet.type_code.load(Acquire) as u64)?;
         Some(Ends { inlet, generation, outlet, outlet_generation: 0 })
     }
