@@ -65,10 +65,10 @@ static void scribble(void) {
             default: at = heap + random_number() % (256 << 10); break;
         }
         _Atomic uint64_t *word = (_Atomic uint64_t *)(void *)(arena + (at & ~7ull));
+        /* One wait has no time-out, see carom_condition_wait: that for the lock of a condition. What is written there may name a
+         * living process, or let go of the lock without waking anybody (`a_plausible_owner` tells of the others). */
+        if ((at & ~7ull) == condition_lock) continue;
         uint64_t value = some_value(atomic_load(word));
-        /* A lock that a living process seems to hold can only be met with a time-out (`a_plausible_owner`), and one wait has
-         * none: see carom_condition_wait. */
-        if ((at & ~7ull) == condition_lock && names_somebody(value)) continue;
         atomic_store(&shared->last_at, at & ~7ull);
         atomic_store(&shared->last_value, value);
         atomic_store(word, value);

@@ -36,6 +36,7 @@ print("}")
 END
 "${CC:-cc}" -I"$source/include" -o "$scratch/layout" "$scratch/layout.c"
 "$scratch/layout" | LC_ALL=C sort >"$1/layout"
-abidw --no-show-locs --no-corpus-path --no-comp-dir-path --no-parameter-names --out-file "$1/carom.abi" "$scratch/libcarom.so"
+abidw --no-show-locs --no-corpus-path --no-comp-dir-path --no-parameter-names --out-file "$scratch/carom.abi" "$scratch/libcarom.so"
+sed "s|path='[^']*/carom.c'|path='carom.c'|" "$scratch/carom.abi" >"$1/carom.abi"
 echo '#include <carom.h>' | "${CC:-cc}" -I"$source/include" -E -dM - |
     sed -n 's/^#define \(CAROM_[A-Z0-9_]*\) \(-\{0,1\}[0-9]*\)$/\1 \2/p' | grep -v '^CAROM_VERSION' | LC_ALL=C sort >"$1/constants"
