@@ -21,6 +21,7 @@ struct operation {
     void (*wake)(void);                  /* here, when the victim sleeps, or is dead before it did */
     void (*after)(void);                 /* here, when it is dead or through: what must be, see `point` */
     int (*barge)(void);                  /* takes what it can without waiting; whether it did */
+    void (*late)(void);                  /* here, while something is left: takes what came back when the death was found */
     void (*unbarge)(void);
     void (*wait)(void);                  /* what the partner does, which may sleep */
     void (*greet)(void);                 /* in the partner, before anything is counted */
@@ -269,6 +270,7 @@ static void nothing_is_left(const carom_arena_info *wanted) {
     for (;;) {
         carom_arena_info now = census();
         if (now.objects == wanted->objects && now.blocks == wanted->blocks) return;
+        if (point.operation && point.operation->late) point.operation->late();
         if (now_ms() > until) {
             if (count) count->leaks = 1;
             check_eq_(__FILE__, __LINE__, "objects", (long long)now.objects, (long long)wanted->objects);

@@ -127,7 +127,10 @@ static void put_after(void) { queue_holds(2, 1); }
 static void put_kept_after(void) { queue_holds(0, 1); }
 static void get_after(void) { queue_holds(1, -1); }
 static void commit_after(void) { queue_holds(0, 1); }
-/* What was leased and not consumed comes again. */
+/* What was leased and not consumed comes again, once the death is found. */
+static void lease_late(void) {
+    if (carom_queue_size(queue) > 0) queue_settle();
+}
 static void lease_after(int64_t by) {
     if (point.script == ALONE) {
         int64_t least = reached() == BEFORE || reached() == ACQUIRING || by == 0 ? 2 : 1;
@@ -181,9 +184,9 @@ static void queue_make_and_free(void) {
      .victim = commit_victim, .after = commit_after, .barge = queue_barge, .unbarge = queue_put, .wait = queue_get,        \
      .timed = queue_timed},                                                                                                \
     {.name = "queue, consume", .make = queue_make, .unmake = queue_unmake, .before = lease_before,                         \
-     .victim = consume_victim, .after = consume_after, .wait = leased_wait, .timed = lease_timed},                    \
+     .victim = consume_victim, .after = consume_after, .late = lease_late, .wait = leased_wait, .timed = lease_timed},      \
     {.name = "queue, consume copy", .make = queue_make, .unmake = queue_unmake, .before = copy_before,                     \
-     .victim = consume_victim, .after = consume_after, .wait = leased_wait, .timed = lease_timed},                    \
+     .victim = consume_victim, .after = consume_after, .late = lease_late, .wait = leased_wait, .timed = lease_timed},      \
     {.name = "queue, return", .make = queue_make, .unmake = queue_unmake, .before = lease_before,                          \
-     .victim = return_victim, .after = return_after, .wait = leased_wait, .timed = lease_timed}
+     .victim = return_victim, .after = return_after, .late = lease_late, .wait = leased_wait, .timed = lease_timed}
 #endif

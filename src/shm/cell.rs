@@ -45,7 +45,7 @@ const KEPT: u64 = 1 << 48;
 const VERSION_ONE: u64 = 1 << 49;
 const KIND: u64 = 0xff;
 /// Bit of `kind` beside what the cell was.
-const ENDING: u64 = 0x80;
+pub(super) const ENDING: u64 = 0x80;
 
 /// Flag of [`Kind::Bulk`]: no task uses the memory any more. Set by the host.
 pub const SETTLED: u32 = 1;

@@ -27,6 +27,7 @@
 //! by whoever let a parcel go, behind that; cleared by who looks, before that; set by every repair, for whoever was
 //! killed between the two.
 
+use super::cell::ENDING;
 use super::memory::{Memory, Word32, Word64};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -71,11 +72,12 @@ fn with_owner(life: u64, owner: u32) -> u64 {
 }
 
 impl<M: Memory> Parcel<'_, M> {
-    /// Changes the life word as `change` says, which refuses by `None`; false if it did.
+    /// Changes the life word as `change` says, which refuses by `None`; false if it did. What is being taken apart is not
+    /// changed: its creator is who does that.
     fn change(&self, change: impl Fn(u64) -> Option<u64>) -> bool {
         let mut life = self.life.load(Acquire);
         loop {
-            let same = (life & GENERATION) >> GENERATION_SHIFT == self.generation as u64;
+            let same = (life & GENERATION) >> GENERATION_SHIFT == self.generation as u64 && life & ENDING == 0;
             let Some(next) = same.then(|| change(life)).flatten() else { return false };
             match self.life.compare_exchange(life, next, AcqRel, Acquire) {
                 Ok(_) => return true,
