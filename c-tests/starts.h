@@ -6,6 +6,16 @@
 
 static const char *method;
 
+/* The i-th start method is that of what follows; 0 behind the last. A forkserver is a descriptor more. */
+static inline int by_method(int i) {
+    static const char *const methods[] = {"fork", "spawn", "forkserver"};
+    if (i == sizeof methods / sizeof *methods) return 0;
+    method = methods[i];
+    more_fds = i == 2;
+    fprintf(stderr, "by %s:\n", method);
+    return 1;
+}
+
 static inline carom_process_options some(void) {
     carom_process_options options = {.size = sizeof options};
     CHECK_OK(carom_context_new(method, &options.context));

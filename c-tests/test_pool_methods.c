@@ -1,7 +1,6 @@
 /* Pools by every start method: their workers are forked by a template that has nothing of the host, or all of it. */
-#include "support.h"
+#include "starts.h"
 
-static const char *method;
 static int variable = 1;
 
 static int32_t adds(carom_call *call) {
@@ -165,11 +164,7 @@ static void programs_that_do_not_begin(void) {
 
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
-    const char *const methods[] = {"fork", "spawn", "forkserver"};
-    for (int i = 0; i < 3; i++) {
-        method = methods[i];
-        more_fds = i == 2;
-        fprintf(stderr, "by %s:\n", method);
+    for (int i = 0; by_method(i); i++) {
         CASE(maps);
         CASE(initializes);
         CASE(handles);

@@ -1,9 +1,7 @@
 /* Every start method in hosts that are not as one would like them. */
-#include "ends.h"
+#include "starts.h"
 
 #include <sys/mount.h>
-
-static const char *method;
 
 static carom_process *start(carom_function function, const carom_argument *arguments, size_t count) {
     carom_process *process = NULL;
@@ -204,11 +202,7 @@ static void without_proc(void) {
 int main(int argc, char **argv) {
     CHECK_OK(carom_function_register("returns", returns));
     CHECK_OK(carom_init(argc, argv));
-    const char *const methods[] = {"fork", "spawn", "forkserver"};
-    for (int i = 0; i < 3; i++) {
-        method = methods[i];
-        more_fds = i == 2;
-        fprintf(stderr, "by %s:\n", method);
+    for (int i = 0; by_method(i); i++) {
         CASE(ordinary);
         CASE(ignores_sigchld);
         CASE(no_zombies_by_flag);

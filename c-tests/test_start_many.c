@@ -55,11 +55,7 @@ static void many_starts(void) {
 
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
-    const char *const methods[] = {"fork", "spawn", "forkserver"};
-    for (int i = 0; i < 3; i++) {
-        method = methods[i];
-        more_fds = i == 2;
-        fprintf(stderr, "by %s:\n", method);
+    for (int i = 0; by_method(i); i++) {
         CASE(many_starts);
     }
     return 0;
