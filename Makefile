@@ -8,6 +8,7 @@ CXXFLAGS ?= -O2 -g
 archive := $(CARGO_TARGET_DIR)/release/libcarom.a
 headers := $(wildcard include/*.h include/*.hpp c-tests/*.h c-tests/*/*.h)
 points := $(CURDIR)/build/points
+evidence := c-tests/evidence.sh
 warnings := -Wall -Wextra -Werror
 link := -Lbuild/lib -lcarom -Wl,-rpath,$(CURDIR)/build/lib -pthread
 sanitizers := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -40,13 +41,13 @@ test: ## everything that CI runs
 
 # Short forms of what `make torture` does for longer.
 step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; failing calls, hostile memory, a soak
-	build/c-tests/torture_faults
-	build/c-tests/torture_hostile 4
-	build/c-tests/torture_frames 4
-	build/c-tests/torture_soak 4
-	build/c-tests/torture_race 10000
-	build/c-tests/torture_queue 4
-	build/c-tests/torture_step $(or $(STEP_SECONDS),40)
+	$(evidence) build/c-tests/torture_faults
+	$(evidence) build/c-tests/torture_hostile 4
+	$(evidence) build/c-tests/torture_frames 4
+	$(evidence) build/c-tests/torture_soak 4
+	$(evidence) build/c-tests/torture_race 10000
+	$(evidence) build/c-tests/torture_queue 4
+	$(evidence) build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
 	c-tests/run.sh $(TESTS)
@@ -62,16 +63,16 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	@rm -f $(points)
 	CAROM_POINTS=$(points) CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
-	build/c-tests/torture_faults
+	$(evidence) build/c-tests/torture_faults
 	CAROM_HOSTILE_SECONDS=$(or $(SECONDS),60) cargo test --release --test hostile -- --nocapture
-	build/c-tests/torture_hostile $(or $(SECONDS),60)
-	build/c-tests/torture_frames $(or $(SECONDS),60)
+	$(evidence) build/c-tests/torture_hostile $(or $(SECONDS),60)
+	$(evidence) build/c-tests/torture_frames $(or $(SECONDS),60)
 	CAROM_MANAGER_CLIENTS=10000 cargo test --release --lib manager
-	build/c-tests/torture_soak $(or $(SECONDS),60)
+	$(evidence) build/c-tests/torture_soak $(or $(SECONDS),60)
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
-	build/c-tests/torture_race $(if $(SECONDS),$(SECONDS)000,1000000)
-	build/c-tests/torture_queue $(or $(SECONDS),60)
-	CAROM_POINTS=$(points) build/c-tests/torture_step $(or $(SECONDS),60)
+	$(evidence) build/c-tests/torture_race $(if $(SECONDS),$(SECONDS)000,1000000)
+	$(evidence) build/c-tests/torture_queue $(or $(SECONDS),60)
+	CAROM_POINTS=$(points) $(evidence) build/c-tests/torture_step $(or $(SECONDS),60)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)
 

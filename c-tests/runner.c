@@ -5,12 +5,15 @@
  * kept back until it fails. The runner is the subreaper of all that a test starts, so that an orphan becomes the
  * runner's child: when the runner has no child left, nothing of the test lives. Exit code 77 means skipped.
  *
+ * What the first failed tests printed last stands at the end once more, since of a long output often only that is kept.
+ *
  * -t sets the seconds for the tests behind it (30 if not said); CAROM_TEST_TIMEOUT_MULTIPLIER stretches them all.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -196,18 +199,40 @@ static int run(const char *command, double seconds, int output) {
     return failed ? -1 : WEXITSTATUS(status);
 }
 
-static void print_output(int output) {
-    FILE *in = fdopen(output, "r");
+/* All lines, or the last ones. */
+static void print_output(int output, int most) {
+    FILE *in = fdopen(dup(output), "r");
     char line[4096];
+    int lines = 0;
     if (!in) return;
     rewind(in);
-    while (fgets(line, sizeof line, in)) printf("# %s%s", line, strchr(line, '\n') ? "" : "\n");
+    while (fgets(line, sizeof line, in)) lines++;
+    rewind(in);
+    while (fgets(line, sizeof line, in))
+        if (lines-- <= most) printf("# %s%s", line, strchr(line, '\n') ? "" : "\n");
     fclose(in);
+}
+
+/* A test that failed, to be told of at the end. */
+struct failure {
+    int number, output;
+    const char *command;
+};
+enum { MOST_FAILURES = 4, LAST_LINES = 16 };
+
+static void print_failures(const struct failure *failures, int count) {
+    if (count > MOST_FAILURES) printf("the first %d of %d:\n", MOST_FAILURES, count);
+    if (count > MOST_FAILURES) count = MOST_FAILURES;
+    for (int i = 0; i < count; i++) {
+        printf("not ok %d - %s, its last lines:\n", failures[i].number, failures[i].command);
+        print_output(failures[i].output, LAST_LINES / count);
+    }
 }
 
 int main(int argc, char **argv) {
     const char *text = getenv("CAROM_TEST_TIMEOUT_MULTIPLIER");
     double multiplier = text && atof(text) > 0 ? atof(text) : 1, seconds = 30;
+    struct failure failures[MOST_FAILURES];
     int number = 0, passed = 0, failed = 0, skipped = 0, count = 0;
 
     sigset_t child;
@@ -233,11 +258,13 @@ int main(int argc, char **argv) {
         int good = code == 0 || code == SKIPPED;
         printf("%sok %d - %s%s (%lld ms)\n", good ? "" : "not ", ++number, argv[i], code == SKIPPED ? " # SKIP" : "",
                (long long)(now_ms() - start));
-        if (code != 0) print_output(output);
+        if (code != 0) print_output(output, INT_MAX);
+        if (!good && failed < MOST_FAILURES) failures[failed] = (struct failure){number, output, argv[i]};
         else close(output);
         *(code == SKIPPED ? &skipped : good ? &passed : &failed) += 1;
     }
     printf("%d passed, %d failed", passed, failed);
     printf(skipped ? ", %d skipped\n" : "\n", skipped);
+    print_failures(failures, failed);
     return failed != 0;
 }

@@ -30,3 +30,21 @@ expect "a, not b" "$scratch/checks string"
 expect "new descriptor" "$scratch/checks descriptor"
 expect "a zombie is left" "$scratch/checks zombie"
 expect "a child is left" "$scratch/checks child"
+
+# The end says which failed, and why, however much is before it.
+at_the_end() { # TEXT among the last 20 lines of OUTPUT
+    tail -n 20 <<<"$2" | grep -qF -- "$1" && return
+    echo "no '$1' at the end of:"
+    echo "$2"
+    exit 1
+}
+output=$(build/c-tests/runner "sh -c 'seq 1000; echo one >&2; exit 3'" "true" "$scratch/checks status" true) && exit 1
+at_the_end "not ok 1 - sh -c" "$output"
+at_the_end "# one" "$output"
+at_the_end "# exited with 3" "$output"
+at_the_end "(-110)" "$output"
+output=$(c-tests/evidence.sh sh -c 'echo cause >&2; seq 1000 >&2; echo last >&2; seq 2000; exit 5' 2>&1) && exit 1
+at_the_end "FAILED with 5: sh -c" "$output"
+at_the_end "cause" "$output"
+at_the_end "last" "$output"
+test "$(c-tests/evidence.sh sh -c 'echo told >&2' 2>&1)" = told

@@ -16,6 +16,8 @@
 #include "step/sync.h"
 #include "step/values.h"
 
+#include <execinfo.h>
+
 static const struct operation operations[] = {
     LOCK_OPERATIONS,
     VALUE_OPERATIONS,
@@ -44,6 +46,17 @@ static int is_wanted(uint32_t pair) {
     return applies(operation, script);
 }
 
+/* The library is where it is in every fork. */
+static void tell_where(uint32_t pair, int runner, int end) {
+    const struct trace *it = &board->traces[pair / SCRIPTS][runner];
+    const char *name = operations[pair / SCRIPTS].name, *script = script_names[pair % SCRIPTS];
+    long at = board->counts[pair / SCRIPTS][pair % SCRIPTS].at;
+    fprintf(stderr, "%s, %s, at instruction %ld of %ld: ended with %d; torture_step 20 \"%s\" \"%s\"\n", name, script, at, it->count,
+            end, name, script);
+    void *place = (void *)(uintptr_t)(at < it->count ? it->at[at] : 0);
+    if (place) backtrace_symbols_fd(&place, 1, STDERR_FILENO);
+}
+
 /* A family of its own for each pair; when it has ended nothing of it may be left. */
 static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     const struct operation *operation = &operations[pair / SCRIPTS];
@@ -66,8 +79,7 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     if (end == SKIPPED) {
         fprintf(stderr, "%s, %s: skipped, ptrace may not attach here\n", operation->name, script_names[script]);
     } else if (end != 0) {
-        fprintf(stderr, "%s, %s, at instruction %ld: ended with %d\n", operation->name, script_names[script],
-                board->counts[pair / SCRIPTS][script].at, end);
+        tell_where(pair, runner, end);
         atomic_fetch_add(&board->failed, 1);
         atomic_fetch_add(&board->failures[pair / SCRIPTS], 1);
     }

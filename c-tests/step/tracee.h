@@ -95,8 +95,31 @@ static struct count {
     long at; /* the instruction of the point under way */
 } *count;
 
+/* What the first processes of this session do: the system call and where. */
+static inline void tell_of_some(void) {
+    int left = 5;
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    while (proc && left > 0 && (entry = readdir(proc))) {
+        char path[300], name[64] = "", call[256] = "";
+        static const char *const files[] = {"comm", "syscall"};
+        pid_t pid = atoi(entry->d_name);
+        if (pid <= 0 || getsid(pid) != getsid(0)) continue;
+        left--;
+        for (int i = 0; i < 2; i++) {
+            snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, files[i]);
+            FILE *file = fopen(path, "re");
+            if (file && fgets(i ? call : name, i ? sizeof call : sizeof name, file)) (i ? call : name)[strcspn(i ? call : name, "\n")] = 0;
+            if (file) fclose(file);
+        }
+        fprintf(stderr, "  pid %d %s %c in %s\n", (int)pid, name, state_of(pid, pid), call);
+    }
+    if (proc) closedir(proc);
+}
+
 static inline void hangs(const char *what) {
     if (count) count->hangs = 1;
+    tell_of_some();
     check_fail_(__FILE__, __LINE__, what, "", "", "");
 }
 
