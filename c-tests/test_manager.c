@@ -570,6 +570,10 @@ static void strangers(void) {
         carom_manager_options options = {.size = sizeof options, .address = addresses[i], .authkey = "secret", .authkey_len = 6};
         char address[200];
         int fds[2], sent = 0;
+        if (i == 1) {
+            CHECK_OK(carom_authkey_set("secret", 6));
+            options.authkey = NULL, options.authkey_len = 0;
+        }
         CHECK_OK(carom_manager_new(&options, &manager));
         CHECK_OK(carom_manager_address(manager, address, sizeof address, NULL));
         CHECK_STATUS(carom_manager_address(manager, address, 3, NULL), CAROM_EMSGSIZE);
@@ -600,7 +604,9 @@ static void strangers(void) {
 static int stranger(const char *address) {
     carom_manager_options options = {.size = sizeof options, .address = address, .authkey = "Secret", .authkey_len = 6};
     CHECK_STATUS(carom_manager_open(&options, &manager, PATIENCE_MS), CAROM_EACCES);
-    options.authkey = "secret";
+    options.authkey = NULL, options.authkey_len = 0; /* this process's */
+    CHECK_STATUS(carom_manager_open(&options, &manager, PATIENCE_MS), CAROM_EACCES);
+    CHECK_OK(carom_authkey_set("secret", 6));
     CHECK_OK(carom_manager_open(&options, &manager, PATIENCE_MS));
     CHECK_OK(carom_manager_dict(manager, &dict));
     CHECK_OK(carom_manager_list(manager, &list));

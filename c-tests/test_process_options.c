@@ -452,17 +452,70 @@ static void the_key(void) {
     CHECK_EQ(outcome(has_key, &argument, 1, &options), 12);
 }
 
+/* What the kernel shows of a process, to whom it may concern. */
+static int shows(const char *file, const char *secret) {
+    char text[65536];
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    ssize_t len = read(fd, text, sizeof text);
+    close(fd);
+    CHECK(len >= 0);
+    return memmem(text, (size_t)len, secret, strlen(secret)) != NULL;
+}
+
+static void key_is(const char *wanted) {
+    char key[64];
+    size_t len = 0;
+    CHECK_OK(carom_authkey_get(key, sizeof key, &len));
+    CHECK(len == strlen(wanted) && memcmp(key, wanted, len) == 0);
+}
+
+/* It has its parent's key, and gives its own child another; the parent's stays. */
+static int32_t inherits_key(carom_call *call) {
+    int is_grandchild = (int)number_given(call);
+    key_is(is_grandchild ? "another" : "a longer secret than 32 bytes: not too short");
+    if (shows("/proc/self/environ", "a longer secret") || shows("/proc/self/cmdline", "a longer secret")) return 1;
+    if (is_grandchild) return 15;
+    carom_argument yes = CAROM_INTEGER(1);
+    carom_process_options options = some();
+    CHECK_OK(carom_authkey_set("another", 7));
+    return outcome(inherits_key, &yes, 1, &options);
+}
+
+static void another_key(void) {
+    static const char secret[] = "a longer secret than 32 bytes: not too short";
+    unsigned char before[32], after[32];
+    carom_argument no = CAROM_INTEGER(0), has = CAROM_BYTES(before, 32);
+    carom_process_options options = some();
+    CHECK_OK(carom_authkey_get(before, sizeof before, NULL));
+    /* A forkserver that is there has the old one: that is not what counts. */
+    CHECK_EQ(outcome(has_key, &has, 1, &options), 12);
+    CHECK_OK(carom_authkey_set(secret, strlen(secret)));
+    key_is(secret);
+    options = some();
+    CHECK_EQ(outcome(inherits_key, &no, 1, &options), 15);
+    key_is(secret);
+    CHECK_OK(carom_authkey_set(NULL, 0));
+    CHECK_OK(carom_authkey_get(after, sizeof after, NULL));
+    CHECK(memcmp(before, after, sizeof before) == 0);
+    options = some();
+    CHECK_EQ(outcome(has_key, &has, 1, &options), 12);
+}
+
 static void handler(int signal) { _exit(100 + signal); }
 
 static int32_t looks_at_signals(carom_call *call) {
     struct sigaction usr1, usr2;
     sigset_t mask;
     CHECK(sigaction(SIGUSR1, NULL, &usr1) == 0 && sigaction(SIGUSR2, NULL, &usr2) == 0 && sigprocmask(SIG_BLOCK, NULL, &mask) == 0);
-    int kept = usr1.sa_handler == handler && usr2.sa_handler == SIG_IGN && sigismember(&mask, SIGHUP);
-    int usual = usr1.sa_handler == SIG_DFL && usr2.sa_handler == SIG_DFL && !sigismember(&mask, SIGHUP);
-    if (!kept && !usual) return 1;
-    if (kept && number_given(call)) raise(SIGUSR1);
-    return kept ? 13 : 14;
+    int kept = usr2.sa_handler == SIG_IGN && sigismember(&mask, SIGHUP);
+    int usual = usr2.sa_handler == SIG_DFL && !sigismember(&mask, SIGHUP);
+    if (kept && usr1.sa_handler == handler) {
+        if (number_given(call)) raise(SIGUSR1);
+        return 13;
+    }
+    if (usr1.sa_handler != SIG_DFL) return 2;
+    return kept ? 15 : usual ? 14 : 1;
 }
 
 static void signals(void) {
@@ -475,8 +528,9 @@ static void signals(void) {
     CHECK_EQ(outcome(looks_at_signals, &looks, 1, &options), 14);
     options = some();
     options.keep_signals = 1;
-    if (strcmp(method, "fork") != 0) return refused(&options, CAROM_EINVAL, "fork");
-    CHECK_EQ(outcome(looks_at_signals, &looks, 1, &options), 13);
+    int is_fork = strcmp(method, "fork") == 0;
+    CHECK_EQ(outcome(looks_at_signals, &looks, 1, &options), is_fork ? 13 : 15);
+    if (!is_fork) return;
     options = some();
     options.keep_signals = 1;
     CHECK_EQ(outcome(looks_at_signals, &raises_one, 1, &options), 100 + SIGUSR1);
@@ -498,6 +552,7 @@ int main(int argc, char **argv) {
         CASE(names);
         CASE(daemons);
         CASE(the_key);
+        CASE(another_key);
         CASE(signals);
     }
     CASE(hooks_of_the_host);

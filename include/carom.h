@@ -574,7 +574,27 @@ carom_status carom_call_on_stop(carom_call *call, carom_hook hook, void *ctx);
 int32_t carom_call_fail(carom_call *call, int32_t code, const char *message);
 
 /* ---------------------------------------------------------------------------------------------------------------------
- * Start methods, and contexts: a start method to be passed on. (Where billiard's guide speaks of Windows and macOS: carom is for Linux, and has all methods there.)
+ * Start methods, and contexts: a start method to be passed on.
+ * - fork: the process has a copy of this program's memory (copied when it is written to) and of its descriptors. It costs
+ *   least, but more the more memory this program has. Locks of other threads are in the copy as they were: in a program
+ *   with threads the process must call only what is safe after fork. (carom is.)
+ * - spawn: the program begins anew, in `carom_init`; nothing is shared but what was passed, and static variables are as in a
+ *   new program. Threads here do not matter. It costs the start of a program.
+ * - forkserver: a copy of a small server with one thread, which was begun anew once: it has what the server has loaded
+ *   (`carom_forkserver_preload`) and what was passed, nothing of this program's. Threads here do not matter. It costs as fork
+ *   of a small program, however large this one is.
+ * - Which: a program with threads, forkserver; another one, fork. spawn where a process shall have nothing of anybody, or
+ *   where a library must begin anew in it, as those of GPUs. All three are in each Linux; where a guide says that Windows
+ *   and macOS have spawn only, or that frameworks do not survive a fork, forkserver is what is meant by it here.
+ * - Numbers: fork, and a pool of `carom_cpu_count` workers that find the data in their memory. A service with threads that
+ *   runs for long: spawn or forkserver, and a pool with `max_tasks` = 100 or so: what leaks in a worker ends with it. Several
+ *   programs or machines: forkserver, and a manager.
+ * - Where: a program says once, early in `main`, what is meant where nothing is said (`carom_start_method_set`), and starts its
+ *   forkserver before it has threads. A library takes a context from its caller, or makes its own, and leaves the default
+ *   alone. Objects do not belong to a context: a queue or a lock works in processes of all methods at once.
+ * - Whatever the method: exit codes are true, and a process ends when this one dies. Examples: examples-c/contexts.c,
+ *   context_basics.c, context_selection.c, context_pools.c, context_distributed.c, start_methods.c. What billiard says
+ *   about contexts, word by word: docs/porting.md.
  */
 
 /**
@@ -709,8 +729,9 @@ typedef struct carom_process_options {
     /** How many `limits` there are. */
     size_t limit_count;
     /**
-     * Not 0: signals are handled, ignored and blocked there as in the thread that starts it, whose handlers it has a
-     * copy of. Start method fork only.
+     * Not 0: signals are ignored and blocked there as in the thread that starts it. What has a handler here is handled
+     * under start method fork, where the handler is a copy; under the others, which have none of this program's memory,
+     * it has its default disposition, as after execve.
      */
     uint32_t keep_signals;
     /** Not 0: it is no daemon, though this process is one. */
@@ -853,13 +874,24 @@ carom_status carom_process_current(int32_t *pid, const char **name);
 carom_status carom_process_parent(int32_t *pid, int32_t *alive);
 
 /**
- * Copies a key that all processes of this family have, and nobody else: 32 random bytes, made up when it is asked for
- * first. For connections and managers between them (`authkey` of their options); also for a child that should open what
- * its parent serves. `*len` is its length (`len` may be NULL).
+ * Copies the key of this process: what `carom_authkey_set` said here or, before it was started, in the process that
+ * started it, by whichever method; else a key that all processes of this family have, and nobody else, 32 random bytes
+ * that are made up when they are asked for first. Managers for which no other key is said have it; listeners and
+ * clients do where it is passed to them (`authkey` of their options). It never stands in an environment or a command
+ * line. `*len` is its length (`len` may be NULL).
  *
  * Never blocks. `CAROM_EMSGSIZE` for a small buffer.
  */
 carom_status carom_authkey_get(void *key, size_t capacity, size_t *len);
+
+/**
+ * Another key for this process, and for what it starts from now on: `len` bytes, copied, at most 4096. NULL and 0: the
+ * family's again. What runs already, and what is open, keeps its own. (So does a pool's template, and all of its
+ * workers have that.)
+ *
+ * Never blocks. `CAROM_EINVAL` for an empty key, or a longer one.
+ */
+carom_status carom_authkey_set(const void *key, size_t len);
 
 /**
  * Handles of the living children that this process started, each yours to free: as many as fit into `capacity`. Reaps
@@ -1842,7 +1874,7 @@ void carom_connection_free(carom_connection *connection);
 typedef struct carom_link_options {
     /** sizeof(carom_link_options) */
     size_t size;
-    /** What both sides must have, copied. NULL: no key. */
+    /** What both sides must have, copied. NULL: no key. (The one of this process: `carom_authkey_get`.) */
     const void *authkey;
     /** Bytes of the key. */
     size_t authkey_len;
@@ -3173,7 +3205,7 @@ typedef struct carom_manager_options {
     size_t size;
     /** Where the server listens, as `carom_listener_new` takes it. NULL: at an abstract address that is made up. */
     const char *address;
-    /** The key that whoever connects must have, copied. NULL: one that is made up, for the processes of this family. */
+    /** The key that whoever connects must have, copied. NULL: this process's, see `carom_authkey_get`. */
     const void *authkey;
     /** Length of the key. */
     size_t authkey_len;

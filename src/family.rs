@@ -10,7 +10,7 @@ use crate::shm::member::{Inherits, Member, MemberId, NOBODY, Role};
 use crate::shm::memory::Deadline;
 use crate::start::child;
 use crate::sys::clock::now_ns;
-use crate::sys::{descriptor, elf, fork, futex, pidfd, robust, socket};
+use crate::sys::{descriptor, elf, fork, futex, pidfd, robust};
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
@@ -37,21 +37,6 @@ pub fn current() -> Result<Family> {
         (Some(arena), Some(me)) => Ok(Family { arena, me }),
         _ => begin(),
     }
-}
-
-/// Bytes of a family's key.
-pub const KEY: usize = 32;
-
-/// The family's key, which nobody else knows: made up when it is asked for first. It has no owner, and no state in
-/// between: each word is decided by itself, by whoever is first.
-pub fn key(family: Family) -> Result<[u8; KEY]> {
-    let mut key = [0; KEY];
-    for (word, place) in family.arena.header().key.iter().zip(key.chunks_exact_mut(8)) {
-        let mine = u64::from_ne_bytes(socket::random()?).max(1);
-        let first = word.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Acquire);
-        place.copy_from_slice(&first.map_or_else(|theirs| theirs, |_| mine).to_ne_bytes());
-    }
-    Ok(key)
 }
 
 /// Whether this process was forked from a member without carom, and has not attached.

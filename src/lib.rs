@@ -13,6 +13,7 @@ pub mod family;
 pub mod ffi;
 pub mod function;
 pub mod keeper;
+pub mod key;
 pub mod lock;
 pub mod log;
 pub mod manager;

@@ -147,9 +147,6 @@ pub fn start(address: usize, arguments: Vec<u8>, options: Options) -> Result<Arc
             let (pid, pidfd) = plan.fork()?;
             (id, pid, pidfd)
         }
-        _ if options.traits.keeps_signals => {
-            return Err(Error::invalid("signals are kept under start method fork only"));
-        }
         _ => candidate.start_anew(method, address, &arguments, options.bond, &options.traits)?,
     };
     let process = Arc::new(Process::new(family, id, name, options.bond, method));

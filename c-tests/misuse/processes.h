@@ -74,6 +74,13 @@ ROW(carom_authkey_get) {
     REFUSED(carom_authkey_get(key, 0, NULL), CAROM_EMSGSIZE);
     REFUSED(carom_authkey_get(key, 31, (size_t *)(uintptr_t)5), CAROM_EMSGSIZE);
 }
+ROW(carom_authkey_set) {
+    static char long_key[4097];
+    REFUSED(carom_authkey_set(NULL, 1), CAROM_EINVAL);
+    REFUSED(carom_authkey_set("k", 0), CAROM_EINVAL);
+    REFUSED(carom_authkey_set(long_key, sizeof long_key), CAROM_EINVAL);
+    REFUSED(carom_authkey_set("k", SIZE_MAX), CAROM_EINVAL);
+}
 ROW(carom_fork_prepare) {
     carom_process_options options = {.size = sizeof options, .name = "\xff"};
     EACH_STRANGE(f, REFUSED_HANDLE(carom_process, out, carom_fork_prepare(f, NULL, 0, NULL, out), CAROM_EFUNCTION));

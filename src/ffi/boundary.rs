@@ -147,6 +147,15 @@ pub fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
+/// A key; `None` for NULL.
+pub fn key<'a>(data: *const c_void, len: usize) -> Result<Option<&'a [u8]>> {
+    match (data.is_null(), len) {
+        (true, 0) => Ok(None),
+        (true, _) => Err(Error::invalid("the key is NULL, but has a length")),
+        (false, len) => bytes(data, len).map(Some),
+    }
+}
+
 /// The bytes of an output buffer. NULL is fine where there are none.
 pub fn bytes_mut<'a>(data: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
     if len == 0 {

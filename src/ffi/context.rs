@@ -1,10 +1,24 @@
-//! Start methods, and contexts: a start method to be passed on. (Where billiard's guide speaks of Windows and macOS: carom is for Linux, and has all methods there.)
-//!
-//! | method | the process has | threads in this program | costs |
-//! |---|---|---|---|
-//! | fork | a copy of this program's memory and its descriptors | it must call only what is safe after fork | least, but grows with this program's memory |
-//! | spawn | nothing: the program begins anew, in `carom_init` | do not matter | the start of a program |
-//! | forkserver | a copy of a small server's memory, that was begun anew once | do not matter | as fork of a small program |
+//! Start methods, and contexts: a start method to be passed on.
+//! - fork: the process has a copy of this program's memory (copied when it is written to) and of its descriptors. It costs
+//!   least, but more the more memory this program has. Locks of other threads are in the copy as they were: in a program
+//!   with threads the process must call only what is safe after fork. (carom is.)
+//! - spawn: the program begins anew, in `carom_init`; nothing is shared but what was passed, and static variables are as in a
+//!   new program. Threads here do not matter. It costs the start of a program.
+//! - forkserver: a copy of a small server with one thread, which was begun anew once: it has what the server has loaded
+//!   (`carom_forkserver_preload`) and what was passed, nothing of this program's. Threads here do not matter. It costs as fork
+//!   of a small program, however large this one is.
+//! - Which: a program with threads, forkserver; another one, fork. spawn where a process shall have nothing of anybody, or
+//!   where a library must begin anew in it, as those of GPUs. All three are in each Linux; where a guide says that Windows
+//!   and macOS have spawn only, or that frameworks do not survive a fork, forkserver is what is meant by it here.
+//! - Numbers: fork, and a pool of `carom_cpu_count` workers that find the data in their memory. A service with threads that
+//!   runs for long: spawn or forkserver, and a pool with `max_tasks` = 100 or so: what leaks in a worker ends with it. Several
+//!   programs or machines: forkserver, and a manager.
+//! - Where: a program says once, early in `main`, what is meant where nothing is said (`carom_start_method_set`), and starts its
+//!   forkserver before it has threads. A library takes a context from its caller, or makes its own, and leaves the default
+//!   alone. Objects do not belong to a context: a queue or a lock works in processes of all methods at once.
+//! - Whatever the method: exit codes are true, and a process ends when this one dies. Examples: examples-c/contexts.c,
+//!   context_basics.c, context_selection.c, context_pools.c, context_distributed.c, start_methods.c. What billiard says
+//!   about contexts, word by word: docs/porting.md.
 
 use super::boundary::{self, write};
 use super::call::{self, carom_argument, carom_function};

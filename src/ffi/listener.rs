@@ -36,7 +36,7 @@ pub struct carom_listener {
 pub struct carom_link_options {
     /// sizeof(carom_link_options)
     pub size: usize,
-    /// What both sides must have, copied. NULL: no key.
+    /// What both sides must have, copied. NULL: no key. (The one of this process: `carom_authkey_get`.)
     pub authkey: *const c_void,
     /// Bytes of the key.
     pub authkey_len: usize,
@@ -60,11 +60,7 @@ pub(super) fn listener_of(listener: *mut carom_listener) -> Result<handle::Use<L
 }
 
 fn key<'a>(options: &carom_link_options) -> Result<Option<&'a [u8]>> {
-    match (options.authkey.is_null(), options.authkey_len) {
-        (true, 0) => Ok(None),
-        (true, _) => Err(Error::invalid("the key is NULL, but has a length")),
-        (false, len) => boundary::bytes(options.authkey, len).map(Some),
-    }
+    boundary::key(options.authkey, options.authkey_len)
 }
 
 /// Listens at `address`, copied. NULL: at an abstract one that is made up, see `carom_listener_address`. Options may be NULL. Works in every process, and in

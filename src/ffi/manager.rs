@@ -39,12 +39,12 @@ use super::queue::{carom_queue, carom_queue_options};
 use super::semaphore::carom_semaphore;
 use super::value::{carom_value, length};
 use crate::error::{Error, Result};
-use crate::family;
 use crate::manager::client::{self, Client};
 use crate::manager::custom::{self, Method, Type};
 use crate::manager::protocol::Request;
 use crate::manager::value::Value;
 use crate::manager::{self, First, Manager, Options};
+use crate::{family, key};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ pub struct carom_manager_options {
     pub size: usize,
     /// Where the server listens, as `carom_listener_new` takes it. NULL: at an abstract address that is made up.
     pub address: *const c_char,
-    /// The key that whoever connects must have, copied. NULL: one that is made up, for the processes of this family.
+    /// The key that whoever connects must have, copied. NULL: this process's, see `carom_authkey_get`.
     pub authkey: *const c_void,
     /// Length of the key.
     pub authkey_len: usize,
@@ -214,16 +214,11 @@ fn read<'a>(options: *const carom_manager_options) -> Result<Options<'a>> {
     if !matches!(boundary::text(options.serializer)?, None | Some("msgpack")) {
         return Err(Error::Unsupported("the serializers are: msgpack"));
     }
-    let key = match (options.authkey.is_null(), options.authkey_len) {
-        (true, 0) => None,
-        (true, _) => return Err(Error::invalid("the key is NULL, but has a length")),
-        (false, 0) => return Err(Error::invalid("an empty key keeps nobody out")),
-        (false, len) if len > 4096 => return Err(Error::invalid("a key has at most 4096 bytes")),
-        (false, len) => Some(boundary::bytes(options.authkey, len)?.to_vec()),
-    };
+    let key = boundary::key(options.authkey, options.authkey_len)?;
+    key.map_or(Ok(()), key::check)?;
     Ok(Options {
         address: boundary::text(options.address)?.map(String::from),
-        key,
+        key: key.map(<[u8]>::to_vec),
         method: context::method_of(options.context)?,
         request_timeout_ms: options.request_timeout_ms,
         limit: options.max_bytes,

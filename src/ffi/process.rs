@@ -11,8 +11,9 @@ use crate::process::{self, Options, Process};
 use crate::shm::member::Bond;
 use crate::start::traits::{Limit, Stream, Traits};
 use crate::sys::clock::deadline_after_ms;
-use crate::sys::{descriptor, fork};
-use crate::{family, wire};
+use crate::sys::descriptor;
+use crate::sys::fork::{self, Signals};
+use crate::{family, key, wire};
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Arc;
 
@@ -76,7 +77,8 @@ pub struct carom_process_options {
     pub limits: *const carom_process_limit,
     /// How many `limits` there are.
     pub limit_count: usize,
-    /// Not 0: signals are handled, ignored and blocked there as in the thread that starts it, whose handlers it has a copy of. Start method fork only.
+    /// Not 0: signals are ignored and blocked there as in the thread that starts it. What has a handler here is handled under start method fork, where the handler is a copy; under the
+    /// others, which have none of this program's memory, it has its default disposition, as after execve.
     pub keep_signals: u32,
     /// Not 0: it is no daemon, though this process is one.
     pub no_daemon: u32,
@@ -116,7 +118,7 @@ fn options_of(options: *const carom_process_options) -> Result<Options> {
             group: group_of(options.process_group)?,
             nice: options.nice,
             limits: limits.iter().map(limit).collect::<Result<_>>()?,
-            keeps_signals: options.keep_signals != 0,
+            signals: (options.keep_signals != 0).then(Signals::now),
         },
     })
 }
@@ -353,21 +355,34 @@ pub extern "C" fn carom_process_parent(pid: *mut i32, alive: *mut i32) -> carom_
     })
 }
 
-/// Copies a key that all processes of this family have, and nobody else: 32 random bytes, made up when it is asked for first. For connections and managers between
-/// them (`authkey` of their options); also for a child that should open what its parent serves. `*len` is its length (`len` may be NULL).
+/// Copies the key of this process: what `carom_authkey_set` said here or, before it was started, in the process that started it, by whichever method; else a key that all processes of this
+/// family have, and nobody else, 32 random bytes that are made up when they are asked for first. Managers for which no other key is said have it; listeners and clients do where it is
+/// passed to them (`authkey` of their options). It never stands in an environment or a command line. `*len` is its length (`len` may be NULL).
 ///
 /// Never blocks. `CAROM_EMSGSIZE` for a small buffer.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_authkey_get(key: *mut c_void, capacity: usize, len: *mut usize) -> carom_status {
     boundary::status(|| {
-        let family_key = family::key(family::current()?)?;
-        let needed = family_key.len();
+        let own_key = key::current(family::current()?)?;
+        let needed = own_key.len();
         write_optional(len, needed);
         if capacity < needed {
             return Err(Error::MessageSize { needed, capacity });
         }
-        boundary::bytes_mut(key, needed)?.copy_from_slice(&family_key);
+        boundary::bytes_mut(key, needed)?.copy_from_slice(&own_key);
         Ok(())
+    })
+}
+
+/// Another key for this process, and for what it starts from now on: `len` bytes, copied, at most 4096. NULL and 0: the family's again. What runs already, and what is open, keeps its own. (So
+/// does a pool's template, and all of its workers have that.)
+///
+/// Never blocks. `CAROM_EINVAL` for an empty key, or a longer one.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_authkey_set(key: *const c_void, len: usize) -> carom_status {
+    boundary::status(|| {
+        family::current()?;
+        key::set(boundary::key(key, len)?)
     })
 }
 

@@ -15,6 +15,7 @@ use crate::connection::listener::{self, Listener};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function::{self, IDENTITY_SIZE, Identity};
+use crate::key;
 use crate::process::{self, Process};
 use crate::shm::arena::Arena;
 use crate::shm::cell::{Cell, Kind};
@@ -50,7 +51,7 @@ pub struct First<'a> {
 pub struct Options<'a> {
     /// Where its server listens; made up if nothing is said.
     pub address: Option<String>,
-    /// What whoever connects must have; made up if nothing is said.
+    /// What whoever connects must have; this process's if nothing is said.
     pub key: Option<Vec<u8>>,
     /// How its server is started.
     pub method: Option<Method>,
@@ -74,6 +75,10 @@ impl Options<'_> {
             -1 => -1,
             answer => answer.max(BEGIN_MS),
         }
+    }
+
+    fn key(&self, family: Family) -> Result<Vec<u8>> {
+        self.key.clone().map_or_else(|| key::current(family), Ok)
     }
 
     fn request_timeout(&self) -> i64 {
@@ -160,10 +165,7 @@ impl Manager {
     }
 
     fn start(self, family: Family, options: &Options<'_>, entry: usize) -> Result<(Arc<Process>, Connection)> {
-        let key = match &options.key {
-            Some(key) => key.clone(),
-            None => socket::random::<32>()?.to_vec(),
-        };
+        let key = options.key(family)?;
         let identity = socket::random::<16>()?.to_vec();
         let door_key = socket::random::<32>()?;
         let door = Listener::new(None, listener::Options { key: Some(&door_key), ..Default::default() })?;
@@ -211,7 +213,7 @@ impl Manager {
 
     fn find(self, family: Family, options: &Options<'_>, timeout_ms: i64) -> Result<Manager> {
         let address = options.address.clone().ok_or(Error::invalid("the address is NULL"))?;
-        let key = options.key.clone().ok_or(Error::invalid("a manager is opened with its key"))?;
+        let key = options.key(family)?;
         // Once with the caller's time, to learn which server it is; from then on only that one is meant.
         let mut reach = Reach { address, key, identity: Vec::new(), request_timeout_ms: timeout_ms };
         let connection = listener::connect(&reach.address, Some(&reach.key), deadline_after_ms(timeout_ms))?;
@@ -397,8 +399,8 @@ fn forget_inheritance() -> Result<()> {
 
 /// Serves in the calling process until somebody asks it to end.
 pub fn serve(options: &Options<'_>) -> Result<()> {
-    let key = options.key.clone().ok_or(Error::invalid("a manager is served with a key"))?;
     let address = options.address.as_deref().ok_or(Error::invalid("the address is NULL"))?;
+    let key = options.key(family::current()?)?;
     custom::check(&options.types)?;
     if let Some(first) = &options.first {
         run_first(first.function, &first.arguments)?;

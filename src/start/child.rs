@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
 use crate::keeper;
+use crate::key;
 use crate::pool;
 use crate::shm::arena::Arena;
 use crate::sys::channel::{self, MESSAGE};
@@ -61,6 +62,7 @@ fn enter(certificate: &Certificate, file: OwnedFd, doorbell: OwnedFd) -> Result<
 
 /// Does its part. Returns only if that cannot be, when it has said so.
 pub fn be(part: Part, family: Family, letter: Letter, channel: RawFd, along: &[RawFd], given: Vec<RawFd>) {
+    key::inherit(letter.key.as_deref());
     if part != Part::Template {
         return run(letter, channel, along, given);
     }

@@ -142,7 +142,7 @@ impl Plan {
             fork::leave_at_once(1);
         }
         fork::purge_streams();
-        if !self.traits.keeps_signals {
+        if self.traits.signals.is_none() {
             fork::default_signals(&[]);
         }
         match self.channel {

@@ -6,6 +6,7 @@ use super::forked::Label;
 use super::traits::Traits;
 use crate::error::{Error, Result};
 use crate::function::{self, Identity};
+use crate::key;
 use crate::shm::arena::Arena;
 use crate::shm::functions;
 use crate::shm::heap::Heap;
@@ -24,6 +25,8 @@ pub struct Letter {
     pub traits: Traits,
     /// What its parent called the descriptors that it was given.
     pub descriptors: Vec<RawFd>,
+    /// Its key, where it is not the family's.
+    pub key: Option<Vec<u8>>,
     /// What a template is to know, encoded; empty for others.
     pub duty: &'static [u8],
     /// What it runs, and with which arguments, encoded; more than one for a server, which runs them before it serves.
@@ -56,6 +59,7 @@ pub fn write(
         Argument::String(identity),
         traits.to_wire(),
         Argument::List(numbers),
+        key::told().map_or(Argument::Nil, Argument::Bytes),
         Argument::Bytes(duty),
     ];
     for (function, arguments) in tasks {
@@ -87,15 +91,20 @@ pub fn read(arena: Arena, me: MemberId) -> Result<Letter> {
     let number = |number: &Argument<'_>| if let Argument::Integer(number) = number { *number as RawFd } else { -1 };
     let descriptors = numbers.iter().map(number).collect();
     let mut tasks = Vec::new();
-    let Argument::Bytes(duty) = part(4)? else { return Err(damaged()) };
-    for index in (5..wire::count(block)?).step_by(2) {
+    let key = match part(4)? {
+        Argument::Nil => None,
+        Argument::Bytes(key) => Some(key.to_vec()),
+        _ => return Err(damaged()),
+    };
+    let Argument::Bytes(duty) = part(5)? else { return Err(damaged()) };
+    for index in (6..wire::count(block)?).step_by(2) {
         let (Argument::Integer(function), Argument::Bytes(arguments)) = (part(index)?, part(index + 1)?) else {
             return Err(damaged());
         };
         let identity = functions::get(arena, function as u32).ok_or_else(damaged)?;
         tasks.push(Task { function: Identity::from_bytes(&identity)?, arguments });
     }
-    Ok(Letter { label: Label { name: text(0)?, identity: text(1)? }, traits, descriptors, duty, tasks })
+    Ok(Letter { label: Label { name: text(0)?, identity: text(1)? }, traits, descriptors, key, duty, tasks })
 }
 
 /// The calling process has read its letter, and needs it no more.

@@ -16,6 +16,7 @@ use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::function;
+use crate::key;
 use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::sys::setup::{self, Environment};
@@ -155,6 +156,7 @@ pub fn serve(family: Family, letter: Letter, channel: OwnedFd) -> ! {
     let title = fork::title();
     fork::set_title(c"carom-server");
     signals::ignore_interrupt();
+    key::inherit(letter.key.as_deref());
     own::set_name(Box::leak(letter.label.name));
     own::set_identity(Box::leak(letter.label.identity));
     let begun = letter.tasks.iter().try_for_each(|task| run_once(function::resolve(&task.function)?, task.arguments));
@@ -248,7 +250,10 @@ impl Server {
             }
         }
         [&self.channel, &self.ends].into_iter().for_each(|fd| descriptor::close(channel::raw(fd)));
-        signals::heed_interrupt();
+        match letter.traits.signals {
+            None => signals::heed_interrupt(),
+            Some(kept) => kept.assume(),
+        }
         fork::set_title(&self.title);
         if !family::be_quietly(arena, certificate.member) {
             fork::leave_at_once(1);

@@ -44,6 +44,7 @@ pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &
         arguments: &arguments,
         environment: environment.as_ref().map_or_else(setup::environment, Environment::as_ptr),
         streams: traits.stream_numbers(),
+        signals: traits.signals,
         descriptors: &[&ours, given].concat(),
         // A host that waits for its children neither finds nor awaits what is not its process.
         detached: part != Part::Process,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Error;
+use crate::sys::fork::Signals;
 use crate::sys::setup;
 use crate::wire::Argument;
 use std::ffi::{CStr, CString};
@@ -47,8 +48,8 @@ pub struct Traits {
     pub nice: i32,
     /// Resource limits.
     pub limits: Vec<Limit>,
-    /// A forked process: handlers and mask are as they were.
-    pub keeps_signals: bool,
+    /// What it keeps of its starter's signals. (A forked process: all, also handlers.)
+    pub signals: Option<Signals>,
 }
 
 /// What can fail; a child says which by its index.
@@ -129,6 +130,7 @@ impl Traits {
         let environment =
             self.environment.as_ref().map(|list| Argument::List(list.iter().map(|variable| text(variable)).collect()));
         let limits = self.limits.iter().flat_map(|limit| [limit.resource as i64, limit.soft as i64, limit.hard as i64]);
+        let signals = self.signals.into_iter().flat_map(|signals| [signals.ignored, signals.blocked]);
         Argument::List(vec![
             self.directory.as_deref().map_or(Argument::Nil, text),
             environment.unwrap_or(Argument::Nil),
@@ -136,6 +138,7 @@ impl Traits {
             Argument::Integer(self.group as i64),
             Argument::Integer(self.nice as i64),
             Argument::List(limits.map(Argument::Integer).collect()),
+            Argument::List(signals.map(|set| Argument::Integer(set as i64)).collect()),
         ])
     }
 
@@ -148,7 +151,16 @@ impl Traits {
             if let Argument::Integer(number) = argument { Some(*number) } else { None }
         }
         let Argument::List(parts) = argument else { return None };
-        let [directory, environment, Argument::Bool(session), group, nice, Argument::List(limits)] = &parts[..] else {
+        let [
+            directory,
+            environment,
+            Argument::Bool(session),
+            group,
+            nice,
+            Argument::List(limits),
+            Argument::List(signals),
+        ] = &parts[..]
+        else {
             return None;
         };
         let limit = |three: &[Argument<'_>]| {
@@ -167,7 +179,12 @@ impl Traits {
             group: number(group)? as i32,
             nice: number(nice)? as i32,
             limits: limits.chunks(3).map(limit).collect::<Option<_>>()?,
-            keeps_signals: false,
+            signals: match &signals[..] {
+                [ignored, blocked] => {
+                    Some(Signals { ignored: number(ignored)? as u64, blocked: number(blocked)? as u64 })
+                }
+                _ => None,
+            },
         })
     }
 }

@@ -4,7 +4,8 @@
 use super::raw;
 use super::{
     descriptor::{self, above_stdio},
-    fork, pidfd, setup,
+    fork::{self, Signals},
+    pidfd, setup,
 };
 use crate::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -29,6 +30,8 @@ pub struct Launch<'a> {
     pub environment: *const *const c_char,
     /// Its standard streams, as `setup::place_streams` wants them.
     pub streams: [RawFd; 3],
+    /// What it keeps of this thread's signals; `None`: nothing, all are as in a new program.
+    pub signals: Option<Signals>,
     /// The descriptors that reach it besides the standard streams: as 3, 4, 5, … in this order.
     pub descriptors: &'a [RawFd],
     /// Not a child of this process, but of nobody: its death is told to nobody here.
@@ -60,7 +63,7 @@ const STACK: usize = 32 << 10;
 /// Starts the program: its pid, and a descriptor of the process. An error says what failed in the child too; then
 /// there is no child.
 ///
-/// The child resets every signal to its default, and its mask.
+/// The child resets every signal to its default, and its mask, but what it is to keep.
 pub fn launch(launch: &Launch<'_>) -> Result<(u32, OwnedFd)> {
     let mut argv: Vec<*const c_char> = launch.arguments.iter().map(|text| text.as_ptr()).collect();
     argv.push(std::ptr::null());
@@ -211,7 +214,8 @@ impl Shared<'_> {
             unsafe { raw::syscall(libc::SYS_dup3, room.load(Ordering::Relaxed) as usize, *place as usize, 0, 0) };
         }
         descriptor::close_all_but(self.placed);
-        fork::default_signals(&[]);
+        // Also what has a handler: the parent's memory is no place for it to run in.
+        self.launch.signals.unwrap_or(Signals { ignored: 0, blocked: 0 }).assume();
         // SAFETY: the strings and arrays end with a zero, and live in the parent, which stands still.
         let errno = unsafe {
             let (path, argv) = (self.launch.path.as_ptr() as usize, self.argv.as_ptr() as usize);

@@ -150,22 +150,58 @@ struct Action {
 /// In a child: default dispositions for every signal but those to ignore, and an empty mask.
 #[inline(always)]
 pub fn default_signals(ignore: &[i32]) {
+    set_signals(|signal| ignore.contains(&signal), 0);
+}
+
+/// What a program that is executed keeps of the signals of the thread that executes it, one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signals {
+    /// Those that are ignored.
+    pub ignored: u64,
+    /// Those that are blocked.
+    pub blocked: u64,
+}
+
+impl Signals {
+    /// Of the calling thread.
+    pub fn now() -> Signals {
+        let (mut signals, none) = (Signals { ignored: 0, blocked: 0 }, 0);
+        for signal in 1..65 {
+            let mut action = Action { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+            let place = &raw mut action as usize;
+            // SAFETY: asks only; the kernel writes one `Action`, whose mask has 8 bytes.
+            unsafe { raw::syscall(libc::SYS_rt_sigaction, signal, 0, place, 8) };
+            signals.ignored |= ((action.handler == libc::SIG_IGN) as u64) << (signal - 1);
+        }
+        let blocked = &raw mut signals.blocked as usize;
+        // SAFETY: asks only; the kernel writes the 8 bytes of a set.
+        unsafe { raw::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, none, blocked, 8) };
+        signals
+    }
+
+    /// In a child: so it is here; every other signal has its default disposition.
+    pub fn assume(self) {
+        set_signals(|signal| self.ignored >> (signal - 1) & 1 != 0, self.blocked);
+    }
+}
+
+#[inline(always)]
+fn set_signals(is_ignored: impl Fn(i32) -> bool, mask: u64) {
     // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
     // (A half-open range: the other kind is a function of its own.)
     for signal in 1..65 {
         if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
             continue;
         }
-        let handler = if ignore.contains(&signal) { libc::SIG_IGN } else { libc::SIG_DFL };
+        let handler = if is_ignored(signal) { libc::SIG_IGN } else { libc::SIG_DFL };
         let action = Action { handler, flags: 0, restorer: 0, mask: 0 };
         let action = &raw const action as usize;
         // SAFETY: changes the disposition of this process only, to one without code. The kernel reads one
         // `Action`, whose mask has 8 bytes.
         unsafe { raw::syscall(libc::SYS_rt_sigaction, signal as usize, action, 0, 8) };
     }
-    let none = 0u64;
-    // SAFETY: changes the mask of this thread only; the kernel reads the 8 bytes of an empty set.
-    unsafe { raw::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const none as usize, 0, 8) };
+    // SAFETY: changes the mask of this thread only; the kernel reads the 8 bytes of a set.
+    unsafe { raw::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const mask as usize, 0, 8) };
 }
 
 /// In a child: from now on a call of exit() by the user's code ends the process as [`leave`] does, and
