@@ -85,19 +85,22 @@ static inline char state_of(pid_t pid, pid_t thread) {
     return at ? at[2] : 0;
 }
 
-/* Waits until a thread sleeps in a system call of this number, or one of the two. */
-static inline void asleep_in_(const char *file, int line, pid_t pid, pid_t thread, long one, long other) {
-    char path[64], text[256];
+/* Whether a thread sleeps in a system call of this number, or one of the two. `text`, of 256 bytes: in which. */
+static inline int is_asleep_in(pid_t pid, pid_t thread, long one, long other, char *text) {
+    char path[64], *end;
     snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", (int)pid, (int)thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, text, 255);
+    if (fd >= 0) close(fd);
+    text[len < 0 ? 0 : len] = 0;
+    long number = strtol(text, &end, 10);
+    return end != text && (number == one || number == other) && state_of(pid, thread) == 'S';
+}
+/* Waits until it does. */
+static inline void asleep_in_(const char *file, int line, pid_t pid, pid_t thread, long one, long other) {
+    char text[256];
     int64_t until = now_ms() + PATIENCE_MS;
-    for (;;) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-        if (fd >= 0) close(fd);
-        text[len < 0 ? 0 : len] = 0;
-        char *end;
-        long number = strtol(text, &end, 10);
-        if (end != text && (number == one || number == other) && state_of(pid, thread) == 'S') return;
+    while (!is_asleep_in(pid, thread, one, other, text)) {
         if (now_ms() > until) check_fail_(file, line, "a thread does not fall asleep in time", text, "", "");
         sched_yield();
     }

@@ -62,24 +62,20 @@ static void pool_unmake(void) {
 
 /* ---- the worker, over a task ---- */
 
+/* The one that waits for a task: another may be dying still, of its template's death. */
 static pid_t the_worker(void) {
-    pid_t pid = 0;
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-    while (proc && (entry = readdir(proc))) {
-        char path[300], name[32] = "";
-        pid_t other = atoi(entry->d_name);
-        if (other <= 0 || getsid(other) != getsid(0)) continue;
-        snprintf(path, sizeof path, "/proc/%d/comm", (int)other);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) continue;
-        if (read(fd, name, sizeof name - 1) > 0 && strncmp(name, "carom-worker", 12) == 0 && state_of(other, other) != 'Z') pid = other;
-        close(fd);
+    enum { MOST = 8 };
+    int64_t until = now_ms() + PATIENCE_MS;
+    for (;;) {
+        pid_t pids[MOST];
+        int count = called("carom-worker", pids, MOST);
+        for (int i = 0; i < count; i++) {
+            char text[256];
+            if (is_asleep_in(pids[i], pids[i], SYS_futex, SYS_futex_waitv, text)) return pids[i];
+        }
+        if (now_ms() > until) check_eq_(__FILE__, __LINE__, "workers that wait", 0, 1);
+        sched_yield();
     }
-    if (proc) closedir(proc);
-    CHECK(pid != 0);
-    asleep_on_futex(pid);
-    return pid;
 }
 static pid_t parent_of(pid_t pid) {
     char path[64], line[256];
@@ -108,10 +104,14 @@ static void awaits_result(void) { CHECK_OK(carom_result_wait(result, PATIENCE_MS
 static void waiter_is_through(void) {
     if (needs_partner(point.operation, point.script)) partner_ends();
 }
-/* A worker's template. */
+/* A worker's template. It has sent its workers the signal before it counts as dead, and no later point sees one of them. */
 static void template_dies_too(void) {
     pid_t pid = parent_of(tracee.pid);
-    if (pid > 1 && pid != getpid()) kill(pid, SIGKILL);
+    int fd = pid > 1 && pid != getpid() && pid != getppid() ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    if (fd < 0) return;
+    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+    readable(fd);
+    close(fd);
 }
 /* Done, or lost, and said once and for all. */
 static void task_is_settled(void) {
