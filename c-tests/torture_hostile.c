@@ -65,10 +65,10 @@ static void scribble(void) {
             default: at = heap + random_number() % (256 << 10); break;
         }
         _Atomic uint64_t *word = (_Atomic uint64_t *)(void *)(arena + (at & ~7ull));
-        /* One wait has no time-out, see carom_condition_wait: that for the lock of a condition. What is written there may name a
-         * living process, or let go of the lock without waking anybody (`a_plausible_owner` tells of the others). */
-        if ((at & ~7ull) == condition_lock) continue;
         uint64_t value = some_value(atomic_load(word));
+        /* One wait has no time-out, see carom_condition_wait: that for the lock of a condition. A living process that is named
+         * there is waited for (`a_plausible_owner` tells of the others). */
+        if ((at & ~7ull) == condition_lock && names_somebody(value)) continue;
         atomic_store(&shared->last_at, at & ~7ull);
         atomic_store(&shared->last_value, value);
         atomic_store(word, value);
@@ -243,6 +243,36 @@ static void a_plausible_owner(void) {
     carom_lock_free(lock);
 }
 
+/* No process is named: that is as if a dead one had held it, also for the wait without a time-out. */
+static int32_t notifies(carom_call *call) {
+    carom_condition *condition = NULL;
+    CHECK_OK(carom_call_condition(call, 0, &condition));
+    CHECK_OK(carom_condition_acquire(condition, PATIENCE_MS));
+    CHECK_OK(carom_condition_notify(condition, 1));
+    atomic_store(arena_word(condition_lock), (atomic_load(arena_word(condition_lock)) & ~0xfffull) | 3000);
+    return 0;
+}
+static void an_owner_that_is_nobody(void) {
+    carom_condition *condition = NULL;
+    carom_process *other = NULL;
+    CHECK_OK(carom_condition_new(NULL, &condition));
+    find_condition();
+    carom_argument argument = CAROM_HANDLE(condition);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(carom_condition_acquire(condition, PATIENCE_MS));
+        CHECK_OK(carom_process_start(notifies, &argument, 1, NULL, &other));
+        CHECK_STATUS(carom_condition_wait(condition, CAROM_FOREVER), CAROM_EOWNERDEAD);
+        CHECK_OK(carom_condition_release(condition));
+        CHECK_EQ(ended(other), 0);
+    }
+    atomic_fetch_or(arena_word(condition_lock), 3000);
+    CHECK_STATUS(carom_condition_acquire(condition, 0), CAROM_EOWNERDEAD);
+    CHECK_OK(carom_condition_recover(condition, 0));
+    CHECK_OK(carom_condition_release(condition));
+    CHECK_STATUS(carom_arena_check(NULL), CAROM_EBROKEN);
+    carom_condition_free(condition);
+}
+
 /* ---- a round ---- */
 
 static void is_no_fault(const char *who, int status, uint64_t seed) {
@@ -316,6 +346,7 @@ int main(int argc, char **argv) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
     run_case_("a_plausible_owner", a_plausible_owner);
+    run_case_("an_owner_that_is_nobody", an_owner_that_is_nobody);
     printf("hostile: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
     for (int64_t until = now_ms() + seconds * 1000; now_ms() < until || rounds == 0; rounds++) play(seed + (uint64_t)rounds);

@@ -79,7 +79,9 @@ pub struct Header {
     pub member_high: AtomicU32,
     /// Records of bells ever used. Only grows.
     pub bell_high: AtomicU32,
-    pad1: [u32; 9],
+    /// Not 0: a word named a process that there is not. Raised by whoever took it for what the dead leave.
+    pub damage: AtomicU32,
+    pad1: [u32; 8],
     /// Counts births of members; orders them against births and ends of cells.
     pub births: AtomicU64,
     pad2: [u64; 7],

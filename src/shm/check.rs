@@ -61,6 +61,9 @@ fn header(arena: Arena, census: &mut Census) -> Result<()> {
     if high == 0 || high > arena.cell_limit() + MEMBERS as u64 * MEMBERS as u64 {
         return broken(format_args!("{high} cells are in use"));
     }
+    if header.damage.load(Relaxed) != 0 {
+        return broken(format_args!("the lock of an object named a process that there is not"));
+    }
     census.functions = header.functions.load(Acquire);
     if census.functions as usize > FUNCTIONS {
         return broken(format_args!("there are {} functions", census.functions));

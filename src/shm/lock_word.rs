@@ -169,12 +169,16 @@ impl<M: Memory> LockWord<M> {
                 }
                 continue;
             }
-            if deadline == Some(0) {
-                return Acquired::TimedOut;
-            }
-            if back_off::<M>(&mut spins) {
+            if deadline != Some(0) && back_off::<M>(&mut spins) {
                 seen = self.word.load(Relaxed);
                 continue;
+            }
+            if self.is_disowned((seen & OWNER) as u32) {
+                seen = self.word.load(Relaxed);
+                continue;
+            }
+            if deadline == Some(0) {
+                return Acquired::TimedOut;
             }
             let sleeping = match self.announce(seen, mine) {
                 Ok(sleeping) => sleeping,
@@ -231,20 +235,33 @@ impl<M: Memory> LockWord<M> {
     /// The repair of the death of the process in `slot`: its lock is marked, and every waiter is
     /// woken to look again. `force`: an earlier repairer may have died between its store and its
     /// wake, so wake whatever the word says. May be repeated.
-    pub fn repair(&self, slot: u32, force: bool) {
+    /// Whether he held it.
+    pub fn repair(&self, slot: u32, force: bool) -> bool {
         let mut seen = self.word.load(Relaxed);
-        loop {
+        let dead = loop {
             let dead = seen & OWNER == slot as u64;
             if !dead && seen & COUNT == 0 && !force {
-                return;
+                return false;
             }
             let marked = if dead { (seen & !OWNER) | DIED } else { seen };
             match self.word.compare_exchange(seen, next_epoch(marked), Release, Relaxed) {
-                Ok(_) => break,
+                Ok(_) => break dead,
                 Err(now) => seen = now,
             }
-        }
+        };
         M::wake64(&self.word, u32::MAX);
+        dead
+    }
+
+    /// Whether the owner is nobody, whose death nobody will repair: somebody wrote here who should not. Then it is done
+    /// here. A process that died meanwhile is no such owner, for its repair changes the word before its slot is free.
+    #[cold]
+    fn is_disowned(&self, owner: u32) -> bool {
+        let disowned = M::is_nobody(owner) && self.repair(owner, false);
+        if disowned {
+            M::note_damage();
+        }
+        disowned
     }
 
     /// The object ends: from here on the word belongs to `generation`, free, and every sleeper finds

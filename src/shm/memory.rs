@@ -76,6 +76,13 @@ pub trait Memory: Sized + 'static {
         false
     }
 
+    /// Whether no process stands for the owner of a lock word, though it stands there.
+    fn is_nobody(_slot: u32) -> bool {
+        false
+    }
+    /// Such a word was met, and has been repaired.
+    fn note_damage() {}
+
     /// Sleeps while the low half of `word` is `expected` and, if given, `alarm` has its value too.
     fn wait64(word: &Self::W64, expected: u32, alarm: Option<(&Self::W32, u32)>, deadline: Deadline) -> Wake;
     /// Sleeps while `word` is `expected` and, if given, `alarm` has its value too.

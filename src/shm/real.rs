@@ -1,5 +1,7 @@
 //! The memory that ships: atomics, futexes, the kernel's robust list.
 
+use super::arena::Arena;
+use super::check::is_somebody;
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
 use crate::sys::{clock, futex, robust, spin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,6 +11,22 @@ pub enum Real {}
 
 /// Some thousand times what a section takes.
 const PATIENCE_NS: u64 = 100_000_000;
+
+/// No sleep is longer than this: then the sleeper looks again, though nobody woke it. In a sound family it finds nothing; where
+/// somebody wrote to a word who should not, the wake may be lost. Longer than any test waits, to which a lost wake shall
+/// be a hang.
+const LONGEST_SLEEP_NS: u64 = 60_000_000_000;
+
+fn look_again(deadline: Deadline, sleep: impl FnOnce(Deadline) -> Wake) -> Wake {
+    let longest = clock::now_ns() + LONGEST_SLEEP_NS;
+    match deadline {
+        Some(deadline) if deadline <= longest => sleep(Some(deadline)),
+        _ => match sleep(Some(longest)) {
+            Wake::TimedOut => Wake::Look,
+            wake => wake,
+        },
+    }
+}
 
 macro_rules! word {
     ($trait:ident, $atomic:ident, $int:ident) => {
@@ -90,11 +108,19 @@ impl Memory for Real {
     fn is_gone(thread: u32) -> bool {
         robust::is_gone(thread)
     }
+    fn is_nobody(slot: u32) -> bool {
+        Arena::get().is_some_and(|arena| !is_somebody(arena, slot))
+    }
+    fn note_damage() {
+        if let Some(arena) = Arena::get() {
+            arena.header().damage.store(1, Ordering::Relaxed);
+        }
+    }
     fn wait64(word: &AtomicU64, expected: u32, alarm: Option<(&AtomicU32, u32)>, deadline: Deadline) -> Wake {
-        futex::wait(futex::low_half(word), expected, alarm, deadline)
+        look_again(deadline, |until| futex::wait(futex::low_half(word), expected, alarm, until))
     }
     fn wait32(word: &AtomicU32, expected: u32, alarm: Option<(&AtomicU32, u32)>, deadline: Deadline) -> Wake {
-        futex::wait(word, expected, alarm, deadline)
+        look_again(deadline, |until| futex::wait(word, expected, alarm, until))
     }
     fn wake64(word: &AtomicU64, count: u32) -> u32 {
         futex::wake(futex::low_half(word), count)

@@ -34,6 +34,14 @@ pub trait Fault: 'static {
     fn wake32(word: &SimWord32, count: u32) -> u32 {
         Sim::wake32(word, count)
     }
+    fn is_nobody(slot: u32) -> bool {
+        Sim::is_nobody(slot)
+    }
+    /// Whether who sleeps without a deadline looks again after a while, as on the memory that ships. Everywhere else that
+    /// would hide a lost wake.
+    fn looks_again() -> bool {
+        false
+    }
 }
 
 /// `Sim` with the fault `F`.
@@ -103,7 +111,15 @@ impl<F: Fault> Memory for Faulty<F> {
         alarm: Option<(&FaultyWord32<F>, u32)>,
         deadline: Deadline,
     ) -> Wake {
-        Sim::wait64(&word.0, expected, alarm.map(|(word, value)| (&word.0, value)), deadline)
+        let looks_again = deadline.is_none() && F::looks_again();
+        let until = if looks_again { Some(1) } else { deadline };
+        match Sim::wait64(&word.0, expected, alarm.map(|(word, value)| (&word.0, value)), until) {
+            Wake::TimedOut if looks_again => Wake::Look,
+            wake => wake,
+        }
+    }
+    fn is_nobody(slot: u32) -> bool {
+        F::is_nobody(slot)
     }
     fn wait32(
         word: &FaultyWord32<F>,

@@ -13,6 +13,9 @@ pub struct SimWord32(u32);
 /// A 64-bit word: its place in the machine's table.
 pub struct SimWord64(u64);
 
+/// A slot that is no process's.
+pub const NOBODY: u32 = 0xabc;
+
 /// A back end whose words a scenario can make: `Sim`, or a fault over it.
 pub trait Simulated: Memory {
     fn word32(name: &str, initial: u32) -> Self::W32;
@@ -96,6 +99,9 @@ impl Memory for Sim {
     }
     fn pending_clear() {
         calls::name_pending(NOTHING);
+    }
+    fn is_nobody(slot: u32) -> bool {
+        slot == NOBODY
     }
     fn wait64(word: &SimWord64, expected: u32, alarm: Option<(&SimWord32, u32)>, deadline: Deadline) -> Wake {
         let alarm = alarm.map(|(word, value)| (word.place(), value));

@@ -5,7 +5,7 @@ use super::explore::Limits;
 use super::fault::{Fault, Faulty};
 use super::keepers::{KEEPER, keep, limits, start_keepers};
 use super::machine::{Op, Status, with};
-use super::memory::{Sim, SimWord64, Simulated};
+use super::memory::{NOBODY, Sim, SimWord64, Simulated};
 use super::report::{Shows, catches, holds};
 use super::runner::Scenario;
 use carom::shm::lock_word::{Acquired, LockWord, Released};
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 const LOCKER: u32 = 0;
 const OWNER: u32 = 1;
+const STRANGER: u32 = 9;
 const GENERATION: u16 = 3;
 
 #[derive(Clone, Copy, Default)]
@@ -25,6 +26,8 @@ struct Plan {
     timed: bool,
     /// The object ends while they are at it.
     retires: bool,
+    /// Somebody writes the name of a process that there is not.
+    names_nobody: bool,
     /// Wrong: a successor trusts the count.
     trusts_count: bool,
     /// Wrong: the keeper does nothing for a dead process that was not the owner.
@@ -82,7 +85,7 @@ impl<M: Simulated> UserLock<M> {
                 Acquired::OwnerDied => {
                     check(!recover, "recovering, it says that the owner died");
                     let (released, dead) = self.last_holder();
-                    check(!released && dead, "it says that an owner died, but none did");
+                    check(self.plan.names_nobody || !released && dead, "it says that an owner died, but none did");
                     recover = true;
                     continue;
                 }
@@ -134,12 +137,19 @@ impl<M: Simulated> Scenario for UserLock<M> {
         if self.plan.retires {
             with(|machine| machine.start("owner", OWNER, 0, false, false));
         }
+        if self.plan.names_nobody {
+            with(|machine| machine.start("stranger", STRANGER, 0, false, false));
+        }
     }
 
     fn process(&self, role: u32, argument: u64) {
         match role {
             LOCKER => self.locker(),
             KEEPER => self.keeper(argument),
+            STRANGER => {
+                let acquired = self.lock.acquire(GENERATION, NOBODY, true, None, || None);
+                check(acquired == Acquired::Held, "it does not get the lock");
+            }
             _ => self.lock.retire(GENERATION + 1, false),
         }
     }
@@ -154,7 +164,15 @@ impl<M: Simulated> Scenario for UserLock<M> {
     }
 }
 
-const TWO: Plan = Plan { lockers: 2, rounds: 2, timed: false, retires: false, trusts_count: false, only_owners: false };
+const TWO: Plan = Plan {
+    lockers: 2,
+    rounds: 2,
+    timed: false,
+    retires: false,
+    names_nobody: false,
+    trusts_count: false,
+    only_owners: false,
+};
 const THREE: Plan = Plan { lockers: 3, rounds: 1, ..TWO };
 
 #[test]
@@ -230,4 +248,69 @@ impl Fault for ForgetsTheOthers {
 fn bug_woken_forgets_the_others() {
     let name = "bug: a woken sleeper forgets the others";
     catches(name, Shows::Hang, limits(0, 0, 4_000_000), || UserLock::<Faulty<ForgetsTheOthers>>::new(THREE));
+}
+
+const NAMED: Plan = Plan { names_nobody: true, rounds: 1, ..TWO };
+
+/// A sleeper looks again after a while: one that had slept before may be woken by nobody.
+enum LooksAgain {}
+impl Fault for LooksAgain {
+    fn looks_again() -> bool {
+        true
+    }
+}
+
+#[test]
+fn user_lock_names_nobody() {
+    let name = "user lock, 2 processes, owned by nobody, 1 kill";
+    holds(name, limits(1, 1, 400_000), || UserLock::<Faulty<LooksAgain>>::new(NAMED));
+}
+
+/// Whoever stands there is believed to exist.
+enum BelievesInNobody {}
+impl Fault for BelievesInNobody {
+    fn is_nobody(_: u32) -> bool {
+        false
+    }
+    fn looks_again() -> bool {
+        true
+    }
+}
+
+#[test]
+fn bug_nobody_is_waited_for() {
+    let name = "bug: a lock of nobody is waited for";
+    catches(name, Shows::Hang, limits(0, 0, 400_000), || UserLock::<Faulty<BelievesInNobody>>::new(NAMED));
+}
+
+/// What somebody writes who should not takes a wake away; a sleeper looks again after a while.
+enum LosesWakes {}
+impl Fault for LosesWakes {
+    fn wake64(_: &SimWord64, _: u32) -> u32 {
+        0
+    }
+    fn looks_again() -> bool {
+        true
+    }
+}
+
+#[test]
+fn user_lock_loses_wakes() {
+    holds("user lock, 3 processes, no wakes, 1 kill", limits(1, 2, 400_000), || {
+        UserLock::<Faulty<LosesWakes>>::new(THREE)
+    });
+}
+
+/// The same, and it does not.
+enum SleepsOn {}
+impl Fault for SleepsOn {
+    fn wake64(word: &SimWord64, count: u32) -> u32 {
+        LosesWakes::wake64(word, count)
+    }
+}
+
+#[test]
+fn bug_sleeps_on() {
+    let name = "bug: a sleeper without a wake never looks again";
+    catches(name, Shows::Hang, limits(0, 0, 400_000), || UserLock::<Faulty<SleepsOn>>::new(THREE));
 }
