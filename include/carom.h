@@ -3134,7 +3134,8 @@ int32_t carom_pool_did_start_ok(carom_pool *pool);
  * - What each call costs is a round trip to the server: two processes are woken, some 20 to 40 us here, a thousand times
  *   a shared value's. So do with one call what one call can do (`carom_dict_increment`, `carom_dict_update`, a slice of a
  *   list, `carom_dict_apply`), keep what is asked for often, and put numbers that all of a family change all the time into
- *   values and arrays instead.
+ *   values and arrays instead. A process of the server's family that asks one thing after the other waits for no wake-up as long
+ *   as the server has not fallen asleep, some 50 us after the last request: then a round trip takes a microsecond or two.
  * - One call is one step: others see all of what it does, or nothing. What takes several calls is put together by
  *   `carom_dict_apply`, or guarded by a lock of the manager.
  * - A manager makes the handle types that this library has for the same things: its queues, values, arrays, locks, semaphores,

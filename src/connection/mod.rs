@@ -63,6 +63,10 @@ pub trait Backend: Send + Sync {
     fn is_ready(&self, deadline: Deadline) -> Result<bool>;
     /// Whether a receive would find something that is here already.
     fn has_something(&self) -> Result<bool>;
+    /// Whether the other end has taken all that was sent here, as far as that can be known.
+    fn is_all_taken(&self) -> bool {
+        true
+    }
     /// Sends what is left of a message that was begun.
     fn flush(&self, deadline: Deadline) -> Result<()>;
     /// Whether something is left of a message that was begun.

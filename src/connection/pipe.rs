@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::family::{self, Family, Sentry};
 use crate::pin;
 use crate::shm::arena::Arena;
-use crate::shm::cell::{Cell, Reference};
+use crate::shm::cell::{Cell, Kind, Reference};
 use crate::shm::heap::Heap;
 use crate::shm::lock_word::Acquired;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::pipe::{INLINE, LONG, OBJECT, Slot, Tried};
-use crate::shm::pipe_cell::{self, End, RECEIVES, SENDS, damaged, waiters};
+use crate::shm::pipe_cell::{self, End, LANE, RECEIVES, SENDS, damaged, waiters};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use crate::shm::transit;
@@ -62,11 +62,27 @@ fn holder(hold: u64) -> u64 {
 
 /// Makes a pipe: an end that receives and one that sends, or two that do both.
 pub fn new(one_way: bool) -> Result<[Connection; 2]> {
-    let family = family::current()?;
     let both = RECEIVES | SENDS;
-    let flags = if one_way { [RECEIVES, SENDS] } else { [both, both] };
+    make(if one_way { [RECEIVES, SENDS] } else { [both, both] })
+}
+
+/// Makes a pipe for [`open_lane`]. Its ends are no handles, and travel nowhere else.
+pub fn new_lane() -> Result<[Connection; 2]> {
+    make([RECEIVES | SENDS | LANE; 2])
+}
+
+fn make(flags: [u32; 2]) -> Result<[Connection; 2]> {
+    let family = family::current()?;
     let [left, right] = pipe_cell::make(family.arena, flags, family.me.slot)?;
     Ok([of(family, left, 0)?, of(family, right, 0)?])
+}
+
+/// Opens the end that somebody names who may not be of the family: no other than one that was made for this.
+pub fn open_lane(family: Family, end: Reference) -> Result<Connection> {
+    match end.cell(family.arena) {
+        Some(cell) if cell.kind() == Kind::End && cell.flags.load(Acquire) & LANE != 0 => open(family, end),
+        _ => Err(Error::BadHandle("there is no such lane".into())),
+    }
 }
 
 /// Opens the end that an argument names.
@@ -439,6 +455,10 @@ impl Backend for PipeEnd {
         let _inside = self.enter()?;
         self.check_receives()?;
         Ok(self.end.into.is_readable(|| self.end.into.has_sender()))
+    }
+
+    fn is_all_taken(&self) -> bool {
+        !self.end.out.has_message()
     }
 
     fn flush(&self, _: Deadline) -> Result<()> {

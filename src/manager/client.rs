@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use super::kind;
+use super::lane::Way;
 use super::protocol::{LONGEST, Reply, Request, VERSION};
 use super::value::{Proxy, Value};
 use crate::connection::{Connection, listener};
@@ -18,6 +19,7 @@ use crate::shm::heap::Heap;
 use crate::shm::member::MemberId;
 use crate::shm::memory::Deadline;
 use crate::shm::region::Region;
+use crate::shm::stop;
 use crate::sys::clock::deadline_after_ms;
 use crate::sys::{fork, once, own, socket};
 use crate::wire::{self, Argument};
@@ -31,8 +33,6 @@ pub const OF_FAMILY: u32 = 1;
 
 /// Connections that wait for the next call.
 const IDLE: usize = 16;
-/// First size of the buffer for a reply.
-const BUFFER: usize = 512;
 
 /// Where a server is, and which it is.
 #[derive(Debug, Clone)]
@@ -58,9 +58,11 @@ pub struct Client {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Connection>,
+    idle: Vec<Way>,
     /// The session was given up.
     lost: bool,
+    /// The server gives no lanes.
+    no_lanes: bool,
     /// The server looks at the cells of our arena.
     is_family: bool,
     /// Else: the cells that stand for references of this session, and the objects.
@@ -168,10 +170,10 @@ impl Client {
     }
 
     /// Which server is at the other end of a connection.
-    pub fn meet(reach: &Reach, connection: &Connection) -> Result<Vec<u8>> {
+    pub fn meet(reach: &Reach, connection: Connection) -> Result<Vec<u8>> {
         let client =
             Client { manager: (0, 0), reach: reach.clone(), session: socket::random()?, state: Mutex::default() };
-        client.introduce(connection).map(|(identity, _)| identity)
+        client.introduce(&Way::new(connection)).map(|(identity, _)| identity)
     }
 
     /// The manager of a cell goes: its connections end.
@@ -198,13 +200,20 @@ impl Client {
     }
 
     /// A connection that nobody uses.
-    fn take(&self) -> Result<Connection> {
+    fn take(&self) -> Result<Way> {
         let mut state = self.state();
         if state.lost {
             return Err(LOST);
         }
         match state.idle.pop() {
-            Some(connection) => Ok(connection),
+            Some(mut way) => {
+                let wants = state.is_family && !state.no_lanes && way.is_worth_a_lane();
+                drop(state);
+                if wants {
+                    self.widen(&mut way)?;
+                }
+                Ok(way)
+            }
             None => {
                 drop(state);
                 self.connect()
@@ -212,33 +221,50 @@ impl Client {
         }
     }
 
-    fn put_back(&self, connection: Connection) {
+    /// Gives a connection a lane, if the server takes it.
+    fn widen(&self, way: &mut Way) -> Result<()> {
+        let made = way.widen(|way, end| {
+            self.say(way, Request::Lane { end })?;
+            let answer = self.receive(way, self.patience()).map_err(|error| match error {
+                Error::SoftLimit => error,
+                _ => LOST,
+            })?;
+            Ok(answer.is_ok())
+        })?;
+        if !made {
+            self.state().no_lanes = true;
+        }
+        Ok(())
+    }
+
+    fn put_back(&self, way: Way) {
         let mut state = self.state();
         if state.idle.len() < IDLE && !state.lost {
-            state.idle.push(connection);
+            state.idle.push(way);
         }
     }
 
     /// A new connection of the session.
-    fn connect(&self) -> Result<Connection> {
+    fn connect(&self) -> Result<Way> {
         let connected = listener::connect(&self.reach.address, Some(&self.reach.key), self.patience());
         let connection = connected.map_err(|error| match error {
             Error::Denied(_) | Error::SoftLimit | Error::Invalid(_) => error,
             _ => LOST,
         })?;
-        let (identity, cell) = self.introduce(&connection)?;
+        let way = Way::new(connection);
+        let (identity, cell) = self.introduce(&way)?;
         if identity != self.reach.identity {
             return Err(Error::Closed("the manager's server is gone, and another one listens at its address"));
         }
         self.state().is_family = is_family(cell, &identity);
-        Ok(connection)
+        Ok(way)
     }
 
     /// Says who this is; who the server is.
-    fn introduce(&self, connection: &Connection) -> Result<(Vec<u8>, i64)> {
+    fn introduce(&self, way: &Way) -> Result<(Vec<u8>, i64)> {
         let hello = Request::Hello { version: VERSION, session: self.session.to_vec(), pid: fork::pid() as i64 };
-        self.say(connection, hello)?;
-        let answer = self.receive(connection, self.patience()).map_err(|error| match error {
+        self.say(way, hello)?;
+        let answer = self.receive(way, self.patience()).map_err(|error| match error {
             Error::SoftLimit => error,
             Error::Broken(_) => Error::Broken("the other side is no manager".into()),
             _ => LOST,
@@ -253,40 +279,36 @@ impl Client {
     }
 
     /// A short request without a reply of its own. A task that should stop is told so elsewhere: this does not wait.
-    fn say(&self, connection: &Connection, request: Request) -> Result<()> {
+    fn say(&self, way: &Way, request: Request) -> Result<()> {
         let message = request.pack()?;
-        match connection.send(&message, self.patience()) {
-            Err(Error::SoftLimit) => connection.send(&message, self.patience()),
+        match way.add(&message, self.patience()) {
+            Err(Error::SoftLimit) => {
+                let sent = way.add(&message, self.patience());
+                stop::take_back();
+                sent
+            }
             sent => sent,
         }
         .map_err(|_| LOST)
     }
 
     /// A reply; the outer error: there was none.
-    fn receive(&self, connection: &Connection, deadline: Deadline) -> Result<Result<Value>> {
-        let mut buffer = vec![0; BUFFER];
-        let len = loop {
-            match connection.receive(&mut buffer, deadline) {
-                Ok(len) => break len,
-                Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => buffer = vec![0; needed],
-                Err(error) => return Err(error),
-            }
-        };
-        Reply::unpack(&buffer[..len]).map(|reply| reply.0)
+    fn receive(&self, way: &Way, deadline: Deadline) -> Result<Result<Value>> {
+        way.receive(deadline, Reply::unpack)?.map(|reply| reply.0)
     }
 
     /// Sends a request and waits for its reply, `timeout_ms` and as long as any answer may take.
-    fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Connection, Result<Value>)> {
+    fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Way, Result<Value>)> {
         if SERVES.get() == Some((own::pid(), self.manager)) {
             return Err(Error::NotPermitted("a method on the server's loop cannot call its own server: it blocks"));
         }
         let message = request.pack()?;
-        let connection = self.take()?;
-        match connection.send(&message, self.patience()) {
+        let way = self.take()?;
+        match way.send(&message, self.patience()) {
             Ok(()) => {}
             Err(error @ (Error::SoftLimit | Error::TimedOut)) => {
                 // Nothing of it was sent.
-                self.put_back(connection);
+                self.put_back(way);
                 return Err(if error == Error::SoftLimit { error } else { LOST });
             }
             Err(_) => return Err(LOST),
@@ -296,20 +318,26 @@ impl Client {
         let deadline = deadline.filter(|_| self.reach.request_timeout_ms >= 0);
         let mut cancelled = false;
         loop {
-            match self.receive(&connection, deadline) {
+            match self.receive(&way, deadline) {
                 Ok(Err(error)) if cancelled && error.status() == Error::TimedOut.status() => {
-                    return Ok((connection, Err(Error::SoftLimit)));
+                    return Ok((way, Err(Error::SoftLimit)));
                 }
-                Ok(reply) => return Ok((connection, reply)),
+                Ok(reply) => {
+                    if cancelled {
+                        stop::take_back();
+                    }
+                    return Ok((way, reply));
+                }
                 // The task that calls should stop: what it waits for is taken back, unless it was quicker.
                 Err(Error::SoftLimit) if !cancelled => {
                     cancelled = true;
-                    let _ = connection.send(&Request::Cancel.pack()?, self.patience());
+                    let _ = way.add(&Request::Cancel.pack()?, self.patience());
                 }
                 Err(Error::SoftLimit) => {}
-                Err(_) => {
+                Err(error) => {
                     self.give_up();
-                    return Err(unknown());
+                    let untaken = matches!(error, Error::Closed(_)) && way.is_untaken();
+                    return Err(if untaken { LOST } else { unknown() });
                 }
             }
         }
@@ -325,8 +353,8 @@ impl Client {
     /// A request without a reply, now or not at all.
     fn tell(&self, request: Request) {
         let (Ok(message), Ok(mut state)) = (request.pack(), self.state.try_lock()) else { return };
-        if let Some(connection) = state.idle.last()
-            && !matches!(connection.send(&message, Some(0)), Ok(()) | Err(Error::TimedOut))
+        if let Some(way) = state.idle.last()
+            && !matches!(way.send(&message, Some(0)), Ok(()) | Err(Error::TimedOut))
         {
             state.idle.pop();
         }
@@ -334,8 +362,8 @@ impl Client {
 
     /// A request with a reply that names no objects.
     pub fn ask(&self, request: Request) -> Result<Value> {
-        let (connection, reply) = self.exchange(request, 0)?;
-        self.put_back(connection);
+        let (way, reply) = self.exchange(request, 0)?;
+        self.put_back(way);
         reply
     }
 
@@ -348,20 +376,20 @@ impl Client {
         persistent: bool,
     ) -> Result<(&'static Cell, u32, u8)> {
         let request = Request::Create { kind: name.into(), arguments, persistent };
-        let (connection, reply) = self.exchange(request, 0)?;
+        let (way, reply) = self.exchange(request, 0)?;
         let made = match reply {
             Ok(Value::Proxy(proxy)) => {
-                self.adopt(family, &connection, proxy).map(|(cell, generation)| (cell, generation, proxy.kind))
+                self.adopt(family, &way, proxy).map(|(cell, generation)| (cell, generation, proxy.kind))
             }
             Ok(_) => Err(Error::Broken("the manager's server made no object".into())),
             Err(error) => Err(error),
         };
-        self.put_back(connection);
+        self.put_back(way);
         made
     }
 
     /// A cell that stands for an object that the server has just named.
-    fn adopt(&self, family: Family, connection: &Connection, proxy: Proxy) -> Result<(&'static Cell, u32)> {
+    fn adopt(&self, family: Family, way: &Way, proxy: Proxy) -> Result<(&'static Cell, u32)> {
         let made = make_cell(family, self.manager, proxy);
         let is_family = self.state().is_family;
         let answer = match &made {
@@ -377,7 +405,7 @@ impl Client {
             Err(_) => Some(Request::Release { object: proxy.object }),
         };
         if let Some(answer) = answer {
-            self.say(connection, answer)?;
+            self.say(way, answer)?;
         }
         made
     }
@@ -464,14 +492,14 @@ impl Target {
             thread: lock::this_thread() as i64,
             room: room.map_or(-1, |room| room.min(i64::MAX as usize) as i64),
         };
-        let (connection, reply) = self.client.exchange(request, timeout_ms)?;
+        let (way, reply) = self.client.exchange(request, timeout_ms)?;
         let result = reply.and_then(|value| {
             if self.proxy.kind == kind::QUEUE && matches!(method, "get" | "get_many") {
-                let _ = connection.send(&Request::Taken.pack()?, self.client.patience());
+                let _ = way.add(&Request::Taken.pack()?, self.client.patience());
             }
-            shown(&value, &mut |proxy| self.client.adopt(family, &connection, proxy))
+            shown(&value, &mut |proxy| self.client.adopt(family, &way, proxy))
         });
-        self.client.put_back(connection);
+        self.client.put_back(way);
         result
     }
 

@@ -11,6 +11,7 @@ pub mod client;
 mod crew;
 pub mod custom;
 mod dict;
+mod lane;
 mod list;
 mod object;
 pub mod protocol;

@@ -96,6 +96,11 @@ pub enum Request {
     Shutdown,
     /// What the server has, in words.
     Describe,
+    /// From a process of the server's family: requests come, and are answered, by this lane too. Reply: nil.
+    Lane {
+        /// Reference of the server's end.
+        end: u64,
+    },
 }
 
 /// What a server answers.
@@ -335,6 +340,7 @@ impl Request {
             Request::Info => vec![number(8)],
             Request::Shutdown => vec![number(9)],
             Request::Describe => vec![number(10)],
+            Request::Lane { end } => vec![number(11), number(end)],
         };
         pack(&Value::List(fields))
     }
@@ -372,6 +378,7 @@ impl Request {
             8 => Request::Info,
             9 => Request::Shutdown,
             10 => Request::Describe,
+            11 => Request::Lane { end: fields.integer()? as u64 },
             _ => return Err(broken("a request of an unknown kind")),
         };
         fields.end().map(|()| request)
@@ -455,6 +462,7 @@ mod tests {
             Request::Info,
             Request::Shutdown,
             Request::Describe,
+            Request::Lane { end: u64::MAX - 1 },
         ];
         for request in requests {
             assert_eq!(Request::unpack(&request.clone().pack().unwrap()).unwrap(), request);

@@ -4,6 +4,7 @@
 //! [`PATIENCE_NS`], in which he is not read from.
 #![forbid(unsafe_code)]
 
+use super::lane::{self, Lanes};
 use super::protocol::{LONGEST, Reply, Request};
 use super::value::{Stored, Value};
 use crate::connection::Connection;
@@ -14,6 +15,7 @@ use crate::sys::clock::now_ns;
 use crate::sys::descriptor::Poll;
 use std::collections::HashMap;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 
 /// Keys of the poll; whoever is connected has a larger one.
 const LISTENER: u64 = 0;
@@ -29,9 +31,13 @@ const FULL_NS: u64 = 100_000_000;
 /// First size of the buffer for what comes in.
 const BUFFER: usize = 64 << 10;
 
-/// A connection.
+/// A connection, or a lane.
 pub(super) struct Client {
-    connection: Connection,
+    connection: Rc<Connection>,
+    /// Of a lane: the key of its socket.
+    socket: Option<u64>,
+    /// Of a socket: the key of its lane.
+    lane: Option<u64>,
     /// A reply that has not gone out, and since when.
     unsent: Option<Vec<u8>>,
     stuck: Option<u64>,
@@ -73,6 +79,7 @@ pub(super) struct Reception {
     starter: Option<Connection>,
     poll: Poll,
     clients: HashMap<u64, Client>,
+    lanes: Lanes,
     /// Clients of which more has come than their turn allowed.
     ready: Vec<u64>,
     next: u64,
@@ -91,6 +98,7 @@ impl Reception {
             starter: None,
             poll,
             clients: HashMap::new(),
+            lanes: Lanes::default(),
             ready: Vec::new(),
             next: FIRST,
             buffer: vec![0; BUFFER],
@@ -117,12 +125,24 @@ impl Reception {
 
     /// How many are connected.
     pub(super) fn count(&self) -> usize {
-        self.clients.len()
+        self.clients.values().filter(|client| !client.is_lane()).count()
+    }
+
+    /// The lane of a socket.
+    pub(super) fn lane_of(&self, key: u64) -> Option<u64> {
+        self.clients.get(&key)?.lane
     }
 
     /// Takes a client out: its connection ends when it is dropped.
     pub(super) fn remove(&mut self, key: u64) -> Option<Client> {
-        self.clients.remove(&key)
+        let client = self.clients.remove(&key)?;
+        if let Some(socket) = client.socket {
+            self.lanes.remove(key);
+            if let Some(socket) = self.clients.get_mut(&socket) {
+                socket.lane = None;
+            }
+        }
+        Some(client)
     }
 
     /// When something is due here.
@@ -133,17 +153,27 @@ impl Reception {
 
     /// Waits until something has come, or until the instant `until`.
     pub(super) fn wait(&mut self, until: Option<u64>) -> News {
+        let mut news = News { clients: std::mem::take(&mut self.ready), ..News::default() };
+        let wanted = news.clients.len();
+        if !self.lanes.look(&mut news.clients) && wanted == 0 {
+            return news;
+        }
         let next = [until, self.due()].into_iter().flatten().min();
-        let timeout = if self.ready.is_empty() { next.map(|next| next.saturating_sub(now_ns())) } else { Some(0) };
+        let is_idle = news.clients.is_empty() && !self.lanes.are_awake();
+        let timeout = if is_idle { next.map(|next| next.saturating_sub(now_ns())) } else { Some(0) };
         let mut keys = [0; 64];
         let count = self.poll.wait(&mut keys, timeout);
-        let mut news = News { clients: std::mem::take(&mut self.ready), ..News::default() };
         for key in &keys[..count] {
             match *key {
                 LISTENER => self.welcome(),
                 STARTER => news.over = true,
                 CREW => news.crew = true,
-                key => news.clients.push(key),
+                key => {
+                    if let Some(Client { connection, socket: Some(_), .. }) = self.clients.get(&key) {
+                        self.lanes.wake(key, connection);
+                    }
+                    news.clients.push(key);
+                }
             }
         }
         if self.attend_at.is_some_and(|at| at <= now_ns()) {
@@ -182,12 +212,34 @@ impl Reception {
         self.attend_at = Some(now_ns() + ATTEND_NS).filter(|_| self.listener.has_guests());
     }
 
-    fn admit(&mut self, connection: Connection) {
+    /// Takes a connection in; its key.
+    fn add(&mut self, connection: Rc<Connection>, session: Option<u64>, socket: Option<u64>) -> Result<u64> {
         let key = self.next;
         self.next += 1;
-        if connection.fd().and_then(|fd| self.poll.add(fd, key)).is_ok() {
-            let client = Client { connection, session: None, unsent: None, stuck: None, waits: None, lent: None };
-            self.clients.insert(key, client);
+        self.poll.add(connection.fd()?, key)?;
+        let (unsent, stuck, waits, lent) = (None, None, None, None);
+        self.clients.insert(key, Client { connection, socket, lane: None, session, unsent, stuck, waits, lent });
+        Ok(key)
+    }
+
+    /// Opens the lane that a client offers beside its socket.
+    pub(super) fn open_lane(&mut self, key: u64, end: u64) -> Result<()> {
+        let client = self.clients.get(&key).filter(|client| !client.is_lane() && client.lane.is_none());
+        let session = client.ok_or(Error::invalid("a socket has one lane"))?.session;
+        let lane = Rc::new(lane::open(end)?);
+        let lane_key = self.add(lane.clone(), session, Some(key))?;
+        if let Err(error) = self.lanes.add(lane_key, end, &lane) {
+            self.clients.remove(&lane_key);
+            return Err(error);
+        }
+        if let Some(client) = self.clients.get_mut(&key) {
+            client.lane = Some(lane_key);
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, connection: Connection) {
+        if let Ok(key) = self.add(Rc::new(connection), None, None) {
             // What came with the last message of the handshake makes nothing readable.
             self.ready.push(key);
         }
@@ -198,7 +250,8 @@ impl Reception {
         loop {
             let Some(client) = self.clients.get_mut(&key) else { return Word::Nothing };
             // What is not here yet makes it readable: to ask the kernel once more would cost every request a call.
-            if !first && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
+            let told = first && !client.is_lane();
+            if !told && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
                 return Word::Nothing;
             }
             if client.stuck.is_some() {
@@ -253,8 +306,19 @@ impl Reception {
 
     /// Answers a client.
     pub(super) fn send(&mut self, key: u64, result: Result<Value>) {
-        let Some(client) = self.clients.get_mut(&key) else { return };
         let message = Reply(result).pack();
+        match self.clients.get(&key) {
+            Some(Client { connection, socket: Some(socket), .. }) => {
+                if !lane::answer(connection, &message) {
+                    self.send_message(*socket, message);
+                }
+            }
+            _ => self.send_message(key, message),
+        }
+    }
+
+    fn send_message(&mut self, key: u64, message: Vec<u8>) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
         let stuck = match client.connection.send(&message, Some(0)) {
             Ok(()) => client.connection.has_rest(),
             Err(Error::TimedOut) => {
@@ -279,6 +343,10 @@ impl Reception {
 }
 
 impl Client {
+    pub(super) fn is_lane(&self) -> bool {
+        self.socket.is_some()
+    }
+
     fn flush(&mut self) -> Result<()> {
         self.connection.flush(Some(0))?;
         let Some(message) = self.unsent.take() else { return Ok(()) };

@@ -18,6 +18,7 @@ use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::shm::arena::Arena;
+use crate::shm::cell::Cell;
 use crate::sys::clock::now_ns;
 use crate::sys::fork;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -28,7 +29,7 @@ const SWEEP_NS: u64 = 500_000_000;
 /// The number of the dict that is there from the beginning.
 const FIRST: u64 = 1;
 /// Requests of one client before others have their turn.
-const TURN: usize = 16;
+pub(super) const TURN: usize = 16;
 
 /// A process.
 #[derive(Default)]
@@ -36,6 +37,8 @@ pub(super) struct Session {
     name: Vec<u8>,
     pid: i64,
     connections: usize,
+    /// Of these, those with a lane.
+    pub(super) lanes: usize,
     /// References that it answers for.
     pub(super) references: HashMap<u64, u64>,
 }
@@ -70,7 +73,7 @@ pub struct Terms {
 /// A server.
 pub struct Server {
     terms: Terms,
-    reception: Reception,
+    pub(super) reception: Reception,
     pub(super) types: Vec<Rc<Type>>,
     pub(super) crew: Option<Crew>,
     pub(super) sessions: HashMap<u64, Session>,
@@ -181,7 +184,8 @@ impl Server {
     }
 
     /// Something has come from a client, or it can take more, or it is gone.
-    fn attend(&mut self, key: u64) {
+    pub(super) fn attend(&mut self, key: u64) {
+        self.empty_lane(key);
         for turn in 0..TURN {
             match self.reception.next(key, turn == 0) {
                 Word::Request(request) => self.take(key, request),
@@ -247,7 +251,10 @@ impl Server {
                 self.submit(job, timeout_ms == 0);
             }
             Request::Keep { object, cell, generation } => {
-                if let Some(entry) = self.entries.get_mut(&object) {
+                // It may have gone already, and what was sent because of that may have come by another way.
+                let is_there = |cell: &Cell| cell.is_there(generation as u32);
+                let there = Arena::get().and_then(|arena| arena.cell(cell)).is_some_and(is_there);
+                if let Some(entry) = self.entries.get_mut(&object).filter(|_| there) {
                     entry.cells.push((cell, generation));
                 }
                 self.release(session, object);
@@ -267,6 +274,10 @@ impl Server {
             Request::Shutdown => {
                 self.over = true;
                 self.send(key, Ok(Value::Nil));
+            }
+            Request::Lane { end } => {
+                let opened = self.open_lane(key, session, end);
+                self.send(key, opened.map(|()| Value::Nil));
             }
             Request::Hello { .. } | Request::Cancel | Request::Taken => {}
         }
@@ -339,10 +350,10 @@ impl Server {
     fn describe(&self) -> String {
         let mut lines = vec![format!("{} of {} bytes", value::bytes(), self.terms.limit)];
         for (number, session) in &self.sessions {
-            let (pid, connections) = (session.pid, session.connections);
+            let (pid, connections, lanes) = (session.pid, session.connections, session.lanes);
             let (references, bytes) = (session.references.len(), value::bytes_of(*number));
             lines.push(format!(
-                "client {number}: process {pid}, {connections} connections, {references} references, {bytes} bytes"
+                "client {number}: process {pid}, {connections} connections, {lanes} with lanes, {references} references, {bytes} bytes"
             ));
         }
         let mut objects: Vec<_> = self.entries.iter().collect();
@@ -502,7 +513,12 @@ impl Server {
     }
 
     fn drop_client(&mut self, key: u64) {
+        self.empty_lane(key);
+        if let Some(lane) = self.reception.lane_of(key) {
+            self.drop_client(lane);
+        }
         let Some(client) = self.reception.remove(key) else { return };
+        let (session, is_lane) = (client.session, client.is_lane());
         self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
         let waited = client.waits.and_then(|number| self.unpark(number));
         if let Some(job) = waited {
@@ -520,8 +536,10 @@ impl Server {
             }
             self.settle(object);
         }
-        if let Some(number) = client.session {
-            self.part(number);
+        match session {
+            Some(number) if is_lane => self.part_lane(number),
+            Some(number) => self.part(number),
+            None => {}
         }
     }
 

@@ -217,7 +217,7 @@ impl Manager {
         // Once with the caller's time, to learn which server it is; from then on only that one is meant.
         let mut reach = Reach { address, key, identity: Vec::new(), request_timeout_ms: timeout_ms };
         let connection = listener::connect(&reach.address, Some(&reach.key), deadline_after_ms(timeout_ms))?;
-        reach.identity = Client::meet(&reach, &connection)?;
+        reach.identity = Client::meet(&reach, connection)?;
         reach.request_timeout_ms = options.request_timeout();
         reach.write(family.arena, self.cell)?;
         Ok(self)

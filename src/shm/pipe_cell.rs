@@ -7,7 +7,7 @@
 //! | `refers_to` | the pipe | |
 //! | `item_size` | reference of the other end | |
 //! | `type_code` | side, 0 or 1 | |
-//! | `flags` | [`RECEIVES`], [`SENDS`]; [`POLLED`] | |
+//! | `flags` | [`RECEIVES`], [`SENDS`], [`LANE`]; [`POLLED`] | |
 //! | `len` | | not 0: the block is as it should be |
 //! | `block` | | [`Block`] |
 //!
@@ -33,6 +33,8 @@ pub const RECEIVES: u32 = 1;
 pub const SENDS: u32 = 2;
 /// Flag of an end, set once, by who has it: somebody polls, or has. See [`bell_table`].
 pub const POLLED: u32 = 4;
+/// Flag of an end: the server of a manager may open it. See [`crate::manager`].
+pub const LANE: u32 = 8;
 
 /// What both ends share: what the ends send, by side. All bytes zero are valid.
 #[repr(C)]

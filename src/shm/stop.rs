@@ -50,6 +50,13 @@ pub fn notice() -> bool {
     matches!(task.state(), State::Asked | State::Told) && terms.noticed.swap(item, AcqRel) != item
 }
 
+/// Whoever noticed could not say so to the task: it hears of it at the next occasion.
+pub fn take_back() {
+    if let Some(lane) = lane() {
+        lane.current().1.noticed.store(0, Release);
+    }
+}
+
 /// Which attempt the task at work is, beginning with 1; 0 if there is none.
 pub fn attempt() -> u32 {
     lane().map_or(0, |lane| {
