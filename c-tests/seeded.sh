@@ -21,6 +21,8 @@ repair: the dead keep their units|semaphore, owned|alone
 repair: a barrier does not break|barrier, last|alone
 keeper: a death between the forks is an error|keeper, born half-way|alone
 template: what a dead worker ran stays open|worker, task|alone
+repair: a place that the dead claimed stays taken|spawn, its starter|alone
+server: its death is that of who was not forked yet|server, forking|alone
 END
 }
 

@@ -34,6 +34,7 @@ struct operation {
     int single;                          /* there can be only one victim */
     int in_heap;                         /* stands under the heap's lock, for which whoever frees would wait until it goes on */
     int descends;                        /* not the victim is stepped and killed but its child (1), grandchild (2) ... */
+    int executes;                        /* ... and not before it has executed this program */
     void (*ready)(void);                 /* here, once the victim stands at its beginning */
     pid_t (*target)(void);               /* instead of a victim: a process that is there and sleeps */
     void (*begin)(void);                 /* ... and what makes it move */
@@ -59,6 +60,7 @@ static struct point {
 static carom_process *partner_process;
 static carom_arena_info base, bare; /* with the objects, and without */
 static carom_event *never;
+static uint64_t program_entry; /* where this program begins, when it is executed anew */
 
 /* ---- what operations use ---- */
 
@@ -214,11 +216,13 @@ static void tracee_begins(int is_recorded) {
         CHECK_EQ(ptrace(PTRACE_INTERRUPT, tracee.pid, 0, 0), 0);
         CHECK_EQ(next_stop(tracee.pid, &status), tracee.pid);
         CHECK(WIFSTOPPED(status));
+        tracee.generation = operation->descends;
         return;
     }
     victim_process = started(victim);
     tracee.pid = carom_process_pid(victim_process);
     tracee.generation = operation->descends;
+    tracee.entry = operation->executes ? program_entry : 0;
     do CHECK_EQ(next_stop(tracee.pid, &status), tracee.pid);
     while (WIFSTOPPED(status) && WSTOPSIG(status) != SIGSTOP && ptrace(PTRACE_CONT, tracee.pid, 0, WSTOPSIG(status)) == 0);
     CHECK(WIFSTOPPED(status));
@@ -267,14 +271,16 @@ static void is_stopped_for_a_while(void) {
 /* What the dead had is given back, at the latest when the keeper has looked. */
 static void nothing_is_left(const carom_arena_info *wanted) {
     int64_t until = now_ms() + PATIENCE_MS;
+    uint32_t members = wanted->members < 2 ? 2 : wanted->members; /* by now there may be a keeper */
     for (;;) {
         carom_arena_info now = census();
-        if (now.objects == wanted->objects && now.blocks == wanted->blocks) return;
+        if (now.objects == wanted->objects && now.blocks == wanted->blocks && now.members <= members) return;
         if (point.operation && point.operation->late) point.operation->late();
         if (now_ms() > until) {
             if (count) count->leaks = 1;
             check_eq_(__FILE__, __LINE__, "objects", (long long)now.objects, (long long)wanted->objects);
             check_eq_(__FILE__, __LINE__, "blocks", (long long)now.blocks, (long long)wanted->blocks);
+            check_eq_(__FILE__, __LINE__, "processes", now.members, members);
         }
         /* A death for which nobody waits may be found late: so wait for something. */
         CHECK_STATUS(carom_event_wait(never, 1), CAROM_ETIMEDOUT);

@@ -34,6 +34,7 @@ static struct tracee {
     uint64_t breakpoint; /* 0: none */
     long covered;        /* the text under it */
     int generation;      /* whose fork is followed: 0 its own no more */
+    uint64_t entry;      /* not 0: what that process executes is stepped, from here on; else it ends there */
 } tracee;
 
 static flag *through; /* the tracee is behind its operation */
@@ -143,7 +144,8 @@ static inline pid_t next_stop(pid_t pid, int *status) {
     return seen;
 }
 
-/* A process that the tracee forked: followed if it is the one that is meant, else let go, without our breakpoint. */
+/* A process that the tracee forked: followed if it is the one that is meant, else let go, without our breakpoint. (One that
+ * shares the tracee's memory takes it away for both, until `await` hears that it has it no more.) */
 static inline void forked(pid_t parent) {
     unsigned long child = 0;
     int status;
@@ -159,7 +161,10 @@ static inline void forked(pid_t parent) {
     ptrace(PTRACE_DETACH, parent, 0, 0);
 }
 
-enum { OPTIONS = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL };
+enum {
+    OPTIONS = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
+              PTRACE_O_EXITKILL
+};
 
 static inline void go(int how) { ptrace(how, tracee.pid, 0, 0); }
 
@@ -184,6 +189,12 @@ static enum stop await(int how, int sleeps) {
             forked(parent);
             if (tracee.pid != parent && tracee.generation == 0) return AT_TRAP;
             signal = 0;
+        } else if (event == PTRACE_EVENT_VFORK_DONE) {
+            if (tracee.breakpoint) break_at(tracee.breakpoint);
+            signal = 0;
+        } else if (event == PTRACE_EVENT_EXEC) {
+            tracee.breakpoint = 0; /* gone with the memory */
+            return tracee.entry ? AT_TRAP : THROUGH;
         } else if (signal == SIGTRAP && event == 0) {
             return AT_TRAP;
         } else if (signal == SIGSTOP && event == 0 && atomic_load(through)) {
@@ -200,12 +211,31 @@ static inline enum stop step(void) {
     return await(PTRACE_SINGLESTEP, 0);
 }
 
-/* Goes on until the descendant that is meant is there, stopped at its first instruction. */
-static inline int is_born(void) {
-    while (tracee.generation > 0) {
-        go(PTRACE_CONT);
-        if (await(PTRACE_CONT, 0) != AT_TRAP) return 0;
-    }
+/* The tracee stopped at its breakpoint: as if there had been none. */
+static inline void step_back(void) {
+    registers now = registers_of(tracee.pid);
+    PC(now) = tracee.breakpoint;
+    set_registers(tracee.pid, &now);
+}
+
+/* Whether the tracee, going on, comes to something. `begin` is called once it moves, and is NULL then. */
+static inline int comes_to_a_trap(void (**begin)(void)) {
+    go(PTRACE_CONT);
+    if (*begin) (*begin)();
+    *begin = NULL;
+    return await(PTRACE_CONT, 0) == AT_TRAP;
+}
+
+/* Goes on until the descendant that is meant is there, stopped at its first instruction, or at that of what it executes. */
+static inline int is_born(void (**begin)(void)) {
+    while (tracee.generation > 0)
+        if (!comes_to_a_trap(begin)) return 0;
+    if (!tracee.entry) return 1;
+    if (!comes_to_a_trap(begin)) return 0;
+    break_at(tracee.entry);
+    if (!comes_to_a_trap(begin)) return 0;
+    step_back();
+    break_nowhere();
     return 1;
 }
 
@@ -228,7 +258,7 @@ static inline void note_step(uint64_t at) {
 static void record(void (*begin)(void), void (*wake)(void)) {
     trace->count = 0;
     trace->sleep = -1;
-    if (!is_born()) return;
+    if (!is_born(&begin)) return;
     for (;;) {
         note_step(pc_of(tracee.pid));
         go(PTRACE_SINGLESTEP);
@@ -266,7 +296,7 @@ static inline enum stop step_over(void) {
 
 /* Runs a stopped tracee to the instruction `k` of the trace, which it has not done yet. AT_TRAP: it is there. */
 static enum stop run_to(long k, void (*begin)(void), void (*wake)(void)) {
-    if (!is_born()) return THROUGH;
+    if (!is_born(&begin)) return THROUGH;
     long from = cheapest(k);
     int sleeps = wake && trace->sleep >= 0 && k >= trace->sleep;
     break_at(trace->at[from]);
@@ -284,9 +314,7 @@ static enum stop run_to(long k, void (*begin)(void), void (*wake)(void)) {
             tracee.breakpoint = 0;
             return stop;
         }
-        registers now = registers_of(tracee.pid);
-        PC(now) = tracee.breakpoint;
-        set_registers(tracee.pid, &now);
+        step_back();
         if (hits++ == trace->before[from]) break;
         if (step_over() != AT_TRAP) return THROUGH;
         go(PTRACE_CONT);
@@ -299,7 +327,7 @@ static enum stop run_to(long k, void (*begin)(void), void (*wake)(void)) {
 
 /* Runs all of it, unstepped. */
 static void run_through(void (*begin)(void), void (*wake)(void)) {
-    if (!is_born()) return;
+    if (!is_born(&begin)) return;
     go(PTRACE_CONT);
     if (begin) begin();
     if (await(PTRACE_CONT, 0) == ASLEEP && wake) {
@@ -310,7 +338,7 @@ static void run_through(void (*begin)(void), void (*wake)(void)) {
 
 /* Runs it until it sleeps. */
 static enum stop run_to_sleep(void (*begin)(void)) {
-    if (!is_born()) return THROUGH;
+    if (!is_born(&begin)) return THROUGH;
     go(PTRACE_CONT);
     if (begin) begin();
     return await(PTRACE_CONT, 1);

@@ -7,6 +7,7 @@ use super::arena::Arena;
 use super::bell_table;
 use super::heap::Heap;
 use super::member::{MemberId, State};
+use crate::sys::seeded::bug;
 
 /// What the repairer found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ fn hand_on(arena: Arena, dead: u32, slot: u32) {
         let member = arena.member(other);
         let (state, generation) = member.identity();
         match state {
-            State::Claimed if member.parent() == dead => {
+            State::Claimed if member.parent() == dead && !bug("repair: a place that the dead claimed stays taken") => {
                 abandon(arena, MemberId { slot: other, generation }, slot);
             }
             State::Gone if member.parent() == dead => member.forget(generation),

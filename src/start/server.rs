@@ -19,6 +19,7 @@ use crate::function;
 use crate::key;
 use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
+use crate::sys::seeded::bug;
 use crate::sys::setup::{self, Environment};
 use crate::sys::{birth, channel, descriptor, fork, once, own, pidfd, signals};
 use std::collections::{HashMap, VecDeque};
@@ -100,7 +101,12 @@ pub fn start(family: Family, id: MemberId, part: Part, traits: &Traits, given: &
                 Ok((member.pid.load(Ordering::Acquire), handle))
             }
             // The server died before it forked: another one will.
-            Ok(News::Ended) if member.identity() == (State::Claimed, id.generation) => continue,
+            Ok(News::Ended)
+                if member.identity() == (State::Claimed, id.generation)
+                    && !bug("server: its death is that of who was not forked yet") =>
+            {
+                continue;
+            }
             Ok(News::Ended) => Err(Error::Broken("the process ended before it ran its function".into())),
             Ok(News::Refuses(error)) => Err(error),
             Err(error) => {
