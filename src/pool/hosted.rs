@@ -18,7 +18,8 @@ use super::worker::{self, Worker};
 use crate::error::{Error, Result};
 use crate::process::{self, Process};
 use crate::shm::member::MemberId;
-use crate::shm::plan::{Lane, Phase, Seat, UNKNOWN_EXIT};
+use crate::shm::plan::{Lane, Phase, UNKNOWN_EXIT};
+use crate::shm::seat::Seat;
 use crate::shm::stop as lane_stop;
 use crate::start::Method;
 use crate::sys::clock::now_ns;
@@ -26,7 +27,7 @@ use crate::sys::pidfd::{self, Usage};
 use crate::sys::{crash, descriptor, fork, signals, stop};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// What such a pool cannot have.
 pub fn check(options: &Options<'_>) -> Result<()> {
@@ -40,16 +41,6 @@ pub fn check(options: &Options<'_>) -> Result<()> {
 /// The events that it has in any case.
 pub fn events(options: &Options<'_>) -> u32 {
     if options.hosted { event::WORKER_WANTED } else { 0 }
-}
-
-impl Lane {
-    fn sits(&self, seat: Seat) -> bool {
-        self.seat.load(Acquire) == seat as u32
-    }
-
-    fn change_seat(&self, from: Seat, to: Seat) -> bool {
-        self.seat.compare_exchange(from as u32, to as u32, AcqRel, Relaxed).is_ok()
-    }
 }
 
 /// A place for a worker that is about to be forked. As long as there is one, the pool's plan stays.
@@ -77,13 +68,13 @@ impl Place {
         let lane = self.lane();
         lane.pid.store(pid, Release);
         lane.worker_id.store(id.to_bits(), Release);
-        lane.change_seat(Seat::Prepared, Seat::Taken);
+        lane.seat.take();
         self.tell_template();
     }
 
     /// In the host: there will be none. The template asks again.
     pub fn is_free(self) {
-        self.lane().change_seat(Seat::Prepared, Seat::Empty);
+        self.lane().seat.abandon();
         self.tell_template();
     }
 
@@ -116,7 +107,7 @@ impl Pool {
             return Err(Error::Closed("the pool has ended"));
         }
         crash::warm_up();
-        let wanted = |lane: &Lane| lane.wanted.load(Acquire) != 0 && lane.change_seat(Seat::Wanted, Seat::Prepared);
+        let wanted = |lane: &Lane| lane.wanted.load(Acquire) != 0 && lane.seat.prepare();
         let index = self.plan.lanes().iter().position(wanted).ok_or(Error::Again("the pool wants no worker"))?;
         let place = Place { pool: self.clone(), index };
         place.lane().born_ns.store(now_ns(), Relaxed);
@@ -134,8 +125,8 @@ impl Pool {
             }
         }
         let lanes = || self.plan.lanes().iter().filter(|lane| lane.wanted.load(Acquire) != 0);
-        let nobody = lanes().all(|lane| lane.pid.load(Acquire) == 0 && !lane.sits(Seat::Prepared));
-        if nobody && lanes().any(|lane| lane.sits(Seat::Wanted)) && !self.with_desk(|desk| desk.is_idle()) {
+        let nobody = lanes().all(|lane| lane.pid.load(Acquire) == 0 && !lane.seat.is(Seat::Prepared));
+        if nobody && lanes().any(|lane| lane.seat.is(Seat::Wanted)) && !self.with_desk(|desk| desk.is_idle()) {
             return Err(Error::Again("no worker is there, and the host has still to fork one: carom_pool_prepare"));
         }
         Ok(())
@@ -159,11 +150,11 @@ impl Pool {
 impl Template {
     /// Asks the host for a worker of a lane that has none.
     pub(super) fn invite(&self, lane: &'static Lane) {
-        if lane.sits(Seat::Empty) {
+        if lane.seat.is(Seat::Empty) {
             lane.begun.store(0, Relaxed);
             lane.leaving.store(0, Relaxed);
             lane.going.store(0, Relaxed);
-            lane.change_seat(Seat::Empty, Seat::Wanted);
+            lane.seat.ask();
             self.report(event::WORKER_WANTED, 0, 0, 0);
         }
     }
@@ -171,7 +162,7 @@ impl Template {
     /// The position is given up; should it be used again, the host hears of it again.
     pub(super) fn withdraw(&self, lane: &'static Lane) {
         if self.hosted {
-            lane.change_seat(Seat::Wanted, Seat::Empty);
+            lane.seat.withdraw();
         }
     }
 
@@ -182,7 +173,7 @@ impl Template {
         }
         let mut next = None;
         for (index, lane, post) in self.lanes() {
-            if post.pidfd.get() < 0 && lane.sits(Seat::Taken) && self.watch(index, lane, post).is_err() {
+            if post.pidfd.get() < 0 && lane.seat.is(Seat::Taken) && self.watch(index, lane, post).is_err() {
                 next = Some(now_ns() + LEAST_DELAY_NS);
             }
         }
@@ -215,20 +206,24 @@ impl Template {
         Ok(())
     }
 
-    /// Of a new template, before it ends the workers of the last one: whose lanes those are.
+    /// Of a new template, before it ends the workers of the last one: whose lanes those are. Whom the last one has asked
+    /// for it asks for again, for that one may have died before it said so.
     pub(super) fn mark_left(&self) {
-        self.lanes().for_each(|(_, lane, _)| _ = lane.change_seat(Seat::Taken, Seat::Left));
+        for (_, lane, _) in self.lanes() {
+            lane.seat.leave();
+            lane.seat.withdraw();
+        }
     }
 
     /// Whether a lane is a dead worker's, of the last template's.
     pub(super) fn is_left(&self, lane: &Lane) -> bool {
-        !self.hosted || lane.sits(Seat::Left)
+        !self.hosted || lane.seat.is(Seat::Left)
     }
 
     /// What the worker of a lane has left is settled.
     pub(super) fn vacate(&self, lane: &Lane) {
         if self.hosted {
-            lane.seat.store(Seat::Empty as u32, Release);
+            lane.seat.vacate();
         }
     }
 }

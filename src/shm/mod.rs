@@ -26,6 +26,7 @@ pub mod queue_cell;
 pub mod real;
 pub mod region;
 pub mod repair;
+pub mod seat;
 pub mod stop;
 pub mod sync;
 pub mod transit;

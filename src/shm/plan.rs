@@ -13,6 +13,7 @@ use super::heap::Heap;
 use super::lane::{Bell, TaskWord};
 use super::real::Real;
 use super::region::Region;
+use super::seat::SeatWord;
 use crate::error::{Error, Result};
 use crate::sys::crash::Record;
 use std::mem::offset_of;
@@ -121,7 +122,7 @@ pub struct Plan {
     pub restart_window_s: AtomicU32,
     /// How many there were. Template.
     pub deaths: AtomicU32,
-    /// Not 0: the host forks the workers, where a lane's [`Seat`] asks for one. Written once.
+    /// Not 0: the host forks the workers, where a lane's seat asks for one. Written once.
     pub hosted: AtomicU32,
     /// The last of them: pid in the upper half, exit in the lower. Template.
     pub exits: [AtomicU64; HISTORY],
@@ -133,26 +134,6 @@ pub struct Plan {
     pad2: [u64; 7],
     /// Ring of events.
     pub events: [EventRecord; EVENTS as usize],
-}
-
-/// How a lane gets a worker that the host itself forks.
-/// ```text
-/// Empty ──template──▶ Wanted ──host──▶ Prepared ──host──▶ Taken ──template, once the worker is buried──▶ Empty
-///   ▲──template: given up──┘              └──host: nothing was forked──▶ Empty
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Seat {
-    /// Nobody is asked for. Template; host if what it prepared did not come to be.
-    Empty = 0,
-    /// A worker is wanted, and whatever the last one left is settled. Template.
-    Wanted = 1,
-    /// The host is about to fork it. Host.
-    Prepared = 2,
-    /// It is there: `pid` and `worker_id` say who. Host.
-    Taken = 3,
-    /// It was a dead template's, and is dead. The next template, which makes it Empty.
-    Left = 4,
 }
 
 /// What a slot's task is.
@@ -359,8 +340,8 @@ pub struct Lane {
     pub leaving: AtomicU32,
     /// 0: the position is given up, its worker leaves, and no other comes. Host.
     pub wanted: AtomicU32,
-    /// [`Seat`], where the host forks the workers.
-    pub seat: AtomicU32,
+    /// Where the host forks the workers.
+    pub seat: SeatWord<Real>,
     pad0: u32,
     /// The worker's slot and generation there. Host, before the seat is taken.
     pub worker_id: AtomicU64,

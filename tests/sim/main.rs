@@ -25,6 +25,7 @@ mod queue;
 mod report;
 mod retry;
 mod runner;
+mod seat;
 mod semaphore;
 mod sentry;
 mod user_lock;
