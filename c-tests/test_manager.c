@@ -197,7 +197,7 @@ static void by_name(void) {
     carom_argument most[] = {INT(1)}, name_value[] = {KEY("x"), INT(1)}, reply, big[] = {INT(0), INT(40000)};
     _Alignas(16) char data[500];
     CHECK_OK(carom_manager_create(manager, "Namespace", NULL, 0, NULL, &space));
-    CHECK_OK(carom_manager_array(manager, CAROM_I16, 3, NULL, &array));
+    CHECK_OK(carom_manager_array(manager, CAROM_I16, 0, 3, NULL, &array));
     CHECK_OK(carom_manager_create(manager, "set", NULL, 0, NULL, &set));
     CHECK_OK(carom_manager_queue(manager, &one_item, &queue));
     CHECK_OK(carom_proxy_call(space, "set", name_value, 2, &reply, NULL, 0, NULL, 0));

@@ -144,7 +144,7 @@ static void values_and_arrays(void) {
     double items[4] = {1, 2, 3, 4}, got[4];
     CHECK_OK(carom_manager_value(manager, CAROM_I64, &number, 0, &value));
     CHECK_OK(carom_manager_value(manager, CAROM_I16, NULL, 2, &small));
-    CHECK_OK(carom_manager_array(manager, CAROM_F64, 4, items, &array));
+    CHECK_OK(carom_manager_array(manager, CAROM_F64, 8, 4, items, &array));
     CHECK_EQ(carom_value_size(value), 8);
     CHECK_EQ(carom_value_type(value), CAROM_I64);
     CHECK_EQ(carom_array_count(array), 4);
@@ -365,6 +365,129 @@ static void other_users(void) {
     end();
 }
 
+/* A struct by its size, and numbers of 64 bits without a sign. */
+static void raw_and_large(void) {
+    begin();
+    struct point {
+        double x, y;
+        char name[8];
+    } points[3] = {{1, 2, "a"}, {3, 4, "b"}, {5, 6, "c"}}, got[3], one = {-1, 0.5, "d"};
+    carom_value *value, *zero, *large;
+    carom_array *array, *numbers;
+    CHECK_OK(carom_manager_value(manager, CAROM_RAW, points, sizeof points[0], &value));
+    CHECK_OK(carom_manager_value(manager, CAROM_RAW, NULL, 3, &zero));
+    CHECK_OK(carom_manager_array(manager, CAROM_RAW, sizeof points[0], 3, points, &array));
+    CHECK_EQ(carom_value_type(value), CAROM_RAW);
+    CHECK_EQ(carom_value_size(value), sizeof points[0]);
+    CHECK_EQ(carom_array_type(array), CAROM_RAW);
+    CHECK_EQ(carom_array_count(array), 3);
+    CHECK_OK(carom_value_get(value, got, sizeof got[0], PATIENCE_MS));
+    CHECK_EQ(memcmp(got, points, sizeof got[0]), 0);
+    CHECK_OK(carom_value_set(value, &one, sizeof one, PATIENCE_MS));
+    CHECK_OK(carom_value_get(value, got, sizeof got[0], PATIENCE_MS));
+    CHECK_EQ(memcmp(got, &one, sizeof one), 0);
+    CHECK_STATUS(carom_value_set(value, &one, sizeof one - 1, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_value_add(value, 1, NULL), CAROM_EINVAL);
+    CHECK_OK(carom_value_get(zero, got, 3, PATIENCE_MS));
+    CHECK_EQ(memcmp(got, "\0\0\0", 3), 0);
+    CHECK_OK(carom_array_set(array, 1, &one, sizeof one, PATIENCE_MS));
+    points[1] = one;
+    CHECK_OK(carom_array_get(array, 0, 3, got, sizeof got, PATIENCE_MS));
+    CHECK_EQ(memcmp(got, points, sizeof got), 0);
+    CHECK_STATUS(carom_array_set(array, 1, &one, sizeof one - 1, PATIENCE_MS), CAROM_EMSGSIZE);
+    CHECK_STATUS(carom_array_get(array, 3, 1, got, sizeof got, PATIENCE_MS), CAROM_EINVAL);
+    _Alignas(16) char data[64];
+    carom_argument index = INT(1), shown, bytes = CAROM_BYTES("short", 5);
+    CHECK_OK(carom_proxy_call(array, "get", &index, 1, &shown, data, sizeof data, NULL, 0));
+    CHECK_EQ(shown.kind, CAROM_ARGUMENT_BYTES);
+    CHECK_EQ(shown.len, sizeof one);
+    CHECK_STATUS(carom_proxy_call(value, "set", &bytes, 1, &shown, NULL, 0, NULL, 0), CAROM_EINVAL);
+
+    uint64_t top[3] = {UINT64_MAX, (uint64_t)1 << 63, 7}, back[3] = {0};
+    int64_t before = 0;
+    CHECK_OK(carom_manager_value(manager, CAROM_U64, &top[0], 8, &large));
+    CHECK_OK(carom_manager_array(manager, CAROM_U64, 0, 3, top, &numbers));
+    CHECK_OK(carom_value_get(large, back, 8, PATIENCE_MS));
+    CHECK(back[0] == UINT64_MAX);
+    CHECK_OK(carom_value_add(large, 3, &before));
+    CHECK_EQ(before, -1);
+    CHECK_OK(carom_value_set(large, &top[1], 8, PATIENCE_MS));
+    CHECK_OK(carom_value_load(large, &before));
+    CHECK_EQ(before, INT64_MIN);
+    CHECK_OK(carom_array_get(numbers, 0, 3, back, sizeof back, PATIENCE_MS));
+    CHECK_EQ(memcmp(back, top, sizeof top), 0);
+    /* By its proxy: the integer of the same bits, and no way over the end. */
+    carom_argument by = INT(-1), first[] = {INT(0), INT(1)}, third[] = {INT(2), INT(-8)};
+    CHECK_OK(carom_proxy_call(large, "increment", &by, 1, &shown, NULL, 0, NULL, 0));
+    CHECK_EQ(shown.integer, INT64_MAX);
+    by.integer = 1;
+    CHECK_OK(carom_proxy_call(large, "increment", &by, 1, &shown, NULL, 0, NULL, 0));
+    CHECK_EQ(shown.integer, INT64_MIN);
+    CHECK_STATUS(carom_proxy_call(numbers, "increment", first, 2, &shown, NULL, 0, NULL, 0), CAROM_EINVAL);
+    CHECK_STATUS(carom_proxy_call(numbers, "increment", third, 2, &shown, NULL, 0, NULL, 0), CAROM_EINVAL);
+    carom_array_free(numbers), carom_array_free(array);
+    carom_value_free(large), carom_value_free(zero), carom_value_free(value);
+    await_objects(0);
+    end();
+}
+
+/* A manager whose programs write their values themselves. */
+static void only_bytes(void) {
+    carom_manager_options options = {.size = sizeof options, .serializer = "bytes"};
+    carom_dict *dict;
+    carom_list *list;
+    carom_queue *queue;
+    carom_array *array;
+    CHECK_OK(carom_manager_new(&options, &manager));
+    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_queue(manager, NULL, &queue));
+    CHECK_OK(carom_manager_array(manager, CAROM_I64, 0, 2, NULL, &array));
+    carom_argument key = KEY("key"), bytes = CAROM_BYTES("\1\2", 2), found;
+    carom_argument others[] = {INT(1), KEY("text"), {.kind = CAROM_ARGUMENT_NIL}, {.kind = CAROM_ARGUMENT_LIST}};
+    _Alignas(16) char data[64];
+    CHECK_OK(carom_dict_set(dict, &key, &bytes));
+    CHECK_OK(carom_list_append(list, &bytes));
+    CHECK_OK(carom_queue_put(queue, "abc", 3, 0));
+    for (int i = 0; i < 4; i++) {
+        CHECK_STATUS(carom_dict_set(dict, &key, &others[i]), CAROM_EINVAL);
+        CHECK_STATUS(carom_list_append(list, &others[i]), CAROM_EINVAL);
+        CHECK_STATUS(carom_proxy_call(queue, "put", &others[i], 1, &found, NULL, 0, NULL, 0), CAROM_EINVAL);
+    }
+    carom_argument count = KEY("count"), handle = HANDLE(list);
+    CHECK_STATUS(carom_dict_increment(dict, &count, 1, NULL), CAROM_EINVAL);
+    CHECK_OK(carom_dict_set(dict, &count, &handle));
+    CHECK_OK(carom_dict_get(dict, &key, &found, data, sizeof data, NULL));
+    CHECK(found.kind == CAROM_ARGUMENT_BYTES && found.len == 2 && memcmp(found.data, "\1\2", 2) == 0);
+    CHECK_EQ(carom_list_len(list), 1);
+    CHECK_EQ(carom_queue_size(queue), 1);
+    CHECK_EQ(carom_array_count(array), 2);
+    carom_array_free(array), carom_queue_free(queue), carom_list_free(list), carom_dict_free(dict);
+    end();
+    options.serializer = "pickle";
+    CHECK_STATUS(carom_manager_new(&options, &manager), CAROM_EINVAL);
+    options.serializer = "msgpack";
+    CHECK_OK(carom_manager_new(&options, &manager));
+    end();
+}
+
+/* What takes a descriptor has none, and says so. */
+static void no_descriptor(void) {
+    begin();
+    carom_queue *queue;
+    carom_error error = {.size = sizeof error};
+    CHECK_OK(carom_manager_queue(manager, NULL, &queue));
+    CHECK_EQ(carom_queue_fd(queue), CAROM_ENOTSUP);
+    CHECK_OK(carom_last_error(&error));
+    CHECK(strstr(error.message, "descriptor") != NULL);
+    carom_waitable item = {.handle = queue};
+    CHECK_EQ(carom_wait(&item, 1, 0), CAROM_ENOTSUP);
+    CHECK_OK(carom_last_error(&error));
+    CHECK(strstr(error.message, "descriptor") != NULL);
+    carom_queue_free(queue);
+    end();
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "stranger") == 0) return stranger(argv[2]);
     CHECK_OK(carom_init(argc, argv));
@@ -376,5 +499,8 @@ int main(int argc, char **argv) {
     CASE(directory_remote);
     CASE(shares_of_memory);
     CASE(other_users);
+    CASE(raw_and_large);
+    CASE(only_bytes);
+    CASE(no_descriptor);
     return 0;
 }

@@ -1963,8 +1963,9 @@ typedef struct carom_waitable {
  *
  * `CAROM_ETIMEDOUT` if none is; then, and after every other status, no `ready` was changed. -EBADF for a descriptor
  * that is not open; `CAROM_EBADHANDLE` for what is no handle of these kinds; `CAROM_ECLOSED` for a closed connection;
- * `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM` if the family polls more than 4096 queues and
- * pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
+ * `CAROM_ENOTSUP` for a manager's queue or pool; `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM`
+ * if the family polls more than 4096 queues and pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more
+ * than there may be descriptors.
  */
 int64_t carom_wait(carom_waitable *items, size_t count, int64_t timeout_ms);
 
@@ -3219,7 +3220,11 @@ typedef struct carom_manager_options {
     int64_t request_timeout_ms;
     /** Bytes that its objects may take, about; what is beyond is `CAROM_ENOMEM`. 0: 1 GiB. */
     uint64_t max_bytes;
-    /** How values are written: "msgpack" or NULL. */
+    /**
+     * How values are written. NULL or "msgpack": every kind of them, as MessagePack. "bytes": by the program itself:
+     * what is stored in dicts, lists, namespaces and queues is bytes or a handle, and anything else is `CAROM_EINVAL`.
+     * For the server only: who opens a manager need not say it.
+     */
     const char *serializer;
     /**
      * Types besides its own, `type_count` of them, copied. Their functions are found in the server as those of a
@@ -3272,7 +3277,7 @@ typedef struct carom_create_options {
  * Waits until the server serves; its initializer may take as long as an answer. `CAROM_ETASKFAILED` if that fails;
  * `CAROM_EEXIST`, `CAROM_ENOENT` for types of a name that is known, or a result of one that is not; `CAROM_EFUNCTION`;
  * `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends
- * before; `CAROM_ENOTSUP` for another serializer; `CAROM_EINVAL`; else as `carom_process_start`.
+ * before; `CAROM_EINVAL`, also for another serializer; else as `carom_process_start`.
  */
 carom_status carom_manager_new(const carom_manager_options *options, carom_manager **manager);
 
@@ -3385,21 +3390,23 @@ carom_status carom_manager_queue(carom_manager *manager, const carom_queue_optio
 
 /**
  * Makes a value of a type, for `carom_value_get`, `carom_value_set`, `carom_value_add` and the others that need no
- * pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; of `CAROM_U64` a manager has
- * 63 bits.
+ * pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; `len` is the type's size or 0,
+ * of `CAROM_RAW` (a struct) how many bytes it has. `carom_proxy_call` shows a `CAROM_U64` from 2^63 on as the negative
+ * integer of the same 64 bits, and takes it so; raw bytes are bytes there.
  *
- * `CAROM_ENOTSUP` for `CAROM_RAW`, and from functions for locks and pointers; `CAROM_EINVAL` for an unknown type;
- * `CAROM_EMSGSIZE` if `len` is not the type's size.
+ * `CAROM_ENOTSUP` from functions for locks and pointers; `CAROM_EINVAL` for an unknown type; `CAROM_EMSGSIZE` if `len`
+ * is not the type's size.
  */
 carom_status carom_manager_value(carom_manager *manager, uint32_t type_, const void *initial, size_t len,
                                  carom_value **value);
 
 /**
- * Makes an array of `count` items of a type, for `carom_array_get` and `carom_array_set`; `initial`, of `count` items,
- * may be NULL for zeros. As `carom_manager_value`.
+ * Makes an array of `count` items of a type, or of `item_size` raw bytes each (for a type its size, or 0), for
+ * `carom_array_get` and `carom_array_set`; `initial`, of `count` items, may be NULL for zeros. As
+ * `carom_manager_value`.
  */
-carom_status carom_manager_array(carom_manager *manager, uint32_t type_, size_t count, const void *initial,
-                                 carom_array **array);
+carom_status carom_manager_array(carom_manager *manager, uint32_t type_, size_t item_size, size_t count,
+                                 const void *initial, carom_array **array);
 
 /** Makes a lock, held by nobody. It belongs to the process that acquires it; see `carom_lock_new`. */
 carom_status carom_manager_lock(carom_manager *manager, carom_lock **lock);
@@ -3429,6 +3436,26 @@ carom_status carom_manager_event(carom_manager *manager, carom_event **event);
  */
 carom_status carom_manager_barrier(carom_manager *manager, int64_t parties, const carom_barrier_options *options,
                                    carom_barrier **barrier);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * Pools of a manager: tasks of its clients, run by processes of its server.
+ */
+
+/**
+ * Makes a pool of the server's. Options may be NULL; those for workers, limits, `max_tasks`, `max_memory`,
+ * `max_restarts`, initializer, finalizer and context have a meaning here, the others are `CAROM_ENOTSUP`. Of task
+ * options all have but callbacks, `correlation_id`, `idempotency_key` and `submit_ms`.
+ *
+ * Waits for the server, which forks twice. Statuses as `carom_pool_new` and `carom_manager_create`.
+ */
+carom_status carom_manager_pool(carom_manager *manager, const carom_pool_options *options, carom_pool **pool);
+
+/**
+ * The pool of a manager that argument `index` is. Borrowed until the function returns; `carom_handle_keep` keeps it.
+ *
+ * `CAROM_EBADHANDLE` for another kind, or if the pool is gone.
+ */
+carom_status carom_call_pool(carom_call *call, size_t index, carom_pool **pool);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Dicts of a manager: keys and values that many processes share. A key is any scalar: nil, a bool, a number, bytes, a

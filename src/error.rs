@@ -117,6 +117,9 @@ pub enum Error {
     /// Not on this system, or not in this form.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// A function that works with pools of this process only.
+    #[error("{0} is not served for a pool of a manager, or a task of one")]
+    NotServed(&'static str),
     /// An options struct of a newer header, with a field set that this library does not know.
     #[error("an options struct has a field set that this library does not know")]
     TooBig,
@@ -178,7 +181,7 @@ impl Error {
             Error::NotFound(_) => -libc::ENOENT,
             Error::Exists(_) => -libc::EEXIST,
             Error::Already(_) => -libc::EALREADY,
-            Error::Unsupported(_) => -libc::EOPNOTSUPP,
+            Error::Unsupported(_) | Error::NotServed(_) => -libc::EOPNOTSUPP,
             Error::TooBig => -libc::E2BIG,
             Error::Cancelled => -libc::ECANCELED,
             Error::WorkerLost(_) => -5001,
@@ -275,6 +278,7 @@ mod tests {
             Error::Exists("x"),
             Error::Already("x"),
             Error::Unsupported("x"),
+            Error::NotServed("x"),
             Error::TooBig,
             Error::Panic("x".into()),
         ];

@@ -32,6 +32,7 @@ CALL_ROW(dict)
 CALL_ROW(list)
 CALL_ROW(proxy)
 CALL_ROW(manager)
+CALL_ROW(pool)
 ROW(carom_handle_keep) {
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, lock), CAROM_EBADHANDLE));
     EACH_STRANGE_CALL(call, REFUSED(carom_handle_keep(call, value), CAROM_EBADHANDLE));

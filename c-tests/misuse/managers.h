@@ -77,7 +77,7 @@ ROW(carom_manager_new) {
     for (int i = 0; i < 6; i++) REFUSED_HANDLE(carom_manager, out, carom_manager_new(&bad_manager_options[i], out), CAROM_EINVAL);
     EACH_BAD_SIZE(carom_manager_options, options, status, 0, REFUSED_HANDLE(carom_manager, out, carom_manager_new(options, out), status));
     carom_manager_options options = {.size = sizeof options, .serializer = "pickle"};
-    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_EINVAL);
     carom_type nameless = {.no_create = 1}, unknown = {.name = "x", .no_create = 1, .reserved = 1};
     options = (carom_manager_options){.size = sizeof options, .types = &nameless, .type_count = 1};
     REFUSED_HANDLE(carom_manager, out, carom_manager_new(&options, out), CAROM_EINVAL);
@@ -161,20 +161,34 @@ MAKER(carom_manager_bounded_semaphore, carom_semaphore, 1)
 ROW(carom_manager_value) {
     int64_t initial = 1;
     EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_value, out, carom_manager_value(h, CAROM_I64, NULL, 0, out), CAROM_EBADHANDLE));
-    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_RAW, &initial, 8, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_RAW, &initial, 0, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_RAW, NULL, (size_t)1 << 40, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, 'z', &initial, 8, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, 1000, &initial, 8, out), CAROM_ENOTSUP);
+    REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, 1000, &initial, 8, out), CAROM_EINVAL);
     REFUSED_HANDLE(carom_value, out, carom_manager_value(manager, CAROM_I64, &initial, 4, out), CAROM_EMSGSIZE);
     REFUSED(carom_manager_value(manager, CAROM_I64, NULL, 0, NULL), CAROM_EINVAL);
 }
 ROW(carom_manager_array) {
-    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_array, out, carom_manager_array(h, CAROM_I64, 1, NULL, out), CAROM_EBADHANDLE));
-    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_RAW, 1, NULL, out), CAROM_ENOTSUP);
-    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, 'z', 1, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I64, SIZE_MAX, NULL, out), CAROM_ENOMEM);
-    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, SIZE_MAX, NULL, out), CAROM_EINVAL);
-    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, (size_t)1 << 30, NULL, out), CAROM_EINVAL);
-    REFUSED(carom_manager_array(manager, CAROM_I64, 1, NULL, NULL), CAROM_EINVAL);
+    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_array, out, carom_manager_array(h, CAROM_I64, 8, 1, NULL, out), CAROM_EBADHANDLE));
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_RAW, 0, 1, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, 'z', 0, 1, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I64, 4, 1, NULL, out), CAROM_EMSGSIZE);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I64, 0, SIZE_MAX, NULL, out), CAROM_ENOMEM);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, 0, SIZE_MAX, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_I8, 0, (size_t)1 << 30, NULL, out), CAROM_EINVAL);
+    REFUSED_HANDLE(carom_array, out, carom_manager_array(manager, CAROM_RAW, 1 << 20, 1 << 20, NULL, out), CAROM_ENOMEM);
+    REFUSED(carom_manager_array(manager, CAROM_I64, 0, 1, NULL, NULL), CAROM_EINVAL);
+}
+ROW(carom_manager_pool) {
+    EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_pool, out, carom_manager_pool(h, NULL, out), CAROM_EBADHANDLE));
+    EACH_BAD_SIZE(carom_pool_options, options, status, 0, REFUSED_HANDLE(carom_pool, out, carom_manager_pool(manager, options, out), status));
+    carom_pool_options options = {.size = sizeof options, .workers = -3};
+    REFUSED_HANDLE(carom_pool, out, carom_manager_pool(manager, &options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .soft_time_limit_ms = 2, .time_limit_ms = 1};
+    REFUSED_HANDLE(carom_pool, out, carom_manager_pool(manager, &options, out), CAROM_EINVAL);
+    options = (carom_pool_options){.size = sizeof options, .events = CAROM_POOL_DONE};
+    REFUSED_HANDLE(carom_pool, out, carom_manager_pool(manager, &options, out), CAROM_ENOTSUP);
+    REFUSED(carom_manager_pool(manager, NULL, NULL), CAROM_EINVAL);
 }
 ROW(carom_manager_barrier) {
     EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(carom_barrier, out, carom_manager_barrier(h, 1, NULL, out), CAROM_EBADHANDLE));

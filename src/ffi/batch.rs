@@ -2,15 +2,17 @@
 
 use super::boundary::{self, bytes};
 use super::call::{self, carom_argument, carom_function};
+use super::handle::Use;
 use super::library::carom_status;
-use super::pool::{absurd, carom_pool, finish_map, pool_of, waited};
+use super::managed_pool;
+use super::pool::{absurd, carom_pool, finish_map, hand_out, pool_of, waited};
 use super::pool_options::{carom_task_options, task_options};
 use super::process::encode;
 use super::result::{self, carom_result, result_of};
 use crate::error::{Error, Result};
 use crate::pool::job::Job;
 use crate::pool::map::Shape;
-use crate::pool::{Pool, TaskOptions};
+use crate::pool::{Hold, Pool, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -30,19 +32,13 @@ pub extern "C" fn carom_pool_map_async(
     options: *const carom_task_options,
     result: *mut *mut carom_result,
 ) -> carom_status {
-    hand_out(result, || {
-        let pool = pool_of(pool)?;
+    let submit = |pool: Use<Hold>| {
         let (_, options) = task_options(options)?;
         let items = bytes(items, count.checked_mul(item_size).ok_or_else(absurd)?)?;
         pool.pool.map_async(call::address(function), items, item_size, count, &options)
-    })
-}
-
-fn hand_out(result: *mut *mut carom_result, submit: impl FnOnce() -> Result<Arc<Job>>) -> carom_status {
-    if result.is_null() {
-        return boundary::status(|| submit().map(|_| ()));
-    }
-    boundary::create(result, || result::make(submit()?))
+    };
+    let managed = || managed_pool::map_async(pool, function, (items, item_size, count), options);
+    hand_out(pool_of(pool, "carom_pool_map_async"), result, submit, managed)
 }
 
 fn starmap(
@@ -71,11 +67,12 @@ pub extern "C" fn carom_pool_starmap_async(
     options: *const carom_task_options,
     result: *mut *mut carom_result,
 ) -> carom_status {
-    hand_out(result, || {
-        let pool = pool_of(pool)?;
+    let name = "carom_pool_starmap_async";
+    let submit = |pool: Use<Hold>| {
         let (_, options) = task_options(options)?;
         starmap(&pool.pool, function, arguments, per_item, count, &options)
-    })
+    };
+    hand_out(pool_of(pool, name), result, submit, || Err(Error::NotServed(name)))
 }
 
 /// Runs `function` over `count` lists of `per_item` arguments each, waits for all of them, and writes their replies, `out_size` bytes each, to `out`.
@@ -93,7 +90,7 @@ pub extern "C" fn carom_pool_starmap(
     out_size: usize,
     timeout_ms: i64,
 ) -> carom_status {
-    waited(pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
+    waited("carom_pool_starmap", pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
         let whole = starmap(pool, function, arguments, per_item, count, &options.awaited()?)?;
         let shape = Shape { item_size: 0, count, reply_size: out_size };
         pool.finish_batch(&whole, shape, outputs)
@@ -118,7 +115,7 @@ pub extern "C" fn carom_pool_map_range(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let pool = pool_of(pool)?;
+        let pool = pool_of(pool, "carom_pool_map_range")?;
         let (shown, options) = task_options(options)?;
         let rest = call::arguments::<false>(arguments, count)?;
         let deadline = deadline_after_ms(timeout_ms);
@@ -131,7 +128,9 @@ pub extern "C" fn carom_pool_map_range(
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_count(result: *mut carom_result) -> i64 {
-    boundary::answer(|| Ok(result_of(result)?.parts().map_or(1, |parts| parts.jobs().len()) as i64))
+    boundary::answer(|| {
+        Ok(result_of(result, "carom_result_count")?.parts().map_or(1, |parts| parts.jobs().len()) as i64)
+    })
 }
 
 /// The result of one of many tasks, settled or not; it is yours to free.
@@ -144,7 +143,7 @@ pub extern "C" fn carom_result_item(
     item: *mut *mut carom_result,
 ) -> carom_status {
     boundary::create(item, || {
-        let whole = result_of(result)?;
+        let whole = result_of(result, "carom_result_item")?;
         let jobs = whole.parts().map_or(&[][..], |parts| parts.jobs());
         result::make(jobs.get(index).ok_or(Error::NotFound("the result has not so many items"))?.clone())
     })

@@ -134,6 +134,20 @@ pub fn write_optional<T>(out: *mut T, value: T) {
     }
 }
 
+/// Gives a text to the caller, with a zero byte behind it.
+pub fn write_text(said: &[u8], text: *mut c_char, capacity: usize, len: *mut usize) -> Result<()> {
+    let room = bytes_mut(text.cast::<c_void>(), capacity)?;
+    let needed = said.len() + 1;
+    if room.len() < needed {
+        write_optional(len, needed);
+        return Err(Error::MessageSize { needed, capacity });
+    }
+    room[..said.len()].copy_from_slice(said);
+    room[said.len()] = 0;
+    write_optional(len, said.len());
+    Ok(())
+}
+
 /// The bytes of an input. NULL is fine where there are none.
 pub fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
     if len == 0 {

@@ -152,7 +152,7 @@ pub extern "C" fn carom_capsule_apply_async(
     result: *mut *mut carom_result,
 ) -> carom_status {
     boundary::create(result, || {
-        let (capsule, pool) = (capsule_of(capsule)?, pool_of(pool)?);
+        let (capsule, pool) = (capsule_of(capsule)?, pool_of(pool, "carom_capsule_apply_async")?);
         let (_, options) = task_options(options)?;
         let (function, arguments) = capsule.capsule.task()?;
         result::make(pool.pool.apply_async(function, &arguments, options)?)

@@ -46,6 +46,8 @@ pub enum Kind {
     Dict = 21,
     List = 22,
     Proxy = 23,
+    ManagedPool = 24,
+    ManagedResult = 25,
     Capsule = 15,
     Queue = 18,
 }
@@ -73,6 +75,8 @@ impl Kind {
             Kind::Dict => "a dict",
             Kind::List => "a list",
             Kind::Proxy => "an object of a manager",
+            Kind::ManagedPool => "a pool of a manager",
+            Kind::ManagedResult => "a result of a manager's pool",
             Kind::Capsule => "a capsule",
             Kind::Queue => "a queue",
         }
@@ -288,7 +292,7 @@ pub fn adopt_inherited<T>(handle: *mut T, kind: Kind, view: u64, me: MemberId) -
 
 /// What a handle of whatever kind of object of the arena names.
 pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
-    const SHARED: [Kind; 12] = [
+    const SHARED: [Kind; 13] = [
         Kind::Lock,
         Kind::Value,
         Kind::Semaphore,
@@ -301,6 +305,7 @@ pub fn named_any(handle: *mut std::ffi::c_void) -> Result<(Kind, Named)> {
         Kind::Dict,
         Kind::List,
         Kind::Proxy,
+        Kind::ManagedPool,
     ];
     let kind = SHARED.into_iter().find(|kind| *kind as u8 == (handle as u64 >> 32) as u8);
     // What is none of them is refused in the name of the first.
@@ -407,6 +412,11 @@ pub fn of_shared<T: Object, H>(object: Arc<T>, me: MemberId) -> Result<*mut H> {
         // SAFETY: the count taken above.
         drop(unsafe { Arc::from_raw(object) });
     })
+}
+
+/// Whether a handle names a `kind` that was not freed.
+pub fn lives<T>(handle: *mut T, kind: Kind) -> bool {
+    is(handle.cast(), kind) && checked(handle as usize, kind).is_ok()
 }
 
 /// Whether a handle says that it names a `kind`.

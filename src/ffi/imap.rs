@@ -73,7 +73,7 @@ pub extern "C" fn carom_pool_imap(
     options: *const carom_task_options,
     iterator: *mut *mut carom_iterator,
 ) -> carom_status {
-    boundary::create(iterator, || stream(pool, function, items, options, true))
+    boundary::create(iterator, || stream("carom_pool_imap", pool, function, items, options, true))
 }
 
 /// The same, and gives the results as they come, in whatever order.
@@ -87,17 +87,18 @@ pub extern "C" fn carom_pool_imap_unordered(
     options: *const carom_task_options,
     iterator: *mut *mut carom_iterator,
 ) -> carom_status {
-    boundary::create(iterator, || stream(pool, function, items, options, false))
+    boundary::create(iterator, || stream("carom_pool_imap_unordered", pool, function, items, options, false))
 }
 
 fn stream(
+    name: &'static str,
     pool: *mut carom_pool,
     function: carom_function,
     items: *const carom_items,
     options: *const carom_task_options,
     ordered: bool,
 ) -> Result<*mut carom_iterator> {
-    let pool = pool_of(pool)?;
+    let pool = pool_of(pool, name)?;
     let (_, options) = task_options(options)?;
     let source = source_of(&options::read(items)?)?;
     let made = Stream::new(pool.pool.clone(), call::address(function), options, source, ordered)?;

@@ -260,6 +260,7 @@ pub(super) fn kind_of_managed(kind: u8) -> Kind {
         kind::CONDITION => Kind::Condition,
         kind::EVENT => Kind::Event,
         kind::BARRIER => Kind::Barrier,
+        kind::POOL => Kind::ManagedPool,
         _ => Kind::Proxy,
     }
 }

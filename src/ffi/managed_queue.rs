@@ -87,11 +87,11 @@ pub(super) fn ask(queue: *mut carom_queue, error: Error, method: &str) -> Result
     target(queue, error)?.0.number(method)
 }
 
-/// What only local queues can do.
+/// Only the memory of a family tells whoever polls: what a server has is asked for.
 #[cold]
-pub(super) fn refuse<T>(queue: *mut carom_queue, error: Error) -> Result<T> {
+pub(super) fn no_descriptor<T>(queue: *mut carom_queue, error: Error) -> Result<T> {
     target(queue, error)?;
-    Err(Error::Unsupported("this cannot be done with a queue of a manager"))
+    Err(Error::Unsupported("a queue of a manager has no descriptor to poll: get from it, in a thread if need be"))
 }
 
 /// This process puts no more through this handle.

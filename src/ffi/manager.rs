@@ -38,7 +38,7 @@ use super::passing::{self, handle_argument};
 use super::proxy::carom_proxy;
 use super::queue::{carom_queue, carom_queue_options};
 use super::semaphore::carom_semaphore;
-use super::value::{carom_value, length};
+use super::value::{CAROM_RAW, carom_value, length};
 use crate::error::{Error, Result};
 use crate::manager::client::{self, Client};
 use crate::manager::custom::{self, Method, Type};
@@ -113,7 +113,8 @@ pub struct carom_manager_options {
     pub request_timeout_ms: i64,
     /// Bytes that its objects may take, about; what is beyond is `CAROM_ENOMEM`. 0: 1 GiB.
     pub max_bytes: u64,
-    /// How values are written: "msgpack" or NULL.
+    /// How values are written. NULL or "msgpack": every kind of them, as MessagePack. "bytes": by the program itself: what is stored in dicts, lists, namespaces
+    /// and queues is bytes or a handle, and anything else is `CAROM_EINVAL`. For the server only: who opens a manager need not say it.
     pub serializer: *const c_char,
     /// Types besides its own, `type_count` of them, copied. Their functions are found in the server as those of a process.
     pub types: *const carom_type,
@@ -212,9 +213,11 @@ fn first_of<'a>(options: &carom_manager_options) -> Result<Option<First<'a>>> {
 
 fn read<'a>(options: *const carom_manager_options) -> Result<Options<'a>> {
     let options = options::read(options)?;
-    if !matches!(boundary::text(options.serializer)?, None | Some("msgpack")) {
-        return Err(Error::Unsupported("the serializers are: msgpack"));
-    }
+    let only_bytes = match boundary::text(options.serializer)? {
+        None | Some("msgpack") => false,
+        Some("bytes") => true,
+        Some(_) => return Err(Error::invalid("the serializers are: msgpack, bytes")),
+    };
     let key = boundary::key(options.authkey, options.authkey_len)?;
     key.map_or(Ok(()), key::check)?;
     Ok(Options {
@@ -226,6 +229,7 @@ fn read<'a>(options: *const carom_manager_options) -> Result<Options<'a>> {
         types: boundary::items(options.types, options.type_count)?.iter().map(type_of).collect::<Result<_>>()?,
         first: first_of(&options)?,
         client_limit: options.max_client_bytes,
+        only_bytes,
     })
 }
 
@@ -234,7 +238,7 @@ fn manager_of(manager: *mut carom_manager) -> Result<Manager> {
     Ok(Manager::of(cell, generation))
 }
 
-fn client_of(manager: *mut carom_manager) -> Result<Arc<Client>> {
+pub(super) fn client_of(manager: *mut carom_manager) -> Result<Arc<Client>> {
     manager_of(manager)?.client()
 }
 
@@ -245,8 +249,8 @@ extern "C" fn serve(call: *mut carom_call) -> i32 {
 
 /// Starts a server and gives its manager. Options may be NULL.
 ///
-/// Waits until the server serves; its initializer may take as long as an answer. `CAROM_ETASKFAILED` if that fails; `CAROM_EEXIST`, `CAROM_ENOENT` for types of a name that is known, or a result of one that is not; `CAROM_EFUNCTION`; `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends before; `CAROM_ENOTSUP` for another
-/// serializer; `CAROM_EINVAL`; else as `carom_process_start`.
+/// Waits until the server serves; its initializer may take as long as an answer. `CAROM_ETASKFAILED` if that fails; `CAROM_EEXIST`, `CAROM_ENOENT` for types of a name that is known, or a result of one that is not; `CAROM_EFUNCTION`; `CAROM_EADDRINUSE` or another status of `carom_listener_new` if it cannot listen there; `CAROM_EBROKEN` if it ends before; `CAROM_EINVAL`, also for another
+/// serializer; else as `carom_process_start`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_new(
     options: *const carom_manager_options,
@@ -294,22 +298,8 @@ pub extern "C" fn carom_manager_address(
 ) -> carom_status {
     boundary::status(|| {
         let client = client_of(manager)?;
-        write_text(client.reach().address.as_bytes(), text, capacity, len)
+        boundary::write_text(client.reach().address.as_bytes(), text, capacity, len)
     })
-}
-
-/// Gives a text to the caller, with a zero byte behind it.
-fn write_text(said: &[u8], text: *mut c_char, capacity: usize, len: *mut usize) -> Result<()> {
-    let room = boundary::bytes_mut(text.cast::<c_void>(), capacity)?;
-    let needed = said.len() + 1;
-    if room.len() < needed {
-        boundary::write_optional(len, needed);
-        return Err(Error::MessageSize { needed, capacity });
-    }
-    room[..said.len()].copy_from_slice(said);
-    room[said.len()] = 0;
-    boundary::write_optional(len, said.len());
-    Ok(())
 }
 
 /// What the server has at this moment.
@@ -342,7 +332,7 @@ pub extern "C" fn carom_manager_print(
     len: *mut usize,
 ) -> carom_status {
     boundary::status(|| match client_of(manager)?.ask(Request::Describe)? {
-        Value::String(said) => write_text(&said, text, capacity, len),
+        Value::String(said) => boundary::write_text(&said, text, capacity, len),
         _ => Err(Error::Broken("the server does not say what it has".into())),
     })
 }
@@ -416,7 +406,7 @@ pub extern "C" fn carom_manager_create(
     })
 }
 
-fn make<T>(client: &Arc<Client>, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<*mut T> {
+pub(super) fn make<T>(client: &Arc<Client>, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<*mut T> {
     let (cell, generation, kind) = client.create(family::current()?, name, arguments, persistent)?;
     handle_of((cell, generation), kind)
 }
@@ -460,14 +450,20 @@ pub extern "C" fn carom_manager_queue(
     })
 }
 
-fn letter_of(type_: u32) -> Result<Value> {
-    let letter = u8::try_from(type_).ok().filter(|letter| letter.is_ascii() && *letter != 0);
-    letter.map(|letter| Value::String(vec![letter])).ok_or(Error::Unsupported("a manager has no raw bytes: use a dict"))
+/// A type as a server knows it, and the length of an item.
+fn type_code(type_: u32, item_size: usize) -> Result<(Value, usize)> {
+    let size = length(type_, item_size)?;
+    let code = match type_ {
+        CAROM_RAW => format!("{size}s"),
+        letter => char::from_u32(letter).map(String::from).unwrap_or_default(),
+    };
+    Ok((Value::text(&code), size))
 }
 
-/// Makes a value of a type, for `carom_value_get`, `carom_value_set`, `carom_value_add` and the others that need no pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; of `CAROM_U64` a manager has 63 bits.
+/// Makes a value of a type, for `carom_value_get`, `carom_value_set`, `carom_value_add` and the others that need no pointer: what these do is one step, so it has no lock. `initial` may be NULL for zero; `len` is the type's size or 0, of `CAROM_RAW` (a struct) how many bytes
+/// it has. `carom_proxy_call` shows a `CAROM_U64` from 2^63 on as the negative integer of the same 64 bits, and takes it so; raw bytes are bytes there.
 ///
-/// `CAROM_ENOTSUP` for `CAROM_RAW`, and from functions for locks and pointers; `CAROM_EINVAL` for an unknown type; `CAROM_EMSGSIZE` if `len` is not the type's size.
+/// `CAROM_ENOTSUP` from functions for locks and pointers; `CAROM_EINVAL` for an unknown type; `CAROM_EMSGSIZE` if `len` is not the type's size.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_value(
     manager: *mut carom_manager,
@@ -477,8 +473,8 @@ pub extern "C" fn carom_manager_value(
     value: *mut *mut carom_value,
 ) -> carom_status {
     boundary::create(value, || {
-        let mut arguments = vec![letter_of(type_)?];
-        let len = length(type_, len)?;
+        let (code, len) = type_code(type_, len)?;
+        let mut arguments = vec![code];
         if !initial.is_null() {
             arguments.push(Value::Bytes(boundary::bytes(initial, len)?.to_vec()));
         }
@@ -486,17 +482,19 @@ pub extern "C" fn carom_manager_value(
     })
 }
 
-/// Makes an array of `count` items of a type, for `carom_array_get` and `carom_array_set`; `initial`, of `count` items, may be NULL for zeros. As `carom_manager_value`.
+/// Makes an array of `count` items of a type, or of `item_size` raw bytes each (for a type its size, or 0), for `carom_array_get` and `carom_array_set`; `initial`, of `count` items, may be NULL
+/// for zeros. As `carom_manager_value`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_array(
     manager: *mut carom_manager,
     type_: u32,
+    item_size: usize,
     count: usize,
     initial: *const c_void,
     array: *mut *mut carom_array,
 ) -> carom_status {
     boundary::create(array, || {
-        let (letter, size) = (letter_of(type_)?, length(type_, 0)?);
+        let (letter, size) = type_code(type_, item_size)?;
         let len = size.checked_mul(count).ok_or(Error::NoMemory("an array larger than a message"))?;
         let items = match initial.is_null() {
             true => Value::Integer(count.min(i64::MAX as usize) as i64),

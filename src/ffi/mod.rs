@@ -4,6 +4,7 @@
 mod boundary;
 mod handle;
 mod managed;
+mod managed_pool;
 mod managed_queue;
 mod managed_value;
 mod object;
@@ -67,6 +68,8 @@ pub mod capsule;
 pub mod pool_control;
 
 pub mod manager;
+
+pub mod manager_pool;
 
 pub mod dict;
 

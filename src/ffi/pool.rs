@@ -4,12 +4,14 @@ use super::boundary::{self, bytes, bytes_mut};
 use super::call::{self, carom_argument, carom_function};
 use super::handle::{self, Kind, Object, Use};
 use super::library::carom_status;
+use super::lock::free;
+use super::managed_pool;
 use super::pool_options::{carom_pool_options, carom_task_options, task_options, with_pool_options};
 use super::process::{self, carom_process};
 use super::result::{self, carom_result};
 use crate::error::{Error, Result};
 use crate::family;
-use crate::pool::job::{JobId, Verdict};
+use crate::pool::job::{Job, JobId, Verdict};
 use crate::pool::map::{Outputs, Shape};
 use crate::pool::{Hold, Pool, TaskOptions};
 use crate::sys::clock::deadline_after_ms;
@@ -26,9 +28,10 @@ impl Object for Hold {
     const KIND: Kind = Kind::Pool;
 }
 
-pub(super) fn pool_of(pool: *mut carom_pool) -> Result<Use<Hold>> {
+/// The pool behind a handle, for the function `call`, whose name is said where a manager does not serve it.
+pub(super) fn pool_of(pool: *mut carom_pool, call: &'static str) -> Result<Use<Hold>> {
     family::current()?;
-    handle::object(pool)
+    handle::object(pool).map_err(|error| managed_pool::or_refuse(pool, Kind::ManagedPool, error, call))
 }
 
 /// Makes a pool: workers begin at once, forked from a template that this call forks from the program as it is now. Options may be NULL.
@@ -65,7 +68,13 @@ pub extern "C" fn carom_pool_apply(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let pool = pool_of(pool)?;
+        let pool = match pool_of(pool, "carom_pool_apply") {
+            Err(Error::NotServed(_)) => {
+                let task = (function, arguments, count);
+                return managed_pool::apply(pool, task, options, (data, capacity, len), timeout_ms);
+            }
+            pool => pool?,
+        };
         let (shown, options) = task_options(options)?;
         bytes_mut(data, capacity)?;
         let deadline = deadline_after_ms(timeout_ms);
@@ -93,17 +102,30 @@ pub extern "C" fn carom_pool_apply_async(
     options: *const carom_task_options,
     result: *mut *mut carom_result,
 ) -> carom_status {
-    let submit = || {
-        let pool = pool_of(pool)?;
+    let submit = |pool: Use<Hold>| {
         let (_, options) = task_options(options)?;
         call::with_encoded(arguments, count, |encoded| {
             pool.pool.apply_async(call::address(function), encoded, options) //
         })
     };
-    if result.is_null() {
-        return boundary::status(|| submit().map(|_| ()));
+    let managed = || managed_pool::apply_async(pool, (function, arguments, count), options);
+    hand_out(pool_of(pool, "carom_pool_apply_async"), result, submit, managed)
+}
+
+/// Gives the result of what `submit` submits to a pool, or of what `managed` does where that is a manager's. NULL: nobody wants it.
+pub(super) fn hand_out(
+    pool: Result<Use<Hold>>,
+    result: *mut *mut carom_result,
+    submit: impl FnOnce(Use<Hold>) -> Result<Arc<Job>>,
+    managed: impl FnOnce() -> Result<*mut carom_result>,
+) -> carom_status {
+    let is_managed = matches!(pool, Err(Error::NotServed(_)));
+    match (is_managed, result.is_null()) {
+        (false, true) => boundary::status(|| submit(pool?).map(|_| ())),
+        (false, false) => boundary::create(result, || result::make(submit(pool?)?)),
+        (true, true) => boundary::status(|| managed().map(|unwanted| result::carom_result_free(unwanted))),
+        (true, false) => boundary::create(result, managed),
     }
-    boundary::create(result, || result::make(submit()?))
 }
 
 /// Runs `function` over the `count` items of an array, waits for all of them, and writes their replies, `out_size` bytes each, to `out` (NULL and 0 if there are
@@ -123,7 +145,12 @@ pub extern "C" fn carom_pool_map(
     out_size: usize,
     timeout_ms: i64,
 ) -> carom_status {
-    waited(pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
+    if handle::lives(pool, Kind::ManagedPool) {
+        return boundary::status(|| {
+            managed_pool::map(pool, function, (items, item_size, count), options, (out, out_size), timeout_ms)
+        });
+    }
+    waited("carom_pool_map", pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
         let items = bytes(items, count.checked_mul(item_size).ok_or_else(absurd)?)?;
         let shape = Shape { item_size, count, reply_size: out_size };
         pool.map(call::address(function), items, shape, options, outputs)
@@ -134,8 +161,9 @@ pub(super) fn absurd() -> Error {
     Error::invalid("the size of an array is absurd")
 }
 
-/// A map that is waited for: `run` gets what it is to fill, `count` replies of `out_size` bytes, and says what failed.
+/// A map that the function `name` waits for: `run` gets what it is to fill, `count` replies of `out_size` bytes, and says what failed.
 pub(super) fn waited(
+    name: &'static str,
     pool: *mut carom_pool,
     options: *const carom_task_options,
     (out, out_size, count): (*mut c_void, usize, usize),
@@ -143,7 +171,7 @@ pub(super) fn waited(
     run: impl FnOnce(&Arc<Pool>, TaskOptions, Outputs<'_>) -> Result<Option<Verdict>>,
 ) -> carom_status {
     boundary::status(|| {
-        let pool = pool_of(pool)?;
+        let pool = pool_of(pool, name)?;
         let (shown, options) = task_options(options)?;
         let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
         let statuses = statuses(&shown, count)?;
@@ -152,7 +180,7 @@ pub(super) fn waited(
     })
 }
 
-fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
+pub(super) fn statuses<'a>(options: &carom_task_options, count: usize) -> Result<Option<&'a mut [carom_status]>> {
     if options.statuses.is_null() {
         return Ok(None);
     }
@@ -180,7 +208,7 @@ pub(super) fn finish_map(options: &carom_task_options, failed: Option<Verdict>) 
 /// Never blocks. `CAROM_EAGAIN`: none is wanted (any more). `CAROM_EPERM` without `host_forks`; `CAROM_ECLOSED` once the pool has ended; `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_prepare(pool: *mut carom_pool, worker: *mut *mut carom_process) -> carom_status {
-    boundary::create(worker, || process::make(pool_of(pool)?.pool.prepare_worker()?))
+    boundary::create(worker, || process::make(pool_of(pool, "carom_pool_prepare")?.pool.prepare_worker()?))
 }
 
 /// Takes no more tasks; those that it has are finished, and then its workers leave when it is joined.
@@ -188,7 +216,10 @@ pub extern "C" fn carom_pool_prepare(pool: *mut carom_pool, worker: *mut *mut ca
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_close(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.close())
+    boundary::status(|| match pool_of(pool, "carom_pool_close") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "close", 0),
+        pool => pool?.pool.close(),
+    })
 }
 
 /// Ends the pool at once: tasks that are not settled are `CAROM_ECANCELED`, their workers killed.
@@ -196,7 +227,10 @@ pub extern "C" fn carom_pool_close(pool: *mut carom_pool) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_terminate(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.terminate())
+    boundary::status(|| match pool_of(pool, "carom_pool_terminate") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "terminate", 0),
+        pool => pool?.pool.terminate(),
+    })
 }
 
 /// Waits up to `timeout_ms` until every task is settled and every worker is gone. Only after `carom_pool_close` or `carom_pool_terminate`.
@@ -204,7 +238,10 @@ pub extern "C" fn carom_pool_terminate(pool: *mut carom_pool) -> carom_status {
 /// `CAROM_EPERM` before those; `CAROM_ETIMEDOUT`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_join(pool: *mut carom_pool, timeout_ms: i64) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.join(deadline_after_ms(timeout_ms)))
+    boundary::status(|| match pool_of(pool, "carom_pool_join") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "join", timeout_ms),
+        pool => pool?.pool.join(deadline_after_ms(timeout_ms)),
+    })
 }
 
 /// Ends this handle, and the pool if it is not joined: its workers are killed, without waiting for them; tasks that are not settled are `CAROM_ECANCELED`. Results
@@ -213,8 +250,11 @@ pub extern "C" fn carom_pool_join(pool: *mut carom_pool, timeout_ms: i64) -> car
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_free(pool: *mut carom_pool) {
+    if handle::is(pool.cast(), Kind::ManagedPool) {
+        return free(pool, Kind::ManagedPool);
+    }
     // Not only by its last user: those who wait in it must hear of it.
-    if let Ok(pool) = pool_of(pool) {
+    if let Ok(pool) = pool_of(pool, "carom_pool_free") {
         pool.pool.end();
     }
     handle::free_object::<Hold, _>(pool, family::current().ok().map(|family| family.me));

@@ -2,10 +2,12 @@
 
 use super::boundary;
 use super::library::carom_status;
+use super::managed_pool;
 use super::options::{self, Sized_};
 use super::pool::{carom_pool, pool_of};
 use super::result::carom_job_id;
 use super::result_control::stop;
+use crate::error::Error;
 use crate::sys::signals;
 use std::os::fd::IntoRawFd;
 
@@ -92,8 +94,11 @@ unsafe impl Sized_ for carom_pool_statistics {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_info(pool: *mut carom_pool, statistics: *mut carom_pool_statistics) -> carom_status {
     boundary::status(|| {
-        let now = pool_of(pool)?.pool.info()?;
         let mut shown = options::zeroed::<carom_pool_statistics>();
+        let now = match pool_of(pool, "carom_pool_info") {
+            Err(Error::NotServed(_)) => managed_pool::info(pool)?,
+            pool => pool?.pool.info()?,
+        };
         (shown.workers, shown.busy, shown.deaths) = (now.workers, now.busy, now.deaths);
         (shown.waiting, shown.submitted) = (now.waiting, now.submitted);
         (shown.settled, shown.failed) = (now.settled, now.failed);
@@ -108,7 +113,7 @@ pub extern "C" fn carom_pool_info(pool: *mut carom_pool, statistics: *mut carom_
 /// Never blocks. The errno of a fork that failed; `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_maintain(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.maintain())
+    boundary::status(|| pool_of(pool, "carom_pool_maintain")?.pool.maintain())
 }
 
 /// What the pool can do, `CAROM_CAN_…` added. It stays the same as long as the pool lives.
@@ -116,7 +121,7 @@ pub extern "C" fn carom_pool_maintain(pool: *mut carom_pool) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_capabilities(pool: *mut carom_pool) -> i64 {
-    boundary::answer(|| Ok(pool_of(pool)?.pool.capabilities()? as i64))
+    boundary::answer(|| Ok(pool_of(pool, "carom_pool_capabilities")?.pool.capabilities()? as i64))
 }
 
 /// Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at most.
@@ -124,7 +129,7 @@ pub extern "C" fn carom_pool_capabilities(pool: *mut carom_pool) -> i64 {
 /// Never blocks: they are there soon. `CAROM_ENOMEM` for too many, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_grow(pool: *mut carom_pool, count: u32) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.grow(count))
+    boundary::status(|| pool_of(pool, "carom_pool_grow")?.pool.grow(count))
 }
 
 /// Takes `count` workers away that have nothing to do.
@@ -133,7 +138,7 @@ pub extern "C" fn carom_pool_grow(pool: *mut carom_pool, count: u32) -> carom_st
 /// `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_shrink(pool: *mut carom_pool, count: u32) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.shrink(count))
+    boundary::status(|| pool_of(pool, "carom_pool_shrink")?.pool.shrink(count))
 }
 
 /// Replaces every worker: those that are idle at once, the others once they have done the task that they are at. No task is lost. Only with
@@ -142,7 +147,7 @@ pub extern "C" fn carom_pool_shrink(pool: *mut carom_pool, count: u32) -> carom_
 /// Never blocks. `CAROM_EPERM` without that option, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_restart(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool)?.pool.restart())
+    boundary::status(|| pool_of(pool, "carom_pool_restart")?.pool.restart())
 }
 
 /// What worker `index` is at: they are numbered from 0, and keep their numbers unless the pool shrinks. Set `info->size` first.
@@ -151,7 +156,7 @@ pub extern "C" fn carom_pool_restart(pool: *mut carom_pool) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_worker(pool: *mut carom_pool, index: usize, info: *mut carom_worker_info) -> carom_status {
     boundary::status(|| {
-        let worker = pool_of(pool)?.pool.worker(index)?;
+        let worker = pool_of(pool, "carom_pool_worker")?.pool.worker(index)?;
         let mut shown = options::zeroed::<carom_worker_info>();
         (shown.pid, shown.busy, shown.tasks) = (worker.pid as i32, worker.busy as u32, worker.tasks);
         (shown.age_ns, shown.elapsed_ns) = (worker.age_ns as i64, worker.elapsed_ns as i64);
@@ -166,7 +171,7 @@ pub extern "C" fn carom_pool_worker(pool: *mut carom_pool, index: usize, info: *
 /// Never blocks. `CAROM_ENOENT` if the pool has no such worker.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_sentinel(pool: *mut carom_pool, pid: i32) -> i32 {
-    boundary::answer(|| Ok(pool_of(pool)?.pool.sentinel(pid.max(0) as u32)?.into_raw_fd()))
+    boundary::answer(|| Ok(pool_of(pool, "carom_pool_sentinel")?.pool.sentinel(pid.max(0) as u32)?.into_raw_fd()))
 }
 
 /// Ends what the worker with this pid is at, by a signal to it; whoever survives that is killed half a second later. 0: SIGTERM. The task is `CAROM_ECANCELED`,
@@ -177,7 +182,7 @@ pub extern "C" fn carom_pool_sentinel(pool: *mut carom_pool, pid: i32) -> i32 {
 pub extern "C" fn carom_pool_terminate_job(pool: *mut carom_pool, pid: i32, signal_number: i32) -> carom_status {
     boundary::status(|| {
         let stop = stop(0, signals::or_term(signal_number))?;
-        pool_of(pool)?.pool.stop_worker(pid.max(0) as u32, stop)
+        pool_of(pool, "carom_pool_terminate_job")?.pool.stop_worker(pid.max(0) as u32, stop)
     })
 }
 
@@ -186,5 +191,5 @@ pub extern "C" fn carom_pool_terminate_job(pool: *mut carom_pool, pid: i32, sign
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_did_start_ok(pool: *mut carom_pool) -> i32 {
-    boundary::answer(|| Ok(pool_of(pool)?.pool.did_start_ok()? as i32))
+    boundary::answer(|| Ok(pool_of(pool, "carom_pool_did_start_ok")?.pool.did_start_ok()? as i32))
 }

@@ -126,7 +126,7 @@ fn ms(ns: u64) -> i64 {
 /// belongs to the pool: never read or close it.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_fd(pool: *mut carom_pool) -> i32 {
-    boundary::answer(|| pool_of(pool)?.pool.fd())
+    boundary::answer(|| pool_of(pool, "carom_pool_fd")?.pool.fd())
 }
 
 /// Moves the pool on without waiting: collects what is settled, hands out what waits. For event loops, when the descriptor is readable. `budget`: at most so
@@ -136,7 +136,7 @@ pub extern "C" fn carom_pool_fd(pool: *mut carom_pool) -> i32 {
 /// How many events wait for `carom_pool_next_event`, or a status.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_dispatch(pool: *mut carom_pool, budget: usize) -> i64 {
-    boundary::answer(|| Ok(pool_of(pool)?.pool.dispatch(budget)? as i64))
+    boundary::answer(|| Ok(pool_of(pool, "carom_pool_dispatch")?.pool.dispatch(budget)? as i64))
 }
 
 thread_local! {
@@ -155,7 +155,7 @@ pub extern "C" fn carom_pool_next_event(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let pool = pool_of(pool)?;
+        let pool = pool_of(pool, "carom_pool_next_event")?;
         // Before an event is taken: it would be lost if there were no room to show it.
         options::check(event)?;
         let next = pool.pool.next_event(deadline_after_ms(timeout_ms))?;
@@ -171,5 +171,5 @@ pub extern "C" fn carom_pool_next_event(
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_next_deadline(pool: *mut carom_pool) -> i64 {
-    boundary::answer(|| pool_of(pool)?.pool.own().map(|()| -1))
+    boundary::answer(|| pool_of(pool, "carom_pool_next_deadline")?.pool.own().map(|()| -1))
 }

@@ -304,7 +304,7 @@ pub extern "C" fn carom_queue_full(queue: *mut carom_queue) -> i32 {
 pub extern "C" fn carom_queue_fd(queue: *mut carom_queue) -> i32 {
     boundary::answer(|| match queue_of(queue) {
         Ok(it) => it.fd(queue as u64),
-        Err(error) => managed_queue::refuse(queue, error),
+        Err(error) => managed_queue::no_descriptor(queue, error),
     })
 }
 

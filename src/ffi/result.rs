@@ -3,6 +3,7 @@
 use super::boundary;
 use super::handle::{self, Kind, Object, Use};
 use super::library::carom_status;
+use super::managed_pool;
 use super::options::{self, Sized_};
 use super::verdict;
 use crate::error::{Error, Result};
@@ -117,9 +118,10 @@ pub(super) fn make(job: Arc<Job>) -> Result<*mut carom_result> {
     handle::of_shared(job, me)
 }
 
-pub(super) fn result_of(result: *mut carom_result) -> Result<Use<Job>> {
+/// The job behind a handle, for the function `call`, as `pool_of`.
+pub(super) fn result_of(result: *mut carom_result, call: &'static str) -> Result<Use<Job>> {
     family::current()?;
-    handle::object(result)
+    handle::object(result).map_err(|error| managed_pool::or_refuse(result, Kind::ManagedResult, error, call))
 }
 
 fn limit_of(limit: Limit) -> u32 {
@@ -133,7 +135,7 @@ fn limit_of(limit: Limit) -> u32 {
 }
 
 /// The verdict as C sees it; `texts`, if it has any, outlive it.
-fn shown(verdict: &Verdict, job: JobId, texts: Option<&Texts>) -> carom_verdict {
+pub(super) fn shown(verdict: &Verdict, job: JobId, texts: Option<&Texts>) -> carom_verdict {
     let text = |of: fn(&Texts) -> &CString| texts.map_or(c"", |texts| of(texts)).as_ptr();
     carom_verdict {
         size: 0,
@@ -169,10 +171,18 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
     if out.is_null() {
         return Ok(());
     }
-    let texts = verdict.texts();
+    show_with(out, verdict.texts(), |texts| shown(verdict, job, Some(texts)))
+}
+
+/// The same with words that are known already.
+pub(super) fn show_with(
+    out: *mut carom_verdict,
+    texts: Texts,
+    make: impl FnOnce(&Texts) -> carom_verdict,
+) -> Result<()> {
     SHOWN.with_borrow_mut(|last| {
         *last = texts;
-        options::write(out, shown(verdict, job, Some(last)))
+        options::write(out, make(last))
     })
 }
 
@@ -181,9 +191,9 @@ pub(super) fn show(out: *mut carom_verdict, verdict: &Verdict, job: JobId) -> Re
 /// `CAROM_ETIMEDOUT`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) -> carom_status {
-    boundary::status(|| {
-        let result = result_of(result)?;
-        result.wait(deadline_after_ms(timeout_ms))
+    boundary::status(|| match result_of(result, "carom_result_wait") {
+        Err(Error::NotServed(_)) => managed_pool::wait(result, timeout_ms),
+        result => result?.wait(deadline_after_ms(timeout_ms)),
     })
 }
 
@@ -192,9 +202,9 @@ pub extern "C" fn carom_result_wait(result: *mut carom_result, timeout_ms: i64) 
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
-    boundary::answer(|| {
-        let result = result_of(result)?;
-        Ok(result.is_settled_now() as i32)
+    boundary::answer(|| match result_of(result, "carom_result_ready") {
+        Err(Error::NotServed(_)) => managed_pool::ready(result),
+        result => Ok(result?.is_settled_now() as i32),
     })
 }
 
@@ -204,7 +214,10 @@ pub extern "C" fn carom_result_ready(result: *mut carom_result) -> i32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
     boundary::answer(|| {
-        let result = result_of(result)?;
+        let result = match result_of(result, "carom_result_successful") {
+            Err(Error::NotServed(_)) => return managed_pool::successful(result),
+            result => result?,
+        };
         result.is_settled_now();
         result.settled()?;
         Ok(result.failure().is_none() as i32)
@@ -225,7 +238,10 @@ pub extern "C" fn carom_result_get(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let result = result_of(result)?;
+        let result = match result_of(result, "carom_result_get") {
+            Err(Error::NotServed(_)) => return managed_pool::get(result, (data, capacity, len), timeout_ms),
+            result => result?,
+        };
         boundary::bytes_mut(data, capacity)?;
         result.wait(deadline_after_ms(timeout_ms))?;
         copy_reply(&result, data, capacity, len)
@@ -274,7 +290,10 @@ fn copy_replies(jobs: &[Arc<Job>], data: *mut c_void, capacity: usize, len: *mut
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_verdict(result: *mut carom_result, verdict: *mut carom_verdict) -> carom_status {
     boundary::status(|| {
-        let result = result_of(result)?;
+        let result = match result_of(result, "carom_result_verdict") {
+            Err(Error::NotServed(_)) => return managed_pool::verdict(result, verdict),
+            result => result?,
+        };
         result.is_settled_now();
         result.settled()?;
         options::write(verdict, shown(&result.verdict(), result.id, result.texts()))
@@ -295,5 +314,8 @@ pub extern "C" fn carom_verdict_print(verdict: *const carom_verdict, fd: i32) ->
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_free(result: *mut carom_result) {
+    if managed_pool::free_result(result) {
+        return;
+    }
     handle::free_object::<Job, _>(result, family::current().ok().map(|family| family.me));
 }

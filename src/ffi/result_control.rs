@@ -2,6 +2,7 @@
 
 use super::boundary;
 use super::library::carom_status;
+use super::managed_pool;
 use super::result::{carom_job_id, carom_result, result_of};
 use crate::error::{Error, Result};
 use crate::pool::desk::Stop;
@@ -15,7 +16,10 @@ use std::ffi::c_char;
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_accepted(result: *mut carom_result) -> i32 {
-    boundary::answer(|| Ok((result_of(result)?.begun_by() != 0) as i32))
+    boundary::answer(|| match result_of(result, "carom_result_accepted") {
+        Err(Error::NotServed(_)) => Ok((managed_pool::pid(result)? != 0) as i32),
+        result => Ok((result?.begun_by() != 0) as i32),
+    })
 }
 
 /// The worker that runs the task, or ran it; 0 if none has begun it.
@@ -23,7 +27,10 @@ pub extern "C" fn carom_result_accepted(result: *mut carom_result) -> i32 {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_pid(result: *mut carom_result) -> i32 {
-    boundary::answer(|| Ok(result_of(result)?.begun_by() as i32))
+    boundary::answer(|| match result_of(result, "carom_result_pid") {
+        Err(Error::NotServed(_)) => managed_pool::pid(result),
+        result => Ok(result?.begun_by() as i32),
+    })
 }
 
 pub(super) fn stop(grace_ms: i64, signal: i32) -> Result<Stop> {
@@ -40,13 +47,20 @@ pub(super) fn stop(grace_ms: i64, signal: i32) -> Result<Stop> {
     Ok(Stop { grace_ns, signal })
 }
 
+fn stop_by(result: *mut carom_result, name: &'static str, how: Result<Stop>) -> Result<()> {
+    match result_of(result, name) {
+        Err(Error::NotServed(_)) => how.and_then(|how| managed_pool::stop(result, how.grace_ns, how.signal)),
+        result => result?.stop(how?),
+    }
+}
+
 /// The task is not wanted any more. If no worker has begun it, none ever does. If one has, the task is told that it should stop, as by its soft limit, and its
 /// worker is killed if it has not done so within `grace_ms`; `CAROM_NONE`: it is not killed.
 ///
 /// Never blocks. Wait for the result: `CAROM_ECANCELED` if it was in time. A task that is settled stays as it is.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_cancel(result: *mut carom_result, grace_ms: i64) -> carom_status {
-    boundary::status(|| result_of(result)?.stop(stop(grace_ms, signals::KILL)?))
+    boundary::status(|| stop_by(result, "carom_result_cancel", stop(grace_ms, signals::KILL)))
 }
 
 /// The same with a signal to the worker, at once; whoever survives that is killed half a second later. 0: SIGTERM.
@@ -54,7 +68,7 @@ pub extern "C" fn carom_result_cancel(result: *mut carom_result, grace_ms: i64) 
 /// Never blocks. `CAROM_EINVAL` for what is no signal.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_terminate(result: *mut carom_result, signal_number: i32) -> carom_status {
-    boundary::status(|| result_of(result)?.stop(stop(0, signals::or_term(signal_number))?))
+    boundary::status(|| stop_by(result, "carom_result_terminate", stop(0, signals::or_term(signal_number))))
 }
 
 /// The task may begin, in a pool with `acknowledge`: at once if a worker waits with it, else as soon as one comes to it. Of many with one result: all of them. A
@@ -63,7 +77,7 @@ pub extern "C" fn carom_result_terminate(result: *mut carom_result, signal_numbe
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_accept(result: *mut carom_result) -> carom_status {
-    boundary::status(|| result_of(result)?.accept())
+    boundary::status(|| result_of(result, "carom_result_accept")?.accept())
 }
 
 /// Nobody wants to know: the result is settled now, with `CAROM_ECANCELED`. What no worker has begun never is; what one has runs on, and its reply is dropped.
@@ -71,7 +85,10 @@ pub extern "C" fn carom_result_accept(result: *mut carom_result) -> carom_status
 /// Never blocks. A result that is settled stays as it is.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_discard(result: *mut carom_result) -> carom_status {
-    boundary::status(|| result_of(result)?.discard())
+    boundary::status(|| match result_of(result, "carom_result_discard") {
+        Err(Error::NotServed(_)) => managed_pool::discard(result),
+        result => result?.discard(),
+    })
 }
 
 /// The `correlation_id` of the task's options, "" if it has none. Never NULL; valid until the result is freed. "" for what is no result.
@@ -79,7 +96,7 @@ pub extern "C" fn carom_result_discard(result: *mut carom_result) -> carom_statu
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_correlation_id(result: *mut carom_result) -> *const c_char {
-    let name = result_of(result).map(|result| result.correlation().as_ptr());
+    let name = result_of(result, "carom_result_correlation_id").map(|result| result.correlation().as_ptr());
     name.unwrap_or_else(|error| {
         boundary::fail(&error);
         c"".as_ptr()
@@ -94,7 +111,8 @@ pub extern "C" fn carom_result_correlation_id(result: *mut carom_result) -> *con
 pub extern "C" fn carom_result_wait_any(results: *const *mut carom_result, count: usize, timeout_ms: i64) -> i64 {
     boundary::answer(|| {
         let results = boundary::items(results, count)?;
-        let jobs = results.iter().map(|result| result_of(*result)).collect::<Result<Vec<_>>>()?;
+        let jobs =
+            results.iter().map(|result| result_of(*result, "carom_result_wait_any")).collect::<Result<Vec<_>>>()?;
         let jobs: Vec<&job::Job> = jobs.iter().map(|job| &**job).collect();
         Ok(job::wait_any(&jobs, deadline_after_ms(timeout_ms))? as i64)
     })

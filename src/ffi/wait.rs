@@ -3,10 +3,11 @@
 use super::boundary;
 use super::handle::{self, Kind, Object};
 use super::lock::lock_deadline;
+use super::managed_queue;
 use super::queue::queue_of;
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pool::Hold;
 use crate::process::Process;
 use crate::wait::{self, Asked, Plain, Waitable};
@@ -52,7 +53,11 @@ fn waitable(item: &carom_waitable) -> Result<Box<dyn Waitable>> {
         Some(Kind::Process) => of::<Arc<Process>>(item.handle),
         Some(Kind::Pool) => of::<Hold>(item.handle),
         Some(Kind::Listener) => of::<Listener>(item.handle),
-        Some(Kind::Queue) => Ok(Box::new(Asked::of(queue_of(item.handle.cast())?, item.handle as u64)?)),
+        Some(Kind::Queue) => match queue_of(item.handle.cast()) {
+            Ok(queue) => Ok(Box::new(Asked::of(queue, item.handle as u64)?)),
+            Err(error) => managed_queue::no_descriptor(item.handle.cast(), error),
+        },
+        _ if handle::lives(item.handle, Kind::ManagedPool) => Err(Error::NotServed("carom_wait")),
         // What is none of them is refused in the name of this.
         _ => of::<Connection>(item.handle),
     }
@@ -64,13 +69,13 @@ fn waitable(item: &carom_waitable) -> Result<Box<dyn Waitable>> {
 /// perhaps for nothing.
 ///
 /// `CAROM_ETIMEDOUT` if none is; then, and after every other status, no `ready` was changed. -EBADF for a descriptor that is not open; `CAROM_EBADHANDLE` for what is no handle of
-/// these kinds; `CAROM_ECLOSED` for a closed connection; `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
+/// these kinds; `CAROM_ECLOSED` for a closed connection; `CAROM_ENOTSUP` for a manager's queue or pool; `CAROM_EPERM` for a process or pool of another process; `CAROM_ENOMEM` if the family polls more than 4096 queues and pipes; `CAROM_EINVAL` for no items at all with `CAROM_FOREVER`, or more than there may be descriptors.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_wait(items: *mut carom_waitable, count: usize, timeout_ms: i64) -> i64 {
     boundary::answer(|| {
         let shown = boundary::items_mut(items, count)?;
         if count == 0 && timeout_ms < 0 {
-            return Err(crate::error::Error::invalid("to wait for nothing, for ever"));
+            return Err(Error::invalid("to wait for nothing, for ever"));
         }
         let items = shown.iter().map(waitable).collect::<Result<Vec<_>>>()?;
         let items: Vec<&dyn Waitable> = items.iter().map(|item| &**item).collect();

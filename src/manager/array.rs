@@ -2,16 +2,22 @@
 #![forbid(unsafe_code)]
 
 use super::list::List;
-use super::value::{Arguments, Value};
+use super::protocol::LONGEST;
+use super::value::{self, ARGUMENT, Arguments, Value};
 use super::{Outcome, no_method};
 use crate::error::{Error, Result};
 
 /// What values of a letter of billiard's are.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Integer { least: i64, most: i64 },
+    Integer {
+        least: i64,
+        most: i64,
+    },
     Real,
     Bool,
+    /// Bytes whose meaning is the program's.
+    Raw,
 }
 
 /// A type of items: as values, and as bytes, which are little-endian on every machine that carom runs on.
@@ -25,6 +31,10 @@ struct Element {
 impl Element {
     fn of(letter: &str) -> Result<Element> {
         let unknown = || Error::invalid("there is no such type code");
+        if let Some(size) = letter.strip_suffix('s') {
+            let size = size.parse().ok().filter(|size| (1..=LONGEST).contains(size)).ok_or_else(unknown)?;
+            return Ok(Element { letter: 0, size, kind: Kind::Raw });
+        }
         let [letter] = letter.as_bytes() else { return Err(unknown()) };
         let (size, kind) = match letter {
             b'b' => Element::integer(1, true),
@@ -45,8 +55,8 @@ impl Element {
 
     fn integer(size: usize, signed: bool) -> (usize, Kind) {
         let kind = match (size, signed) {
-            (8, true) => Kind::Integer { least: i64::MIN, most: i64::MAX },
-            (8, false) => Kind::Integer { least: 0, most: i64::MAX },
+            // Without a sign: the integer of the same bits.
+            (8, _) => Kind::Integer { least: i64::MIN, most: i64::MAX },
             (_, true) => Kind::Integer { least: -(1 << (8 * size - 1)), most: (1 << (8 * size - 1)) - 1 },
             (_, false) => Kind::Integer { least: 0, most: (1 << (8 * size)) - 1 },
         };
@@ -58,7 +68,13 @@ impl Element {
             Kind::Integer { .. } => Value::Integer(0),
             Kind::Real => Value::Real(0.0),
             Kind::Bool => Value::Bool(false),
+            Kind::Raw => Value::Bytes(vec![0; self.size]),
         }
+    }
+
+    /// What a zero weighs.
+    fn zero_weight(self) -> usize {
+        ARGUMENT + if let Kind::Raw = self.kind { self.size } else { 0 }
     }
 
     fn check(self, value: Value) -> Result<Value> {
@@ -71,8 +87,18 @@ impl Element {
             (Kind::Real, Value::Integer(number)) => Ok(Value::Real(number as f64)),
             (Kind::Bool, Value::Bool(bool)) => Ok(Value::Bool(bool)),
             (Kind::Bool, Value::Integer(number @ (0 | 1))) => Ok(Value::Bool(number == 1)),
+            (Kind::Raw, Value::Bytes(bytes)) if bytes.len() == self.size => Ok(Value::Bytes(bytes)),
             _ => Err(Error::invalid("the value is not of the object's type")),
         }
+    }
+
+    /// What an increment makes of a value.
+    fn sum(self, now: &Value, by: &Value) -> Result<Value> {
+        if let (b'L' | b'Q', Value::Integer(now), Value::Integer(by)) = (self.letter, now, by) {
+            let sum = (*now as u64).checked_add_signed(*by);
+            return Ok(Value::Integer(sum.ok_or(Error::invalid("the number is out of the type's range"))? as i64));
+        }
+        self.check(now.plus(by)?)
     }
 
     /// A number of this type with these lowest bytes; what does not fit is cut off.
@@ -82,12 +108,13 @@ impl Element {
             Kind::Integer { least: 0, .. } => Ok(Value::Integer(((number << shift) as u64 >> shift) as i64)),
             Kind::Integer { .. } => Ok(Value::Integer(number << shift >> shift)),
             Kind::Bool => Ok(Value::Bool(number != 0)),
-            Kind::Real => Err(Error::invalid("the type is no integer")),
+            Kind::Real | Kind::Raw => Err(Error::invalid("the type is no integer")),
         }
     }
 
     fn put(self, value: &Value, out: &mut Vec<u8>) {
         match (self.size, value) {
+            (_, Value::Bytes(bytes)) => out.extend_from_slice(bytes),
             (4, Value::Real(number)) => out.extend_from_slice(&(*number as f32).to_le_bytes()),
             (_, Value::Real(number)) => out.extend_from_slice(&number.to_le_bytes()),
             (size, value) => out.extend_from_slice(&value.integer().unwrap_or(0).to_le_bytes()[..size]),
@@ -95,16 +122,15 @@ impl Element {
     }
 
     fn take(self, bytes: &[u8]) -> Result<Value> {
+        if let Kind::Raw = self.kind {
+            return Ok(Value::Bytes(bytes.to_vec()));
+        }
         let mut whole = [0; 8];
         whole[..self.size].copy_from_slice(bytes);
         let bits = u64::from_le_bytes(whole);
         match (self.kind, self.size) {
             (Kind::Real, 4) => Ok(Value::Real(f32::from_bits(bits as u32) as f64)),
             (Kind::Real, _) => Ok(Value::Real(f64::from_bits(bits))),
-            // Of 64 bits without a sign a manager has 63.
-            (Kind::Integer { least: 0, .. }, 8) if bits > i64::MAX as u64 => {
-                Err(Error::invalid("a manager's numbers have 63 bits and a sign"))
-            }
             _ => self.cut(bits as i64),
         }
     }
@@ -131,7 +157,10 @@ impl Array {
         let items = match given.need()? {
             Value::List(items) => items.into_iter().map(|item| element.check(item)).collect::<Result<Vec<_>>>()?,
             Value::Bytes(bytes) => element.take_all(&bytes)?,
-            Value::Integer(count @ 0..=0xff_ffff) => vec![element.zero(); count as usize],
+            Value::Integer(count @ 0..=0xff_ffff) => {
+                value::check_room((count as usize).saturating_mul(element.zero_weight()))?;
+                vec![element.zero(); count as usize]
+            }
             _ => return Err(Error::invalid("an array is of a list, or of up to 16777215 zeros")),
         };
         Ok(Array { element, items: List::new(items)? })
@@ -211,20 +240,18 @@ impl Array {
         }
         let arguments = match method {
             "get" | "len" | "slice" | "copy" | "index" | "count" => given.rest(),
-            "set" | "swap" | "increment" => {
+            "increment" => {
+                let (index, by) = (given.need()?, given.optional().unwrap_or(Value::Integer(1)));
+                let now = self.items.call("get", Arguments::new(vec![index.clone()]), room)?;
+                let Outcome::Done(now) = now else { return Ok(now) };
+                let sum = self.element.sum(&now, &by)?;
+                self.items.call("set", Arguments::new(vec![index, sum.clone()]), room)?;
+                return Ok(Outcome::Done(sum));
+            }
+            "set" | "swap" => {
                 let mut arguments = vec![given.need()?];
-                let rest = given.rest();
-                if method == "increment" {
-                    let by = rest.into_iter().next().unwrap_or(Value::Integer(1));
-                    let now = self.items.call("get", Arguments::new(arguments.clone()), room)?;
-                    if let Outcome::Done(now) = now {
-                        self.element.check(now.plus(&by)?)?;
-                    }
-                    arguments.push(by);
-                } else {
-                    for value in rest {
-                        arguments.push(self.element.check(value)?);
-                    }
+                for value in given.rest() {
+                    arguments.push(self.element.check(value)?);
                 }
                 arguments
             }
@@ -256,7 +283,6 @@ impl Array {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value;
     use super::*;
 
     fn done(outcome: Result<Outcome>) -> Result<Value> {

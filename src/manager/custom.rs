@@ -278,14 +278,7 @@ impl Server {
         given: Vec<Value>,
     ) -> Result<Work> {
         let mut cells = Vec::new();
-        let mut cell = |proxy| {
-            let (cell, reference) = self.make_cell(proxy)?;
-            cells.push(cell);
-            Ok(reference)
-        };
-        let arguments = given.iter().map(|value| argument_of(value, &mut cell)).collect::<Result<Vec<_>>>();
-        let input = arguments.and_then(|arguments| wire::to_vec(&arguments));
-        match input {
+        match self.encode(&given, &mut cells) {
             Ok(input) => Ok(Work { function, state, input: Lent::new(input), cells, object, result }),
             Err(error) => {
                 self.put_cells_away(&cells);
@@ -294,10 +287,21 @@ impl Server {
         }
     }
 
+    /// Values as a function gets them; objects among them as cells that are to be put away.
+    pub(super) fn encode(&mut self, given: &[Value], cells: &mut Vec<(u64, u32)>) -> Result<Vec<u8>> {
+        let mut cell = |proxy| {
+            let (cell, reference) = self.make_cell(proxy)?;
+            cells.push(cell);
+            Ok(reference)
+        };
+        let arguments = given.iter().map(|value| argument_of(value, &mut cell)).collect::<Result<Vec<_>>>()?;
+        wire::to_vec(&arguments)
+    }
+
     /// A cell of this process's that stands for an object, and the reference to it.
     fn make_cell(&mut self, proxy: Proxy) -> Result<((u64, u32), u64)> {
         let manager = self.manager().ok_or(Error::Unsupported(
-            "a server that no program started gives no objects to methods: its clients are of other families",
+            "a server that no program started gives no objects to functions: its clients are of other families",
         ))?;
         let family = family::current()?;
         let (cell, generation) = client::make_cell(family, manager, proxy)?;
@@ -309,7 +313,7 @@ impl Server {
     }
 
     /// The function has returned: what it has not kept goes.
-    fn put_cells_away(&mut self, cells: &[(u64, u32)]) {
+    pub(super) fn put_cells_away(&mut self, cells: &[(u64, u32)]) {
         let Ok(family) = family::current() else { return };
         for (index, generation) in cells {
             let Some(cell) = family.arena.cell(*index) else { continue };
@@ -390,7 +394,12 @@ impl Server {
 
     /// The object is needed no more.
     pub(super) fn discard(&mut self, object: Option<Object>) {
-        let Some(Object::Custom(custom)) = object else { return };
+        let custom = match object {
+            Some(Object::Custom(custom)) => custom,
+            Some(Object::Pool(pool)) => return self.discard_pool(pool),
+            Some(Object::Task(task)) => return self.discard_task(&task),
+            _ => return,
+        };
         if custom.kind.destroy != 0 && !custom.is_busy() {
             let nothing = Lent::new(wire::to_vec(&[]).unwrap_or_default());
             let (function, state) = (custom.kind.destroy, custom.state);

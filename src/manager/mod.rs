@@ -14,6 +14,7 @@ mod dict;
 mod lane;
 mod list;
 mod object;
+mod pool;
 pub mod protocol;
 mod queue;
 mod reception;
@@ -21,6 +22,7 @@ mod references;
 mod server;
 mod start;
 mod sync;
+pub mod task;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -63,12 +65,19 @@ pub mod kind {
     pub const EVENT: u8 = 13;
     /// A barrier.
     pub const BARRIER: u8 = 14;
+    /// A pool.
+    pub const POOL: u8 = 15;
+    /// A task of a pool.
+    pub const RESULT: u8 = 16;
+
+    /// Those that store what their users give them.
+    pub const CONTAINERS: [u8; 4] = [DICT, LIST, NAMESPACE, QUEUE];
 
     /// The first of the types that a program brings along.
     pub const CUSTOM: u8 = 64;
 
     /// Their names, those of billiard.
-    pub const NAMES: [(&str, u8); 16] = [
+    pub const NAMES: [(&str, u8); 18] = [
         (super::DIRECTORY, DICT),
         ("dict", DICT),
         ("list", LIST),
@@ -85,6 +94,8 @@ pub mod kind {
         ("Condition", CONDITION),
         ("Event", EVENT),
         ("Barrier", BARRIER),
+        ("Pool", POOL),
+        ("AsyncResult", RESULT),
     ];
 }
 

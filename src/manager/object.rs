@@ -5,6 +5,7 @@ use super::array::Array;
 use super::custom::{self, Custom};
 use super::dict::Dict;
 use super::list::List;
+use super::pool::{Pool, Task};
 use super::queue::Queue;
 use super::sync::{Barrier, Condition, Event, Lock, Semaphore};
 use super::value::{Arguments, Stored, Value};
@@ -37,6 +38,10 @@ pub enum Object {
     Event(Event),
     /// A barrier.
     Barrier(Barrier),
+    /// A pool.
+    Pool(Pool),
+    /// A task of a pool.
+    Task(Task),
     /// One of a type that the program has brought along.
     Custom(Custom),
 }
@@ -87,6 +92,9 @@ impl Object {
                 let (parties, action) = (given.integer()?, given.optional().unwrap_or(Value::Nil));
                 Object::Barrier(Barrier::new(parties, custom::address_of(&action)?)?)
             }
+            kind::POOL | kind::RESULT => {
+                return Err(Error::NotPermitted("objects of this type have a way of their own"));
+            }
             _ => return Err(Error::NotFound("the manager has no such type")),
         };
         given.end().map(|()| object)
@@ -104,6 +112,7 @@ impl Object {
             (Object::Semaphore(it), _) => it.call(job),
             (Object::Event(it), _) => it.call(job),
             (Object::Barrier(it), _) => it.call(job),
+            (Object::Task(it), _) => it.call(job),
             (Object::Queue(it), _) => it.call(job, taken),
             (Object::Condition(it), Some(Object::Lock(lock))) => it.call(job, lock),
             (Object::Condition(_), _) => Err(Error::Broken("the lock of the condition is gone".into())),

@@ -12,7 +12,7 @@ use crate::connection::listener::Listener;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::clock::now_ns;
-use crate::sys::descriptor::Poll;
+use crate::sys::descriptor::{self, Poll};
 use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -22,6 +22,8 @@ const LISTENER: u64 = 0;
 const STARTER: u64 = 1;
 const CREW: u64 = 2;
 const FIRST: u64 = 3;
+/// Bit of the keys of pools, beside their numbers.
+const POOL: u64 = 1 << 63;
 /// Whoever does not take his reply for so long is sent away.
 const PATIENCE_NS: u64 = 30_000_000_000;
 /// The listener's guests are looked after at least so often while there may be some.
@@ -70,6 +72,8 @@ pub(super) struct News {
     pub(super) over: bool,
     /// A thread is done with something.
     pub(super) crew: bool,
+    /// Pools that have something to tell.
+    pub(super) pools: Vec<u64>,
 }
 
 /// All clients, and where they come from.
@@ -117,6 +121,16 @@ impl Reception {
     /// Tells of the threads that have something done.
     pub(super) fn watch_crew(&mut self, fd: RawFd) -> Result<()> {
         self.poll.add(fd, CREW)
+    }
+
+    /// Tells of a pool.
+    pub(super) fn watch_pool(&mut self, fd: RawFd, number: u64) -> Result<()> {
+        self.poll.add(fd, POOL | number)
+    }
+
+    /// Tells no more of a descriptor that is to be closed here, but not by those who were forked with it.
+    pub(super) fn ignore(&mut self, fd: RawFd) {
+        descriptor::remove(self.poll.raw(), fd);
     }
 
     pub(super) fn client(&mut self, key: u64) -> Option<&mut Client> {
@@ -168,6 +182,7 @@ impl Reception {
                 LISTENER => self.welcome(),
                 STARTER => news.over = true,
                 CREW => news.crew = true,
+                key if key & POOL != 0 => news.pools.push(key & !POOL),
                 key => {
                     if let Some(Client { connection, socket: Some(_), .. }) = self.clients.get(&key) {
                         self.lanes.wake(key, connection);

@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// How long after a process has gone its cells are looked at: its repair may take a moment.
-const SWEEP_NS: u64 = 500_000_000;
+pub(super) const SWEEP_NS: u64 = 500_000_000;
 /// The number of the dict that is there from the beginning.
 const FIRST: u64 = 1;
 /// Requests of one client before others have their turn.
@@ -68,6 +68,8 @@ pub struct Terms {
     pub client_limit: usize,
     /// Types that the program has brought along.
     pub types: Vec<Type>,
+    /// See [`value::demand_bytes`].
+    pub only_bytes: bool,
 }
 
 /// A server.
@@ -84,8 +86,10 @@ pub struct Server {
     places: HashMap<u64, u64>,
     /// Objects that may not be needed any more.
     pub(super) doubtful: Vec<u64>,
+    /// Pools that were asked for something, and may have news by that.
+    pub(super) stirred: Vec<u64>,
     next: u64,
-    sweep_at: Option<u64>,
+    pub(super) sweep_at: Option<u64>,
     over: bool,
 }
 
@@ -108,6 +112,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             places: HashMap::new(),
             doubtful: Vec::new(),
+            stirred: Vec::new(),
             next: 0,
             sweep_at: None,
             over: false,
@@ -122,7 +127,7 @@ impl Server {
         self.reception.obey(starter)
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -157,6 +162,9 @@ impl Server {
                 self.hear_crew();
             }
             self.tick();
+            self.collect();
+            let stirred = std::mem::take(&mut self.stirred);
+            news.pools.into_iter().chain(stirred).for_each(|pool| self.hear_pool(pool));
             self.collect();
         }
         self.reception.flush_all();
@@ -307,15 +315,16 @@ impl Server {
     fn create(&mut self, session: u64, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<Value> {
         let kind = self.kind_of(name).unwrap_or(0);
         self.check_proxies(&arguments)?;
+        value::demand_bytes(self.terms.only_bytes && kind::CONTAINERS.contains(&kind));
         if name == DIRECTORY {
             self.refer(session, FIRST);
             return Ok(Value::Proxy(Proxy { object: FIRST, kind }));
         }
-        let object = match kind < kind::CUSTOM {
-            true => self.make_ours(kind, arguments)?,
-            false => self.make_custom(kind, arguments)?,
+        let object = match kind {
+            kind::POOL => self.make_pool(arguments, persistent)?,
+            ..kind::CUSTOM => self.make_ours(kind, arguments).map(|object| self.add(kind, object, persistent))?,
+            _ => self.make_custom(kind, arguments).map(|object| self.add(kind, object, persistent))?,
         };
-        let object = self.add(kind, object, persistent);
         self.refer(session, object);
         Ok(Value::Proxy(Proxy { object, kind }))
     }
@@ -329,10 +338,16 @@ impl Server {
 
     /// Takes an object in; its number.
     pub(super) fn add(&mut self, kind: u8, object: Object, persistent: bool) -> u64 {
-        let (number, object) = (self.number(), Some(object));
+        let number = self.number();
+        self.add_as(number, kind, object, persistent);
+        number
+    }
+
+    /// The same under a number that was taken before.
+    pub(super) fn add_as(&mut self, number: u64, kind: u8, object: Object, persistent: bool) {
+        let object = Some(object);
         let entry = Entry { kind, object, waiters: VecDeque::new(), cells: Vec::new(), references: 0, persistent };
         self.entries.insert(number, entry);
-        number
     }
 
     /// Objects that values name are there, and of the kind that is said.
@@ -401,12 +416,15 @@ impl Server {
     }
 
     fn attempt(&mut self, job: &mut Job) -> Result<Outcome> {
+        let kind = self.entries.get(&job.object).map_or(0, |entry| entry.kind);
+        value::demand_bytes(self.terms.only_bytes && kind::CONTAINERS.contains(&kind));
         let mut object = self.entries.get_mut(&job.object).and_then(|entry| entry.object.take()).ok_or_else(gone)?;
         let at = object.lock();
         let mut lock = at.and_then(|at| self.entries.get_mut(&at)?.object.take());
         let mut taken = Vec::new();
         let result = match &mut object {
             Object::Custom(custom) => self.call_custom(job, custom),
+            Object::Pool(pool) => self.call_pool(job, pool),
             object => object.call(job, lock.as_mut(), &mut taken),
         };
         if let Some(entry) = self.entries.get_mut(&job.object) {
@@ -452,7 +470,7 @@ impl Server {
     }
 
     /// Attempts again what waits at an object that may have changed, and what that makes possible.
-    fn settle(&mut self, object: u64) {
+    pub(super) fn settle(&mut self, object: u64) {
         let mut work = vec![object];
         work.extend(self.lock_of(object));
         while let Some(place) = work.pop() {

@@ -63,6 +63,8 @@ pub struct Options<'a> {
     pub client_limit: u64,
     /// Types that the program brings along.
     pub types: Vec<Type>,
+    /// Only bytes and objects are stored in dicts, lists and queues.
+    pub only_bytes: bool,
     /// What the server does before it serves.
     pub first: Option<First<'a>>,
 }
@@ -187,6 +189,7 @@ impl Manager {
             function.as_ref().map_or(Argument::Nil, |identity| Argument::Bytes(identity)),
             Argument::List(first.map_or(Vec::new(), |first| first.arguments.clone())),
             Argument::Integer(options.client_limit() as i64),
+            Argument::Bool(options.only_bytes),
         ])?;
         let name = Some("Manager".into());
         let bond = Bond { daemon: true, ..Bond::default() };
@@ -321,7 +324,8 @@ impl Letter<'_> {
         let identity = self.bytes(4)?.try_into().map_err(|_| Error::invalid("an identity has 16 bytes"))?;
         let types = custom::unpack(self.bytes(7)?)?;
         let (limit, client_limit) = (self.number(6)? as usize, self.number(10)? as usize);
-        Ok(Terms { identity, cell: self.number(5)?, limit, client_limit, types })
+        let only_bytes = matches!(self.0.argument(11)?, Argument::Bool(true));
+        Ok(Terms { identity, cell: self.number(5)?, limit, client_limit, types, only_bytes })
     }
 
     /// Runs what comes before all requests. What that was lent it keeps.
@@ -409,7 +413,7 @@ pub fn serve(options: &Options<'_>) -> Result<()> {
     let listener = Listener::new(Some(address), terms_of_entry)?;
     let types = options.types.clone();
     let (identity, limit, client_limit) = (socket::random()?, options.limit(), options.client_limit());
-    let terms = Terms { identity, cell: 0, limit, client_limit, types };
+    let terms = Terms { identity, cell: 0, limit, client_limit, types, only_bytes: options.only_bytes };
     Server::new(listener, terms)?.run();
     Ok(())
 }

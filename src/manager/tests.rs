@@ -35,7 +35,14 @@ fn serve() -> Service {
     let thread = std::thread::spawn(move || {
         Server::new(
             listener,
-            Terms { identity: [7; 16], cell: 0, limit: 64 << 20, client_limit: 64 << 20, types: Vec::new() },
+            Terms {
+                identity: [7; 16],
+                cell: 0,
+                limit: 64 << 20,
+                client_limit: 64 << 20,
+                types: Vec::new(),
+                only_bytes: false,
+            },
         )
         .unwrap()
         .run();

@@ -172,6 +172,8 @@ struct Ledger {
     named: HashMap<u64, u64>,
     /// Objects that a stored value has ceased to name.
     let_go: Vec<u64>,
+    /// What is stored now is bytes or an object.
+    only_bytes: bool,
 }
 
 thread_local! {
@@ -189,10 +191,17 @@ pub fn charge(client: u64) {
     LEDGER.with_borrow_mut(|ledger| ledger.client = client);
 }
 
+/// Whether what is stored from now on must be bytes or an object: programs that encode their values themselves.
+pub fn demand_bytes(only_bytes: bool) {
+    LEDGER.with_borrow_mut(|ledger| ledger.only_bytes = only_bytes);
+}
+
 /// Bytes that a client has brought, where there is a limit for that.
 pub fn bytes_of(client: u64) -> usize {
     LEDGER.with_borrow(|ledger| ledger.clients.get(&client).copied().unwrap_or(0))
 }
+
+const FULL: Error = Error::NoMemory("the manager's objects hold as much as they may");
 
 impl Ledger {
     /// Whether each client is counted for itself.
@@ -202,7 +211,7 @@ impl Ledger {
 
     fn take(&mut self, weight: usize) -> Result<u64> {
         if self.bytes.saturating_add(weight) > self.limit {
-            return Err(Error::NoMemory("the manager's objects hold as much as they may"));
+            return Err(FULL);
         }
         if self.tells_clients() {
             let of_client = self.clients.entry(self.client).or_default();
@@ -224,6 +233,14 @@ impl Ledger {
             }
         }
     }
+}
+
+/// Whether so much more may be stored: for what is large before it is made.
+pub fn check_room(weight: usize) -> Result<()> {
+    LEDGER.with_borrow(|ledger| match ledger.bytes.saturating_add(weight) > ledger.limit {
+        true => Err(FULL),
+        false => Ok(()),
+    })
 }
 
 /// Bytes that values take now.
@@ -254,6 +271,9 @@ impl Stored {
     pub fn new(value: Value) -> Result<Stored> {
         let weight = value.weight();
         let client = LEDGER.with_borrow_mut(|ledger| {
+            if ledger.only_bytes && !matches!(value, Value::Bytes(_) | Value::Proxy(_)) {
+                return Err(Error::invalid("this manager's serializer is bytes: it stores bytes and handles only"));
+            }
             let client = ledger.take(weight)?;
             value.each_proxy(&mut |proxy| *ledger.named.entry(proxy.object).or_default() += 1);
             Ok(client)
