@@ -34,6 +34,14 @@ newer=$(objdump -T "$library" | sed -n 's/.*(GLIBC_\([0-9.]*\)) */\1 /p' | awk -
     grep -vE '^([fl]?stat(64)?|mknod|pthread_[a-z_]*|sem_[a-z]*|dl(open|error|sym|addr|close|info)|shm_(open|unlink)|timer_[a-z]*|__libc_start_main)$' || true)
 test -n "$oldest" && test -z "$newer" || { echo "newer than glibc $oldest:" $newer; failed=1; }
 
+# A task that asks whether it should stop pays for two loads: of the address of its worker's word, and of the word, which says whether the
+# call is the one that runs here and goes on.
+if [ "$(uname -m)" = x86_64 ]; then
+    way=$(objdump -d --no-show-raw-insn --disassemble=carom_call_should_stop "$library" | sed '1,/>:$/d;/\bret/q')
+    loads=$(grep -v '\blea\b' <<<"$way" | grep -c '(%' || true)
+    test "$loads" = 2 || { echo "carom_call_should_stop: $loads loads"; echo "$way"; failed=1; }
+fi
+
 # The documented link line of the static library is the one that the compiler asks for.
 asked=$(cat "$CAROM_ARCHIVE.libs")
 same "native libraries that rustc asks for (<), in cmake/native-libs (>)" "$asked" "$(cat cmake/native-libs)"

@@ -6,7 +6,7 @@
 //! list if it has changed; every forked child looks at the picture first, and only what is not on it
 //! leads to the loader.
 
-use super::own::own;
+use super::own::{self, own};
 use crate::error::{Error, Result};
 use std::ffi::{CStr, CString, OsStr, c_int, c_void};
 use std::ops::Range;
@@ -137,7 +137,7 @@ static PICTURE: AtomicPtr<Picture> = AtomicPtr::new(std::ptr::null_mut());
 /// the last time.
 pub fn before_fork() {
     // A child takes no pictures: it may be looking at one. One thread takes it, others fork with the one before.
-    if !own().founder.load(Ordering::Relaxed) || own().picturing.swap(true, Ordering::Acquire) {
+    if !own::is_founder() || own().picturing.swap(true, Ordering::Acquire) {
         return;
     }
     let old = PICTURE.load(Ordering::Acquire);
@@ -157,7 +157,7 @@ pub fn before_fork() {
 
 /// The picture, in a child of a fork that has no proof yet that the loader's locks are free.
 fn picture() -> Option<&'static Picture> {
-    if own().founder.load(Ordering::Relaxed) || own().loader_tried.load(Ordering::Acquire) {
+    if own::is_founder() || own().loader_tried.load(Ordering::Acquire) {
         return None;
     }
     // SAFETY: this process is a child of a fork, where `before_fork` replaces no picture: the one that the

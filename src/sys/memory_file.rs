@@ -87,23 +87,30 @@ pub unsafe fn give_back(address: *mut u8, len: usize) {
     unsafe { libc::madvise(address.cast(), len, libc::MADV_REMOVE) };
 }
 
-/// One private page that reads as zero in every forked child, whoever forks.
-pub fn fork_mark() -> Result<*mut u8> {
+/// Puts zeros in place of the pages from `page` on, and has the kernel do the same in every child that is forked from now on, whoever
+/// forks.
+///
+/// # Safety
+/// `len` bytes from `page` on are whole pages of a static, for whose type all bytes zero are valid, that is changed by others only
+/// through atomics; nothing else lies in them.
+pub unsafe fn wipe_on_fork(page: *mut libc::c_void, len: usize) -> Result<()> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new anonymous mapping.
-    let page = unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0) };
-    if page == libc::MAP_FAILED {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: by contract. Only anonymous memory can be wiped, and what the loader has put there is its own affair: so it is made so.
+    if unsafe { libc::mmap(page, len, protection, flags, -1, 0) } == libc::MAP_FAILED {
         return Err(Error::last_os("mmap"));
     }
-    // SAFETY: `page` is the mapping just made.
-    if unsafe { libc::madvise(page, 4096, libc::MADV_WIPEONFORK) } != 0 {
-        let error = Error::last_os("madvise(MADV_WIPEONFORK)");
-        // SAFETY: as above; nobody has seen the address.
-        unsafe { libc::munmap(page, 4096) };
-        return Err(error);
+    // SAFETY: the mapping just made.
+    match unsafe { libc::madvise(page, len, libc::MADV_WIPEONFORK) } {
+        0 => Ok(()),
+        _ => Err(Error::last_os("madvise(MADV_WIPEONFORK)")),
     }
-    Ok(page.cast())
+}
+
+/// Bytes of a page of memory.
+pub fn page_size() -> usize {
+    // SAFETY: plain call.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
 /// How large an arena this process may reserve: less than a quarter of its address space limit, and

@@ -7,7 +7,7 @@
 use super::crash::Record;
 use super::fork::{self, Hook};
 use super::memory_file;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -21,8 +21,8 @@ pub struct Own {
     id: AtomicU32,
     /// Which member of its family this process is, 0 for none. See `shm::identity`.
     pub member: AtomicU64,
-    /// Not zero in the process that the family began with: its loader is in order. See `elf`.
-    pub founder: AtomicBool,
+    /// Not zero in the process that the family began with: its loader is in order. See [`is_founder`].
+    founder: AtomicBool,
     /// In a child: the loader's locks have been found free. See `elf`.
     pub loader_tried: AtomicBool,
     /// A thread takes a picture of the loader's list. See `elf`.
@@ -53,14 +53,14 @@ pub struct Own {
     pub calls: [AtomicU64; CALLS],
 }
 
-const _: () = assert!(size_of::<Own>() <= 4096);
+const _: () = assert!(size_of::<Own>() <= 4096 && size_of::<Page>() == align_of::<Page>());
 
 impl Own {
-    const fn new(founder: bool) -> Own {
+    const fn new() -> Own {
         Own {
             id: AtomicU32::new(0),
             member: AtomicU64::new(0),
-            founder: AtomicBool::new(founder),
+            founder: AtomicBool::new(false),
             loader_tried: AtomicBool::new(false),
             picturing: AtomicBool::new(false),
             left: AtomicBool::new(false),
@@ -80,41 +80,49 @@ impl Own {
     }
 }
 
-/// The words of a process that has no page yet: it is no member, and nobody has forked it as one.
-static BEFORE: Own = Own::new(true);
-/// The page, [`BEFORE`] before there is one. Written once per process line.
-static PAGE: AtomicPtr<Own> = AtomicPtr::new((&raw const BEFORE).cast_mut());
+/// The page, in the library itself: so the words have addresses of their own, and whoever reads one looks for no other first.
+#[cfg_attr(target_arch = "x86_64", repr(C, align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(C, align(65536)))]
+struct Page(Own);
 
-/// Makes the page. To be called by one thread, once, before anything is forked that asks for it.
+static PAGE: Page = Page(Own::new());
+/// The kernel wipes the page. Before that, nothing tells a forked child from its parent.
+static CREATED: AtomicBool = AtomicBool::new(false);
+
+/// Has the page wiped in forked children, and all that was in it is gone here too. To be called by one thread, once, before
+/// anything is forked that asks for it.
 pub fn create() -> Result<()> {
-    if !std::ptr::eq(PAGE.load(Ordering::Acquire), &BEFORE) {
+    if CREATED.load(Ordering::Acquire) {
         return Ok(());
     }
-    let page: *mut Own = memory_file::fork_mark()?.cast();
-    // SAFETY: a page of ours, aligned and large enough, that nobody else has seen.
-    unsafe { page.write(Own::new(true)) };
-    PAGE.store(page, Ordering::Release);
+    if memory_file::page_size() > size_of::<Page>() {
+        return Err(Error::Unsupported("the system has larger pages than any known"));
+    }
+    // SAFETY: a static of atomics, zero at first, that is as long as it is aligned, which is no less than a page (checked above).
+    unsafe { memory_file::wipe_on_fork((&raw const PAGE).cast_mut().cast(), size_of::<Page>()) }?;
+    PAGE.0.founder.store(true, Ordering::Release);
+    CREATED.store(true, Ordering::Release);
     Ok(())
 }
 
 /// The words.
 #[inline(always)]
 pub fn own() -> &'static Own {
-    // SAFETY: BEFORE, or the page that `create` mapped and nobody unmaps; all bytes zero, to which the
-    // kernel wipes it, are a valid Own.
-    unsafe { &*PAGE.load(Ordering::Acquire) }
+    &PAGE.0
+}
+
+/// Whether nobody has forked this process as a member of a family.
+pub fn is_founder() -> bool {
+    !CREATED.load(Ordering::Acquire) || own().founder.load(Ordering::Acquire)
 }
 
 /// This process's id, without a system call where it is known. Not for a child that shares its parent's memory.
 #[inline]
 pub fn pid() -> u32 {
-    let page = PAGE.load(Ordering::Acquire);
-    // Before there is a page, nothing tells a forked child from its parent.
-    if std::ptr::eq(page, &BEFORE) {
+    if !CREATED.load(Ordering::Acquire) {
         return fork::pid();
     }
-    // SAFETY: as in `own`.
-    let id = unsafe { &(*page).id };
+    let id = &own().id;
     match id.load(Ordering::Relaxed) {
         0 => {
             let pid = fork::pid();
