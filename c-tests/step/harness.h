@@ -250,7 +250,7 @@ static void victim_ends(int32_t wanted) {
     if (!victim_process) return;
     CHECK_OK(carom_process_join(victim_process, PATIENCE_MS));
     CHECK_OK(carom_process_exitcode(victim_process, &code));
-    if (code != -SIGKILL || !point.killed) CHECK_EQ(code, wanted);
+    if (code != -SIGKILL || !(point.killed || point.script == SECOND_KILL)) CHECK_EQ(code, wanted);
     carom_process_free(victim_process);
 }
 
@@ -357,7 +357,6 @@ static int applies(const struct operation *operation, enum script script) {
         case WAITER: return operation->wait && !operation->accompanied;
         case SECOND_KILL: return operation->second || (is_process && !operation->single && !operation->accompanied);
         case TIME_OUT: return operation->timed != NULL;
-        case STOPPED: return !operation->descends;
         case FREED:
             if (operation->in_heap) return 0;
             return operation->abandon || (is_process && operation->make && !operation->accompanied);
