@@ -34,6 +34,12 @@ static inline long add(long *it, long by) { return __atomic_add_fetch(it, by, __
         }                                                                                             \
     } while (0)
 
+/* Whether what a case repeats is done once more, after `done` times since `begun`: `most` times, where there is time for it; on a
+ * machine that others keep busy, where each takes a hundred times as long, at least `least` times. */
+static inline int once_more(int done, int least, int most, int64_t begun) {
+    return done < least || (done < most && now_ms() < begun + 4000);
+}
+
 static inline int pidfd_of(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 static inline int is_readable(int fd, int timeout_ms) {

@@ -103,11 +103,11 @@ static void events_of_deaths(void) {
 
 /* Workers that sit idle are killed, one after the other, while tasks flow. */
 static void a_thousand_kills_of_idle_workers(void) {
-    enum { KILLS = 1000 };
     carom_pool *pool = pool_of(2, CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN, 0);
     carom_pool_event event;
     int kills = 0, lost = 0, downs = 0;
-    while (kills < KILLS) {
+    int64_t begun = now_ms();
+    while (once_more(kills, 200, 1000, begun)) {
         CHECK_OK(next_event(pool, &event, PATIENCE_MS));
         if (event.kind == CAROM_POOL_WORKER_DOWN) {
             CHECK_EQ(event.exitcode, -SIGKILL);
@@ -131,7 +131,7 @@ static void a_thousand_kills_of_idle_workers(void) {
         }
         CHECK(lost <= kills);
     }
-    while (downs < KILLS) {
+    while (downs < kills) {
         CHECK_OK(next_event(pool, &event, PATIENCE_MS));
         downs += event.kind == CAROM_POOL_WORKER_DOWN;
     }
@@ -142,7 +142,8 @@ static void a_thousand_kills_of_idle_workers(void) {
 static void all_workers_at_once(void) {
     carom_pool *pool = pool_of(4, 0, 0);
     pid_t pids[16];
-    for (int round = 0; round < 50; round++) {
+    int64_t begun = now_ms();
+    for (int round = 0; once_more(round, 20, 50, begun); round++) {
         carom_result *results[100];
         int lost = 0, count = 0;
         for (int i = 0; i < 100; i++) results[i] = submit(pool, plus_one, i);

@@ -106,7 +106,8 @@ static void a_second_pool_has_its_own_workers(void) {
     carom_pool *first = pool_of(2, 0, 0);
     works(first);
     finish(first);
-    for (int round = 0; round < 10; round++) {
+    int64_t begun = now_ms();
+    for (int round = 0; once_more(round, 3, 10, begun); round++) {
         carom_pool *pool = pool_of(2, CAROM_POOL_WORKER_UP | CAROM_POOL_WORKER_DOWN, 0);
         carom_pool_event event;
         int up = 0, down = 0;
@@ -126,10 +127,11 @@ static void a_second_pool_has_its_own_workers(void) {
     }
 }
 
-static void two_hundred_in_a_row(void) {
+static void many_in_a_row(void) {
     long memory = 0;
     int fds = 0;
-    for (int i = 0; i < 200; i++) {
+    int64_t begun = now_ms();
+    for (int i = 0; once_more(i, 60, 200, begun); i++) {
         carom_pool *pool = pool_of(2, i % 2 ? CAROM_POOL_DONE : 0, i % 3 ? 0 : 1000);
         works(pool);
         if (i % 4 == 3) CHECK(carom_pool_fd(pool) >= 0);
@@ -142,7 +144,7 @@ static void two_hundred_in_a_row(void) {
         if (i == 20) memory = arena_kb(), fds = fd_count();
     }
     CHECK_EQ(fd_count(), fds);
-    fprintf(stderr, "arena after 20: %ld kB, after 200: %ld kB\n", memory, arena_kb());
+    fprintf(stderr, "arena after 20: %ld kB, at the end: %ld kB\n", memory, arena_kb());
     CHECK(arena_kb() <= memory + 256);
     UNTIL(count_of(KEEPERS) <= 1);
 }
@@ -181,7 +183,8 @@ static void few_descriptors(void) {
     struct rlimit limit = {40, 40};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     carom_pool *pool = pool_of(60, 0, 0);
-    for (int i = 0; i < 300; i++) works(pool);
+    int64_t begun = now_ms();
+    for (int i = 0; once_more(i, 100, 300, begun); i++) works(pool);
     carom_result *results[60];
     for (int i = 0; i < 60; i++) results[i] = submit(pool, i % 3 ? plus_one : kill_self, SIGKILL);
     for (int i = 0; i < 60; i++) {
@@ -198,7 +201,7 @@ int main(int argc, char **argv) {
     CASE(freed_without_a_join);
     CASE(ten_at_once);
     CASE(a_second_pool_has_its_own_workers);
-    CASE(two_hundred_in_a_row);
+    CASE(many_in_a_row);
     CASE(odd_numbers_of_workers);
     CASE(few_descriptors);
     return 0;
