@@ -150,6 +150,104 @@ static void names(void) {
     CHECK_STR_EQ(carom_result_correlation_id(NULL), "");
 }
 
+/* What a task knows of itself is what its host knows of it. */
+struct known {
+    carom_job_id job;
+    int64_t attempt, argument;
+    char name[600];
+};
+static int32_t knows(carom_call *call) {
+    struct known known = {.attempt = carom_call_attempt(call)};
+    if (carom_call_job_id(call, &known.job) != CAROM_OK) return 2;
+    snprintf(known.name, sizeof known.name, "%s", carom_call_correlation_id(call));
+    carom_argument first;
+    if (carom_call_argument(call, 0, &first) != CAROM_OK || first.len < 8) return 3;
+    memcpy(&known.argument, first.data, 8);
+    for (size_t i = 8; i < first.len; i++)
+        if (((const char *)first.data)[i] != 'a') return 4; /* the name is beside the arguments */
+    return carom_call_reply(call, &known, sizeof known);
+}
+static int32_t knows_twice(carom_call *call) {
+    if (carom_call_attempt(call) < 2) raise(SIGKILL);
+    return knows(call);
+}
+static int same(carom_job_id one, carom_job_id other) { return one.high == other.high && one.low == other.low; }
+
+static void known_by(carom_pool *pool, carom_function function, size_t len, size_t name_len, uint32_t attempt) {
+    char argument[400], name[600];
+    memset(argument, 'a', sizeof argument), memset(name, 'n', sizeof name);
+    memcpy(argument, &(int64_t){4711}, 8), name[name_len] = 0;
+    carom_task_options options = {.size = sizeof options, .correlation_id = name, .max_attempts = attempt};
+    carom_argument it = CAROM_BYTES(argument, len);
+    carom_result *result = NULL;
+    struct known known = {0};
+    CHECK_OK(carom_pool_apply_async(pool, function, &it, 1, &options, &result));
+    CHECK_OK(carom_result_get(result, &known, sizeof known, NULL, PATIENCE_MS));
+    CHECK_STR_EQ(known.name, name);
+    CHECK_EQ(known.argument, 4711);
+    CHECK_EQ(known.attempt, attempt);
+    CHECK(same(known.job, verdict_of(result).job));
+    carom_result_free(result);
+}
+
+static void each_knows(carom_pool *pool) {
+    for (size_t len = 8; len <= 400; len += 28)
+        for (size_t name_len = 0; name_len < 600; name_len += name_len < 130 ? 26 : 150) known_by(pool, knows, len, name_len, 1);
+}
+
+static void what_tasks_know(void) {
+    carom_pool *pool = pool_of(2, 0, 0);
+    each_knows(pool);
+    known_by(pool, knows_twice, 8, 20, 2);
+    known_by(pool, knows_twice, 300, 200, 2);
+    /* Of many: each part has its own job, or a chunk that of the map. */
+    int64_t in[40];
+    for (int i = 0; i < 40; i++) in[i] = i;
+    struct known known[40] = {0};
+    char name[300];
+    memset(name, 'm', sizeof name), name[299] = 0;
+    carom_task_options options = {.size = sizeof options, .correlation_id = name, .chunk_size = 3};
+    carom_result *whole = NULL, *item = NULL;
+    CHECK_OK(carom_pool_map_async(pool, knows, in, 8, 40, &options, &whole));
+    CHECK_OK(carom_result_get(whole, known, sizeof known, NULL, PATIENCE_MS));
+    for (int i = 0; i < 40; i++) {
+        CHECK_OK(carom_result_item(whole, i, &item));
+        CHECK(same(known[i].job, verdict_of(item).job));
+        CHECK_STR_EQ(known[i].name, name);
+        CHECK_EQ(known[i].argument, i);
+        carom_result_free(item);
+    }
+    carom_result_free(whole);
+    memset(known, 0, sizeof known);
+    CHECK_OK(carom_pool_map(pool, knows, in, 8, 40, &options, known, sizeof *known, PATIENCE_MS));
+    for (int i = 0; i < 40; i++) {
+        CHECK(same(known[i].job, known[0].job) && known[i].job.low != 0);
+        CHECK_STR_EQ(known[i].name, name);
+        CHECK_EQ(known[i].argument, i);
+        CHECK_EQ(known[i].attempt, 1);
+    }
+    finish(pool);
+    pool = pool_of(CAROM_INLINE, 0, 0);
+    each_knows(pool);
+    finish(pool);
+}
+
+/* A process has no job. */
+static int32_t knows_nothing(carom_call *call) {
+    carom_job_id job = {1, 1};
+    if (carom_call_job_id(call, &job) != CAROM_OK || job.high || job.low) return 2;
+    return carom_call_attempt(call) != 0 || strcmp(carom_call_correlation_id(call), "") != 0;
+}
+static void no_task(void) {
+    carom_process *process = NULL;
+    int32_t code = -1;
+    CHECK_OK(carom_process_start(knows_nothing, NULL, 0, NULL, &process));
+    CHECK_OK(carom_process_join(process, PATIENCE_MS));
+    CHECK_OK(carom_process_exitcode(process, &code));
+    CHECK_EQ(code, 0);
+    carom_process_free(process);
+}
+
 static void discarded(void) {
     ran = share(sizeof *ran), go = share(sizeof *go);
     carom_pool *pool = pool_of(1, CAROM_POOL_DONE, 0);
@@ -232,6 +330,8 @@ int main(int argc, char **argv) {
     CASE(many);
     CASE(of_many);
     CASE(names);
+    CASE(what_tasks_know);
+    CASE(no_task);
     CASE(discarded);
     CASE(maintained);
     CASE(capable);

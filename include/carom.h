@@ -342,9 +342,6 @@ int32_t carom_cpu_count(void);
  */
 typedef int32_t (*carom_function)(carom_call *call);
 
-/** What a task wants to be called when it should stop. */
-typedef void (*carom_hook)(void *ctx);
-
 #define CAROM_ARGUMENT_BYTES 0          /* Bytes: `data`, `len`. */
 #define CAROM_ARGUMENT_HANDLE 1         /* A handle of an object that can be shared: a lock, a value. */
 /**
@@ -496,7 +493,8 @@ carom_status carom_handle_keep(carom_call *call, void *handle);
  * Replies with a copy of `len` bytes. The last reply counts; a function that returns anything but 0 has none. A process
  * has nobody to reply to: there it does nothing.
  *
- * `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
+ * `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full: an earlier reply is
+ * gone then.
  */
 carom_status carom_call_reply(carom_call *call, const void *data, size_t len);
 
@@ -539,6 +537,29 @@ carom_status carom_call_reserve(carom_call *call, size_t len, void **data);
 carom_status carom_call_commit(carom_call *call, size_t len);
 
 /**
+ * Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160
+ * bytes at most; NULL is "".
+ *
+ * Returns `code`, or 1 if that is 0.
+ */
+int32_t carom_call_fail(carom_call *call, int32_t code, const char *message);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * What a task knows of itself: whether it should stop, and which job it is.
+ */
+
+/** Names a job for ever: printable as two numbers, and unique beyond this machine. */
+typedef struct carom_job_id {
+    /** Of the pool. */
+    uint64_t high;
+    /** Of the job in it. */
+    uint64_t low;
+} carom_job_id;
+
+/** What a task wants to be called when it should stop. */
+typedef void (*carom_hook)(void *ctx);
+
+/**
  * 1 if the task should stop: it is past its soft time limit, or was cancelled. It may go on until its hard limit; what
  * it returns counts as always. 0 in a process, and before.
  *
@@ -554,6 +575,22 @@ int32_t carom_call_should_stop(const carom_call *call);
 int32_t carom_call_attempt(const carom_call *call);
 
 /**
+ * Which job its task is, the same in each attempt, and as the verdict has it; of the items of a map that is waited for,
+ * the map. All zero in a process.
+ *
+ * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
+ */
+carom_status carom_call_job_id(const carom_call *call, carom_job_id *job);
+
+/**
+ * The `correlation_id` of its task's options, "" if there is none, and in a process. Never NULL; valid until the
+ * function returns. "" for a call that is over.
+ *
+ * Never blocks.
+ */
+const char *carom_call_correlation_id(const carom_call *call);
+
+/**
  * Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For
  * example `sqlite3_interrupt`. Each item of a map sets its own; NULL takes it back.
  *
@@ -564,14 +601,6 @@ int32_t carom_call_attempt(const carom_call *call);
  * Never blocks. `CAROM_EBADHANDLE` for a call that is over.
  */
 carom_status carom_call_on_stop(carom_call *call, carom_hook hook, void *ctx);
-
-/**
- * Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160
- * bytes at most; NULL is "".
- *
- * Returns `code`, or 1 if that is 0.
- */
-int32_t carom_call_fail(carom_call *call, int32_t code, const char *message);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Start methods, and contexts: a start method to be passed on.
@@ -2164,14 +2193,6 @@ void carom_shareable_list_free(carom_shareable_list *list);
  */
 typedef void (*carom_result_callback)(carom_result *result, void *ctx);
 
-/** Names a job for ever: printable as two numbers, and unique beyond this machine. */
-typedef struct carom_job_id {
-    /** Of the pool. */
-    uint64_t high;
-    /** Of the job in it. */
-    uint64_t low;
-} carom_job_id;
-
 /** What became of a task, with the evidence. */
 typedef struct carom_verdict {
     /** sizeof(carom_verdict), set by the caller. */
@@ -2670,7 +2691,7 @@ typedef struct carom_task_options {
     carom_pool_callback on_timeout;
     /**
      * A name of the host's for the task, or for many with one result and each of them: see
-     * `carom_result_correlation_id`. Copied. NULL: none.
+     * `carom_result_correlation_id`, `carom_call_correlation_id`. Copied. NULL: none.
      */
     const char *correlation_id;
     /**

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::shm;
 use crate::shm::arena::Arena;
 use crate::shm::heap::Heap;
+use crate::shm::job_note::JobNote;
 use crate::shm::region::{self, Region};
 use crate::sys::own::own;
 use crate::sys::{fork, stop};
@@ -64,6 +65,8 @@ pub struct Call {
     answer: Vec<u8>,
     /// What a method of a manager's object works at: a word of the user's.
     pub object: u64,
+    /// The task that it is a run of; none in a process.
+    pub task: Option<JobNote>,
     /// What was made: likewise.
     pub made: Option<u64>,
     /// Connections and listeners that were passed by descriptor: what the caller called that, and the handle here.
@@ -132,6 +135,7 @@ impl Call {
             borrowed: Vec::new(),
             answer: Vec::new(),
             object: 0,
+            task: None,
             made: None,
             opened: Vec::new(),
             descriptors: &[],
@@ -322,6 +326,8 @@ impl Call {
                 Some(place.part(0, len).ok_or(Error::MessageSize { needed: len, capacity: place.len() })?)
             }
             Output::Any { inline, arena, field } => {
+                // Its block goes first: of two there might not be room.
+                (self.reserved, self.replied) = (None, None);
                 Heap::of(arena).give(field)?;
                 if len <= inline.len() {
                     inline.part(0, len)

@@ -49,6 +49,8 @@ ROW(carom_call_reserve) { EACH_STRANGE_CALL(call, REFUSED_HANDLE(void, out, caro
 ROW(carom_call_commit) { EACH_STRANGE_CALL(call, REFUSED(carom_call_commit(call, 0), CAROM_EBADHANDLE)); }
 ROW(carom_call_should_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_should_stop(call), CAROM_EBADHANDLE)); }
 ROW(carom_call_attempt) { EACH_STRANGE_CALL(call, REFUSED(carom_call_attempt(call), CAROM_EBADHANDLE)); }
+ROW(carom_call_job_id) { EACH_STRANGE_CALL(call, UNTOUCHED(carom_job_id, out, carom_call_job_id(call, out), CAROM_EBADHANDLE)); }
+ROW(carom_call_correlation_id) { EACH_STRANGE_CALL(call, CHECK_STR_EQ(carom_call_correlation_id(call), "")); }
 ROW(carom_call_on_stop) { EACH_STRANGE_CALL(call, REFUSED(carom_call_on_stop(call, NULL, NULL), CAROM_EBADHANDLE)); }
 ROW(carom_call_fail) {
     EACH_STRANGE_CALL(call, CHECK_EQ(carom_call_fail(call, 3, "x"), 3));
@@ -133,6 +135,9 @@ static void misuse_call(carom_call *call) {
     REFUSED(carom_call_set_object(call, call), CAROM_EPERM);
     CHECK(carom_call_object(call) == NULL);
 
+    REFUSED(carom_call_job_id(call, NULL), CAROM_EINVAL);
+    REFUSED(carom_call_job_id(call, (carom_job_id *)(uintptr_t)1), CAROM_EINVAL);
+    CHECK_STR_EQ(carom_call_correlation_id(call), "");
     CHECK_EQ(carom_call_should_stop(call), 0);
     CHECK_OK(carom_call_on_stop(call, NULL, call));
 

@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::family;
 use crate::function;
 use crate::pin::view_of;
-use crate::shm::stop;
 use crate::sys::descriptor;
 use crate::wire::{self, Argument};
 use std::borrow::Cow;
@@ -37,10 +36,6 @@ pub struct carom_call {
 /// It must not unwind (a C++ exception that leaves it ends its process) and may call whatever it likes; if it calls `exit`, its process ends.
 #[allow(non_camel_case_types)]
 pub type carom_function = Option<extern "C" fn(call: *mut carom_call) -> i32>;
-
-/// What a task wants to be called when it should stop.
-#[allow(non_camel_case_types)]
-pub type carom_hook = Option<extern "C" fn(ctx: *mut c_void)>;
 
 /// Bytes: `data`, `len`.
 pub const CAROM_ARGUMENT_BYTES: u32 = 0;
@@ -455,7 +450,7 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
 /// Replies with a copy of `len` bytes. The last reply counts; a function that returns anything but 0 has none. A process has nobody to reply to:
 /// there it does nothing.
 ///
-/// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full.
+/// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full: an earlier reply is gone then.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
     let done = at_once(call).zip(boundary::bytes(data, len).ok());
@@ -518,53 +513,6 @@ pub extern "C" fn carom_call_reserve(call: *mut carom_call, len: usize, data: *m
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_commit(call: *mut carom_call, len: usize) -> carom_status {
     boundary::status(|| running(call)?.commit(len))
-}
-
-/// 1 if the task should stop: it is past its soft time limit, or was cancelled. It may go on until its hard limit; what it returns counts as always. 0 in
-/// a process, and before.
-///
-/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_call_should_stop(call: *const carom_call) -> i32 {
-    if stop::goes_on(call as usize) {
-        return 0;
-    }
-    should_stop(call)
-}
-
-#[inline(never)]
-fn should_stop(call: *const carom_call) -> i32 {
-    boundary::answer(|| {
-        running(call)?;
-        let asked = stop::is_asked();
-        // It has heard: no more signals.
-        stop::notice();
-        Ok(asked as i32)
-    })
-}
-
-/// Which attempt at its task this is: 1, or more where `max_attempts` allows it. 0 in a process.
-///
-/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_call_attempt(call: *const carom_call) -> i32 {
-    boundary::answer(|| running(call).map(|_| stop::attempt() as i32))
-}
-
-/// Calls `hook(ctx)` once when the task should stop, if it has not returned by then; at once, if it should already. For example `sqlite3_interrupt`. Each item of
-/// a map sets its own; NULL takes it back.
-///
-/// The hook runs in a signal handler, on the thread that runs the task: it may do what is async-signal-safe, and `carom_event_set`. Besides, a system call that
-/// the task is blocked in returns EINTR (the signal is SIGURG; without that the task notices at its next blocking call of carom, which returns
-/// `CAROM_ESOFTLIMIT` once).
-///
-/// Never blocks. `CAROM_EBADHANDLE` for a call that is over.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_call_on_stop(call: *mut carom_call, hook: carom_hook, ctx: *mut c_void) -> carom_status {
-    boundary::status(|| {
-        running(call)?.on_stop(hook.map_or(0, |hook| hook as usize), ctx.expose_provenance());
-        Ok(())
-    })
 }
 
 /// Says why the function fails: `return carom_call_fail(call, 3, "bad magic");`. `message` is copied, its first 160 bytes at most; NULL is "".

@@ -18,6 +18,8 @@ pub mod library;
 
 pub mod call;
 
+pub mod task;
+
 pub mod context;
 
 pub mod process;

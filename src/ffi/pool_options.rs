@@ -162,7 +162,7 @@ pub struct carom_task_options {
     pub on_accepted: carom_result_callback,
     /// Hears that the task is past its soft limit, or was ended by its hard one, as its event says: likewise.
     pub on_timeout: carom_pool_callback,
-    /// A name of the host's for the task, or for many with one result and each of them: see `carom_result_correlation_id`. Copied. NULL: none.
+    /// A name of the host's for the task, or for many with one result and each of them: see `carom_result_correlation_id`, `carom_call_correlation_id`. Copied. NULL: none.
     pub correlation_id: *const c_char,
     /// Of submissions with the same key only the first is done: the others get the same result (same job, a handle of its own each), whatever they would have
     /// run. The key is free again once that task has failed, or is settled and all its handles are freed. For `carom_pool_apply`, and for what gives a result at once;

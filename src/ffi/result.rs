@@ -5,6 +5,7 @@ use super::handle::{self, Kind, Object, Use};
 use super::library::carom_status;
 use super::managed_pool;
 use super::options::{self, Sized_};
+use super::task::carom_job_id;
 use super::verdict;
 use crate::error::{Error, Result};
 use crate::family;
@@ -34,17 +35,6 @@ pub struct carom_result {
 /// Hears of a result, on a thread of the host that is in one of the calls that `carom_pool_dispatch` names. It may call everything; it must not unwind.
 #[allow(non_camel_case_types)]
 pub type carom_result_callback = Option<extern "C" fn(result: *mut carom_result, ctx: *mut c_void)>;
-
-/// Names a job for ever: printable as two numbers, and unique beyond this machine.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(non_camel_case_types)]
-pub struct carom_job_id {
-    /// Of the pool.
-    pub high: u64,
-    /// Of the job in it.
-    pub low: u64,
-}
 
 /// What became of a task, with the evidence.
 #[repr(C)]

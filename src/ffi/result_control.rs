@@ -3,7 +3,8 @@
 use super::boundary;
 use super::library::carom_status;
 use super::managed_pool;
-use super::result::{carom_job_id, carom_result, result_of};
+use super::result::{carom_result, result_of};
+use super::task::carom_job_id;
 use crate::error::{Error, Result};
 use crate::pool::desk::Stop;
 use crate::pool::job;

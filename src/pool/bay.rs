@@ -4,12 +4,14 @@
 use super::work::{What, Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
+use crate::shm::job_note;
 use crate::shm::lane::State;
 use crate::shm::plan::{
-    ACCEPTED, FLAG_EXACT, FLAG_HELD, FLAG_TELLS, FLAG_TERMS, INLINE, Lane, OFFERED, PlanRef, SLOTS, Set, Slot,
-    TaskKind, Terms,
+    ACCEPTED, FLAG_EXACT, FLAG_HELD, FLAG_NAMED, FLAG_TELLS, FLAG_TERMS, INLINE, Lane, OFFERED, PlanRef, SLOTS, Set,
+    Slot, TaskKind, Terms,
 };
 use crate::shm::region::Region;
+use std::ffi::CStr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// A lane as the host sees it: places `head..tail` hold its work.
@@ -197,7 +199,7 @@ impl Bay {
         let slot = self.slot(self.tail);
         let first = match &work.what {
             What::Single { .. } => {
-                if let Err(error) = put_arguments(plan, slot, arguments.unwrap_or(&work.arguments)) {
+                if let Err(error) = put_arguments(plan, slot, arguments.unwrap_or(&work.arguments), work.name()) {
                     return Err(Box::new((work, error)));
                 }
                 0
@@ -212,8 +214,10 @@ impl Bay {
         work.arguments = Box::default();
         slot.function.set(work.function);
         slot.limit_ns.set(work.order.limits.hard_ns);
-        let flags = self.put_terms(&work) | if self.tells { FLAG_TELLS } else { 0 };
+        let named = if work.name().is_empty() { 0 } else { FLAG_NAMED };
+        let flags = self.put_terms(&work) | named | if self.tells { FLAG_TELLS } else { 0 };
         slot.flags.set(flags);
+        self.lane.jobs[self.slot_number(self.tail) as usize].store(work.job_id().low, Relaxed);
         slot.word.assign(first);
         self.work[(self.tail % SLOTS as u64) as usize] = Some(work);
         self.tail += 1;
@@ -260,16 +264,17 @@ pub fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
     place.map_or(&[], Region::frozen)
 }
 
-fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8]) -> Result<()> {
-    let kind = if bytes.len() <= INLINE {
-        slot.arguments().write(bytes);
-        TaskKind::Inline
+fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8], name: &CStr) -> Result<()> {
+    let len = job_note::with_name(bytes.len(), name).ok_or(Error::invalid("the name of a task is absurd"))?;
+    let (place, kind) = if len <= INLINE {
+        (slot.arguments(), TaskKind::Inline)
     } else {
-        let offset = Heap::of(plan.arena).take(bytes.len() as u64, &slot.arguments_block)?;
-        let place = Region::of(plan.arena, offset, bytes.len() as u64);
-        place.ok_or(Error::Panic("a block outside the arena".into()))?.write(bytes);
-        TaskKind::Block
+        let offset = Heap::of(plan.arena).take(len as u64, &slot.arguments_block)?;
+        let place = Region::of(plan.arena, offset, len as u64);
+        (place.ok_or(Error::Panic("a block outside the arena".into()))?, TaskKind::Block)
     };
+    place.write(bytes);
+    job_note::write_name(place, bytes.len(), name);
     slot.arguments_len.set(bytes.len() as u64);
     slot.kind.set(kind as u32);
     Ok(())

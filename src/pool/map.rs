@@ -9,10 +9,12 @@ use crate::error::{Error, Result, Status};
 use crate::family::Family;
 use crate::shm::cell::{Cell, Kind, SETTLED};
 use crate::shm::heap::Heap;
+use crate::shm::job_note;
 use crate::shm::memory::Deadline;
 use crate::shm::plan::{Chunk, WRONG_ITEM};
 use crate::shm::region::Region;
 use crate::sys::clock::now_ns;
+use std::ffi::CStr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +36,7 @@ pub struct Map {
     shape: Shape,
     /// Its name.
     pub id: JobId,
+    correlation: Option<Arc<CStr>>,
     /// When it was submitted.
     pub submitted_ns: u64,
     /// Items whose outcome is not known.
@@ -67,7 +70,7 @@ struct Failures {
 }
 
 impl Map {
-    fn new(family: Family, pool: u64, id: JobId, shape: Shape) -> Result<Map> {
+    fn new(family: Family, pool: u64, id: JobId, shape: Shape, correlation: Option<Arc<CStr>>) -> Result<Map> {
         let too_many = Error::NoMemory("more items than the arena holds");
         let replies = shape.count.checked_mul(shape.reply_size).ok_or(too_many.clone())?;
         let codes = shape.count.checked_mul(4).ok_or(too_many)?;
@@ -79,6 +82,7 @@ impl Map {
             cell,
             shape,
             id,
+            correlation,
             submitted_ns: now_ns(),
             left: AtomicU64::new(shape.count as u64),
             busy: AtomicU64::new(0),
@@ -86,7 +90,12 @@ impl Map {
             failures: Mutex::default(),
         };
         let heap = Heap::of(family.arena);
-        heap.take((shape.count * shape.item_size) as u64, &cell.block)?;
+        let len = shape.count * shape.item_size;
+        let whole = job_note::with_name(len, map.name()).ok_or(Error::invalid("the name of a task is absurd"))?;
+        let items = heap.take(whole as u64, &cell.block)?;
+        if let Some(place) = Region::of(family.arena, items, whole as u64) {
+            job_note::write_name(place, len, map.name());
+        }
         heap.take(replies as u64, &cell.extra[0])?;
         heap.take(codes as u64, &cell.extra[1])?;
         Ok(map)
@@ -95,6 +104,11 @@ impl Map {
     fn region(&self, field: &AtomicU64, size: usize) -> Result<Region> {
         let region = Region::of(self.family.arena, field.load(Acquire), (self.shape.count * size) as u64);
         region.ok_or(Error::Panic("memory of a map is not in the arena".into()))
+    }
+
+    /// What the host calls it; empty for nothing.
+    pub fn name(&self) -> &CStr {
+        self.correlation.as_deref().unwrap_or_default()
     }
 
     fn items(&self) -> Result<Region> {
@@ -254,7 +268,8 @@ impl Pool {
         }
         let options = options.awaited()?;
         let order = self.order(&options)?;
-        let map = Arc::new(Map::new(self.family(), self.cell_index(), self.next_id(), shape)?);
+        let id = self.next_id();
+        let map = Arc::new(Map::new(self.family(), self.cell_index(), id, shape, options.correlation)?);
         let size = chunk_size(shape.count, self.with_desk(|desk| desk.lanes()), options.chunk);
         let submitted = self.submit_chunks(&map, items, size, |from, to| {
             Work::chunk(map.clone(), from, to, function, order) //

@@ -311,11 +311,14 @@ impl Hold {
         let positions = crew::room_for(workers);
         let plan = PlanRef::create(family.arena, &cell.block, workers, positions).map_err(let_go)?;
         let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
-        plan.plan().host.store(family.me.to_bits(), Relaxed);
         let events = options.events | hosted::events(&options);
-        plan.plan().wanted.store(events, Relaxed);
-        plan.plan().hosted.store(options.hosted as u32, Relaxed);
-        plan.plan().least_limit_ns.store(limits.least_ns(), Release);
+        let high = now_ns() ^ (fork::pid() as u64) << 40;
+        let words = plan.plan();
+        words.host.store(family.me.to_bits(), Relaxed);
+        words.wanted.store(events, Relaxed);
+        words.hosted.store(options.hosted as u32, Relaxed);
+        words.job_high.store(high, Relaxed);
+        words.least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
         cell.len.store(positions as u64, Release);
         let pool = Pool {
@@ -337,7 +340,7 @@ impl Hold {
             capsules,
             waiters: AtomicUsize::new(0),
             jobs: AtomicU64::new(0),
-            high: now_ns() ^ (fork::pid() as u64) << 40,
+            high,
             desk: Mutex::new(Desk::new(plan, events, doorbell.as_raw_fd())),
             doorbell,
             notify,

@@ -9,6 +9,7 @@ use super::room::Toll;
 use crate::error::{Error, Result};
 use crate::pin::Pins;
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where settled jobs of an iterator wait for it.
@@ -158,6 +159,15 @@ impl Work {
         match &self.what {
             What::Single { job, .. } => job.id,
             What::Chunk { map, .. } => map.id,
+        }
+    }
+
+    /// What the host calls it; empty for nothing.
+    #[inline]
+    pub fn name(&self) -> &CStr {
+        match &self.what {
+            What::Single { job, .. } => job.correlation(),
+            What::Chunk { map, .. } => map.name(),
         }
     }
 

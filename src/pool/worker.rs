@@ -8,6 +8,7 @@ use crate::family;
 use crate::function::{self, Identity};
 use crate::shm::arena::Arena;
 use crate::shm::functions;
+use crate::shm::job_note::JobNote;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
@@ -277,6 +278,7 @@ impl Worker {
         slot.reply_len.store(0, Relaxed);
         slot.code.store(0, Relaxed);
         // Before the begin: from then on the template may say that the task should stop.
+        call.task = Some(JobNote::new(self.plan, self.lane, place));
         self.call.set(std::ptr::from_ref::<Call>(call) as u64);
         self.lane.going.store(self.call.get(), Relaxed);
         // As it was when it was found to be this place's: by now it may be revoked, or another task.

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod heap;
 pub mod identity;
 pub mod internal_lock;
+pub mod job_note;
 pub mod lane;
 pub mod lock_word;
 pub mod member;

@@ -126,7 +126,9 @@ pub struct Plan {
     pub hosted: AtomicU32,
     /// The last of them: pid in the upper half, exit in the lower. Template.
     pub exits: [AtomicU64; HISTORY],
-    pad: [u64; 7],
+    /// The upper half of the name of each of its jobs. Written once.
+    pub job_high: AtomicU64,
+    pad: [u64; 6],
     /// Events written. Template.
     pub event_head: AtomicU32,
     /// Events fetched. Host.
@@ -204,6 +206,8 @@ pub const FLAG_EXACT: u32 = 2;
 pub const FLAG_TELLS: u32 = 4;
 /// The worker does not begin the task before the host has accepted it.
 pub const FLAG_HELD: u32 = 8;
+/// The host has a name for it. See [`super::job_note`].
+pub const FLAG_NAMED: u32 = 16;
 
 /// A worker has come to the task and waits. See [`Terms::held`].
 pub const OFFERED: u32 = 1;
@@ -363,6 +367,8 @@ pub struct Lane {
     /// How much of the worker's stderr was read so far, times two; one more while somebody reads. Template.
     pub stderr_read: AtomicU64,
     pad3: [u64; 7],
+    /// The lower half of the name of each slot's job. Host, for each task; no worker looks unless its task asks.
+    pub jobs: [AtomicU64; SLOTS as usize],
     /// The ring.
     pub slots: [Slot; SLOTS as usize],
     /// Terms of the slots' tasks.
@@ -371,7 +377,7 @@ pub struct Lane {
     pub crash: Record,
 }
 
-const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * (384 + 64) + size_of::<Record>());
+const _: () = assert!(size_of::<Slot>() == 384 && size_of::<Lane>() == 256 + 64 * (8 + 384 + 64) + size_of::<Record>());
 // What a function reads and writes in place is aligned to 16.
 const _: () = assert!(offset_of!(Slot, arguments).is_multiple_of(16) && offset_of!(Slot, reply).is_multiple_of(16));
 

@@ -19,7 +19,8 @@ fn lane() -> Option<&'static Lane> {
     unsafe { lane.as_ref() }
 }
 
-/// Whether `call` runs in this process, and need not stop: one word says both. False where that is not all.
+/// Whether `call` runs in this process, and need not stop: one load finds the word that says both, another reads it. False where that is
+/// not all.
 #[inline(always)]
 pub fn goes_on(call: usize) -> bool {
     // SAFETY: NULL, or what `attach` stored: a word of the arena, which is never unmapped.
@@ -55,12 +56,4 @@ pub fn take_back() {
     if let Some(lane) = lane() {
         lane.current().1.noticed.store(0, Release);
     }
-}
-
-/// Which attempt the task at work is, beginning with 1; 0 if there is none.
-pub fn attempt() -> u32 {
-    lane().map_or(0, |lane| {
-        let (slot, terms) = lane.current();
-        if slot.has_terms() { terms.attempt.load(Relaxed) } else { 1 }
-    })
 }
