@@ -1,9 +1,10 @@
 /* G. Managers: what a round trip to a server costs, and its start. The limit is a bare server in C behind a socket of the same
- * kind, which answers as many bytes and does nothing else: two processes that wake each other. */
+ * kind, which answers as many bytes and does nothing else: two processes that wake each other. Programs of another family
+ * have sockets only; processes of the server's own have lanes. */
 #include "bench.h"
 #include <sys/socket.h>
 
-enum { TRIPS = 3000, BATCH = 100, STARTS = 20, CLIENTS = 16 };
+enum { TRIPS = 3000, AWAKE = 100000, BATCH = 100, STARTS = 20, CLIENTS = 16 };
 
 static int ends[2];
 
@@ -23,20 +24,20 @@ static double bare(void) {
     return TRIPS * 1e9 / (double)(now_ns() - before);
 }
 
-static double gets(carom_dict *dict, const carom_argument *key) {
+static double gets(carom_dict *dict, const carom_argument *key, int trips) {
     carom_argument found;
     int64_t before = now_ns();
-    for (int i = 0; i < TRIPS; i++) {
+    for (int i = 0; i < trips; i++) {
         OK(carom_dict_get(dict, key, &found, NULL, 0, NULL));
         if (found.integer != 7) DIE("a wrong value");
     }
-    return TRIPS * 1e9 / (double)(now_ns() - before);
+    return trips * 1e9 / (double)(now_ns() - before);
 }
 
-static double sets(carom_dict *dict, const carom_argument *key, const carom_argument *value) {
+static double sets(carom_dict *dict, const carom_argument *key, const carom_argument *value, int trips) {
     int64_t before = now_ns();
-    for (int i = 0; i < TRIPS; i++) OK(carom_dict_set(dict, key, value));
-    return TRIPS * 1e9 / (double)(now_ns() - before);
+    for (int i = 0; i < trips; i++) OK(carom_dict_set(dict, key, value));
+    return trips * 1e9 / (double)(now_ns() - before);
 }
 
 /* Keys that one request sets. */
@@ -64,7 +65,7 @@ static int32_t client(carom_call *call) {
     carom_dict *dict;
     const carom_argument key = {.kind = CAROM_ARGUMENT_STRING, .data = "key", .len = 3};
     OK(carom_call_dict(call, 0, &dict));
-    gets(dict, &key);
+    gets(dict, &key, TRIPS);
     return 0;
 }
 
@@ -82,33 +83,63 @@ static double crowd(carom_dict *dict) {
 
 static void nothing(void) {}
 
-int main(void) {
+static const carom_argument key = {.kind = CAROM_ARGUMENT_STRING, .data = "key", .len = 3}, value = {.kind = CAROM_ARGUMENT_INTEGER, .integer = 7};
+static carom_manager_options options = {.size = sizeof options, .authkey = "key", .authkey_len = 3};
+
+/* What programs of another family have of a server: its socket. */
+static int stranger(const char *address) {
     carom_manager *manager;
     carom_dict *dict;
     carom_queue *queue;
-    const carom_argument key = {.kind = CAROM_ARGUMENT_STRING, .data = "key", .len = 3}, value = {.kind = CAROM_ARGUMENT_INTEGER, .integer = 7};
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     pid_t server = raw_fork(echo);
     close(ends[1]);
-    OK(carom_manager_new(NULL, &manager));
+    options.address = address;
+    OK(carom_manager_open(&options, &manager, CAROM_FOREVER));
     OK(carom_manager_dict(manager, &dict));
     OK(carom_manager_queue(manager, NULL, &queue));
     OK(carom_dict_set(dict, &key, &value));
     for (int turn = 0; turn < 3; turn++) {
         printf("C-socket-server G.get_rtt %.0f ops/s\n", bare());
-        printf("carom G.get_rtt %.0f ops/s\n", gets(dict, &key));
+        printf("carom G.get_rtt %.0f ops/s\n", gets(dict, &key, TRIPS));
         printf("C-socket-server G.set_rtt %.0f ops/s\n", bare());
-        printf("carom G.set_rtt %.0f ops/s\n", sets(dict, &key, &value));
+        printf("carom G.set_rtt %.0f ops/s\n", sets(dict, &key, &value, TRIPS));
     }
     printf("carom G.update_%d %.0f keys/s\n", BATCH, batches(dict));
     printf("carom G.get_%d_clients %.0f ops/s\n", CLIENTS, crowd(dict));
     printf("carom G.queue_put_get %.0f pairs/s\n", pairs(queue, &value));
     carom_queue_free(queue);
     carom_dict_free(dict);
-    OK(carom_manager_shutdown(manager, CAROM_FOREVER));
     carom_manager_free(manager);
     close(ends[0]);
     reap(server);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "stranger") == 0) return stranger(argv[2]);
+    carom_manager *manager;
+    carom_dict *dict;
+    char address[200];
+    OK(carom_manager_new(&options, &manager));
+    OK(carom_manager_address(manager, address, sizeof address, NULL));
+    pid_t other = fork();
+    CHECK(other >= 0);
+    if (other == 0) {
+        execl("/proc/self/exe", argv[0], "stranger", address, (char *)NULL);
+        _exit(2);
+    }
+    reap(other);
+    OK(carom_manager_dict(manager, &dict));
+    OK(carom_dict_set(dict, &key, &value));
+    for (int turn = 0; turn < 3; turn++) {
+        printf("carom G.get_family %.0f ops/s\n", gets(dict, &key, AWAKE));
+        printf("carom G.set_family %.0f ops/s\n", sets(dict, &key, &value, AWAKE));
+    }
+    printf("carom G.get_%d_of_family %.0f ops/s\n", CLIENTS, crowd(dict));
+    carom_dict_free(dict);
+    OK(carom_manager_shutdown(manager, CAROM_FOREVER));
+    carom_manager_free(manager);
     for (int turn = 0; turn < STARTS; turn++) {
         int64_t before = now_ns();
         reap(raw_fork(nothing));

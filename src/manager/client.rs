@@ -304,7 +304,7 @@ impl Client {
         }
         let message = request.pack()?;
         let way = self.take()?;
-        match way.send(&message, self.patience()) {
+        match way.send(&message, || self.patience()) {
             Ok(()) => {}
             Err(error @ (Error::SoftLimit | Error::TimedOut)) => {
                 // Nothing of it was sent.
@@ -313,9 +313,9 @@ impl Client {
             }
             Err(_) => return Err(LOST),
         }
-        let whole = timeout_ms.checked_add(self.reach.request_timeout_ms.max(0));
-        let deadline = if timeout_ms < 0 { None } else { deadline_after_ms(whole.unwrap_or(-1)) };
-        let deadline = deadline.filter(|_| self.reach.request_timeout_ms >= 0);
+        way.look_for_reply();
+        let more_ns = u64::try_from(timeout_ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
+        let deadline = more_ns.and_then(|more| Some(self.patience()?.saturating_add(more)));
         let mut cancelled = false;
         loop {
             match self.receive(&way, deadline) {
@@ -354,7 +354,7 @@ impl Client {
     fn tell(&self, request: Request) {
         let (Ok(message), Ok(mut state)) = (request.pack(), self.state.try_lock()) else { return };
         if let Some(way) = state.idle.last()
-            && !matches!(way.send(&message, Some(0)), Ok(()) | Err(Error::TimedOut))
+            && !matches!(way.send(&message, || Some(0)), Ok(()) | Err(Error::TimedOut))
         {
             state.idle.pop();
         }

@@ -6,6 +6,7 @@
 //! to be counted and no death can be missed; to one of another family the process that got the proxy answers for it.
 #![forbid(unsafe_code)]
 
+mod account;
 mod array;
 pub mod client;
 mod crew;
@@ -13,6 +14,7 @@ pub mod custom;
 mod dict;
 mod lane;
 mod list;
+mod numbers;
 mod object;
 mod pool;
 pub mod protocol;

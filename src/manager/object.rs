@@ -105,6 +105,11 @@ impl Object {
         if let Object::Condition(condition) = self { Some(condition.lock) } else { None }
     }
 
+    /// Whether a call of it needs nothing else of the server.
+    pub fn is_alone(&self) -> bool {
+        !matches!(self, Object::Condition(_) | Object::Custom(_) | Object::Pool(_))
+    }
+
     /// Attempts a call. `lock`: what [`Object::lock`] names. `taken`: what goes to the caller and comes back if he dies first.
     pub fn call(&mut self, job: &mut Job, lock: Option<&mut Object>, taken: &mut Vec<Stored>) -> Result<Outcome> {
         match (self, lock) {

@@ -12,7 +12,7 @@
 //! message are at most [`NODES`], whatever they claim.
 #![forbid(unsafe_code)]
 
-use super::value::{Proxy, Value};
+use super::value::{ARGUMENT, Proxy, Value};
 use crate::error::{Error, Result, Status};
 use crate::wire;
 use rmp::Marker;
@@ -147,15 +147,64 @@ fn put(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// One value as a message; `MessageSize` if it is too long for one.
-pub fn pack(value: &Value) -> Result<Vec<u8>> {
+/// A field of a message.
+enum Field<'a> {
+    Integer(i64),
+    Bool(bool),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Value(&'a Value),
+    List(&'a [Value]),
+}
+
+impl Field<'_> {
+    fn weight(&self) -> usize {
+        ARGUMENT
+            + match self {
+                Field::Text(text) => text.len(),
+                Field::Bytes(bytes) => bytes.len(),
+                Field::Value(value) => value.payload(),
+                Field::List(items) => items.iter().map(Value::weight).sum(),
+                Field::Integer(_) | Field::Bool(_) => 0,
+            }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match *self {
+            Field::Integer(number) => never(encode::write_sint(out, number)),
+            Field::Bool(bool) => never(encode::write_bool(out, bool)),
+            Field::Text(text) => never(encode::write_str(out, text)),
+            Field::Bytes(bytes) => never(encode::write_bin(out, bytes)),
+            Field::Value(value) => put(out, value),
+            Field::List(items) => {
+                never(encode::write_array_len(out, items.len() as u32));
+                items.iter().for_each(|item| put(out, item));
+            }
+        }
+    }
+}
+
+/// Room for a message of some weight; `MessageSize` if there are none as long.
+fn room(weight: usize) -> Result<Vec<u8>> {
     // More than its encoding: a value's weight is 48 bytes more than its payload, its encoding at most 11.
-    let weight = value.weight();
     if weight > LONGEST {
         return Err(Error::MessageSize { needed: weight, capacity: LONGEST });
     }
-    let mut out = Vec::with_capacity(weight / 4 + 64);
+    Ok(Vec::with_capacity(weight / 4 + 64))
+}
+
+/// One value as a message; `MessageSize` if it is too long for one.
+pub fn pack(value: &Value) -> Result<Vec<u8>> {
+    let mut out = room(value.weight())?;
     put(&mut out, value);
+    Ok(out)
+}
+
+/// The same for a list of fields.
+fn pack_fields(fields: &[Field<'_>]) -> Result<Vec<u8>> {
+    let mut out = room(ARGUMENT + fields.iter().map(Field::weight).sum::<usize>())?;
+    never(encode::write_array_len(&mut out, fields.len() as u32));
+    fields.iter().for_each(|field| field.put(&mut out));
     Ok(out)
 }
 
@@ -275,13 +324,36 @@ pub fn unpack(bytes: &[u8]) -> Result<Value> {
 }
 
 /// Fields of a message, in order.
-struct Fields(std::vec::IntoIter<Value>);
+struct Fields<'a> {
+    reader: Reader<'a>,
+    left: u64,
+}
 
-impl Fields {
+impl<'a> Fields<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Fields<'a>> {
+        let mut reader = Reader { bytes, nodes: NODES };
+        let left = match Marker::from_u8(reader.take(1)?[0]) {
+            Marker::FixArray(len) => len as u64,
+            Marker::Array16 => reader.number::<2>()?,
+            Marker::Array32 => reader.number::<4>()?,
+            _ => return Err(broken("a message that is no list")),
+        };
+        Ok(Fields { reader, left })
+    }
+    fn step(&mut self) -> Result<()> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| broken("a message that lacks something"))?;
+        Ok(())
+    }
     fn next(&mut self) -> Result<Value> {
-        self.0.next().ok_or_else(|| broken("a message that lacks something"))
+        self.step()?;
+        self.reader.value(DEPTH + AROUND - 1)
     }
     fn integer(&mut self) -> Result<i64> {
+        // Most are the shortest there are.
+        if let ([byte @ 0..0x80, rest @ ..], 1..) = (self.reader.bytes, self.left) {
+            (self.reader.bytes, self.left) = (rest, self.left - 1);
+            return Ok(*byte as i64);
+        }
         self.next()?.integer().map_err(|_| broken("a message with something else in place of a number"))
     }
     fn number(&mut self) -> Result<u64> {
@@ -299,50 +371,48 @@ impl Fields {
             _ => Err(broken("a message with something else in place of a list")),
         }
     }
-    fn of(bytes: &[u8]) -> Result<Fields> {
-        match unpack(bytes)? {
-            Value::List(items) => Ok(Fields(items.into_iter())),
-            _ => Err(broken("a message that is no list")),
+    fn end(self) -> Result<()> {
+        match (self.left, self.reader.bytes) {
+            (0, []) => Ok(()),
+            (0, _) => Err(broken("a message with something behind it")),
+            _ => Err(broken("a message with too many fields")),
         }
-    }
-    fn end(mut self) -> Result<()> {
-        if self.0.next().is_none() { Ok(()) } else { Err(broken("a message with too many fields")) }
     }
 }
 
 impl Request {
     /// As a message.
-    pub fn pack(self) -> Result<Vec<u8>> {
-        let number = |number: u64| Value::Integer(number as i64);
-        let fields = match self {
+    pub fn pack(&self) -> Result<Vec<u8>> {
+        let integer = Field::Integer;
+        let number = |number: &u64| Field::Integer(*number as i64);
+        match self {
             Request::Hello { version, session, pid } => {
-                vec![number(0), Value::Integer(version), Value::Bytes(session), Value::Integer(pid)]
+                pack_fields(&[integer(0), integer(*version), Field::Bytes(session), integer(*pid)])
             }
             Request::Create { kind, arguments, persistent } => {
-                vec![number(1), Value::String(kind.into()), Value::List(arguments), Value::Bool(persistent)]
+                pack_fields(&[integer(1), Field::Text(kind), Field::List(arguments), Field::Bool(*persistent)])
             }
-            Request::Call { object, method, arguments, timeout_ms, thread, room } => vec![
-                number(2),
+            Request::Call { object, method, arguments, timeout_ms, thread, room } => pack_fields(&[
+                integer(2),
                 number(object),
-                Value::String(method.into()),
-                Value::List(arguments),
-                Value::Integer(timeout_ms),
-                Value::Integer(thread),
-                Value::Integer(room),
-            ],
+                Field::Text(method),
+                Field::List(arguments),
+                integer(*timeout_ms),
+                integer(*thread),
+                integer(*room),
+            ]),
             Request::Keep { object, cell, generation } => {
-                vec![number(3), number(object), number(cell), number(generation)]
+                pack_fields(&[integer(3), number(object), number(cell), number(generation)])
             }
-            Request::Release { object } => vec![number(4), number(object)],
-            Request::Look { object } => vec![number(5), number(object)],
-            Request::Cancel => vec![number(6)],
-            Request::Taken => vec![number(7)],
-            Request::Info => vec![number(8)],
-            Request::Shutdown => vec![number(9)],
-            Request::Describe => vec![number(10)],
-            Request::Lane { end } => vec![number(11), number(end)],
-        };
-        pack(&Value::List(fields))
+            Request::Release { object } => pack_fields(&[integer(4), number(object)]),
+            Request::Look { object } => pack_fields(&[integer(5), number(object)]),
+            Request::Cancel => pack_fields(&[integer(6)]),
+            Request::Taken => pack_fields(&[integer(7)]),
+            Request::Info => pack_fields(&[integer(8)]),
+            Request::Shutdown => pack_fields(&[integer(9)]),
+            Request::Describe => pack_fields(&[integer(10)]),
+            Request::Lane { end } => pack_fields(&[integer(11), number(end)]),
+        }
     }
 
     /// From a message.
@@ -387,20 +457,19 @@ impl Request {
 
 impl Reply {
     /// As a message.
-    pub fn pack(self) -> Vec<u8> {
-        let fields = |result: Result<Value>| match result {
-            Ok(value) => vec![Value::Integer(0), value],
-            Err(error) => {
-                let needed = if let Error::MessageSize { needed, .. } = error { needed as i64 } else { 0 };
-                vec![Value::Integer(error.status() as i64), Value::text(&error.to_string()), Value::Integer(needed)]
-            }
+    pub fn pack(&self) -> Vec<u8> {
+        let packed = match &self.0 {
+            Ok(value) => pack_fields(&[Field::Integer(0), Field::Value(value)]),
+            Err(error) => return Reply::pack_error(error),
         };
-        pack(&Value::List(fields(self.0))).unwrap_or_else(|error| {
-            let short = Value::List(fields(Err(error)));
-            let mut out = Vec::new();
-            put(&mut out, &short);
-            out
-        })
+        packed.unwrap_or_else(|error| Reply::pack_error(&error))
+    }
+
+    fn pack_error(error: &Error) -> Vec<u8> {
+        let needed = if let Error::MessageSize { needed, .. } = error { *needed as i64 } else { 0 };
+        let status = error.status() as i64;
+        let fields = |text| pack_fields(&[Field::Integer(status), Field::Text(text), Field::Integer(needed)]);
+        fields(&error.to_string()).or_else(|_| fields("too much to say")).unwrap_or_default()
     }
 
     /// From a message.

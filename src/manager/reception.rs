@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use super::lane::{self, Lanes};
+use super::numbers::Numbers;
 use super::protocol::{LONGEST, Reply, Request};
 use super::value::{Stored, Value};
 use crate::connection::Connection;
@@ -13,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
-use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -74,6 +74,8 @@ pub(super) struct News {
     pub(super) crew: bool,
     /// Pools that have something to tell.
     pub(super) pools: Vec<u64>,
+    /// Nothing else was looked at than lanes.
+    pub(super) is_by_lane: bool,
 }
 
 /// All clients, and where they come from.
@@ -82,7 +84,7 @@ pub(super) struct Reception {
     /// The process that started the server: what it says here is that it should end.
     starter: Option<Connection>,
     poll: Poll,
-    clients: HashMap<u64, Client>,
+    clients: Numbers<Client>,
     lanes: Lanes,
     /// Clients of which more has come than their turn allowed.
     ready: Vec<u64>,
@@ -101,7 +103,7 @@ impl Reception {
             listener,
             starter: None,
             poll,
-            clients: HashMap::new(),
+            clients: Numbers::default(),
             lanes: Lanes::default(),
             ready: Vec::new(),
             next: FIRST,
@@ -147,6 +149,12 @@ impl Reception {
         self.clients.get(&key)?.lane
     }
 
+    /// The same if there is something in it.
+    pub(super) fn full_lane_of(&self, key: u64) -> Option<u64> {
+        let lane = self.lane_of(key)?;
+        self.clients.get(&lane)?.connection.has_something().unwrap_or(true).then_some(lane)
+    }
+
     /// Takes a client out: its connection ends when it is dropped.
     pub(super) fn remove(&mut self, key: u64) -> Option<Client> {
         let client = self.clients.remove(&key)?;
@@ -170,6 +178,7 @@ impl Reception {
         let mut news = News { clients: std::mem::take(&mut self.ready), ..News::default() };
         let wanted = news.clients.len();
         if !self.lanes.look(&mut news.clients) && wanted == 0 {
+            news.is_by_lane = true;
             return news;
         }
         let next = [until, self.due()].into_iter().flatten().min();
@@ -265,8 +274,7 @@ impl Reception {
         loop {
             let Some(client) = self.clients.get_mut(&key) else { return Word::Nothing };
             // What is not here yet makes it readable: to ask the kernel once more would cost every request a call.
-            let told = first && !client.is_lane();
-            if !told && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
+            if !first && client.stuck.is_none() && !client.connection.has_something().unwrap_or(true) {
                 return Word::Nothing;
             }
             if client.stuck.is_some() {

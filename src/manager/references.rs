@@ -48,22 +48,18 @@ impl Server {
     pub(super) fn collect(&mut self) {
         loop {
             self.doubtful.extend(value::take_let_go());
-            if self.doubtful.is_empty() {
-                return;
-            }
-            for object in std::mem::take(&mut self.doubtful) {
-                let needed = self.entries.get(&object).is_none_or(|entry| {
-                    entry.persistent
-                        || entry.references > 0
-                        || !entry.cells.is_empty()
-                        || !entry.waiters.is_empty()
-                        || entry.object.as_ref().is_some_and(Object::is_busy)
-                        || value::is_named(object)
-                });
-                if !needed {
-                    let entry = self.entries.remove(&object);
-                    self.discard(entry.and_then(|entry| entry.object));
-                }
+            let Some(object) = self.doubtful.pop() else { return };
+            let needed = self.entries.get(&object).is_none_or(|entry| {
+                entry.persistent
+                    || entry.references > 0
+                    || !entry.cells.is_empty()
+                    || !entry.waiters.is_empty()
+                    || entry.object.as_ref().is_some_and(Object::is_busy)
+                    || value::is_named(object)
+            });
+            if !needed {
+                let entry = self.entries.remove(&object);
+                self.discard(entry.and_then(|entry| entry.object));
             }
         }
     }

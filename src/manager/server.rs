@@ -8,10 +8,11 @@
 use super::client;
 use super::crew::Crew;
 use super::custom::Type;
+use super::numbers::Numbers;
 use super::object::Object;
 use super::protocol::{Request, VERSION};
 use super::reception::{Reception, Word};
-use super::value::{self, Proxy, Value};
+use super::value::{self, Proxy, Stored, Value};
 use super::{DIRECTORY, Job, Outcome, Phase, Who, kind};
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
@@ -20,14 +21,13 @@ use crate::log;
 use crate::shm::arena::Arena;
 use crate::shm::cell::Cell;
 use crate::sys::clock::now_ns;
-use crate::sys::fork;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// How long after a process has gone its cells are looked at: its repair may take a moment.
 pub(super) const SWEEP_NS: u64 = 500_000_000;
 /// The number of the dict that is there from the beginning.
-const FIRST: u64 = 1;
+pub(super) const FIRST: u64 = 1;
 /// Requests of one client before others have their turn.
 pub(super) const TURN: usize = 16;
 
@@ -35,17 +35,17 @@ pub(super) const TURN: usize = 16;
 #[derive(Default)]
 pub(super) struct Session {
     name: Vec<u8>,
-    pid: i64,
-    connections: usize,
+    pub(super) pid: i64,
+    pub(super) connections: usize,
     /// Of these, those with a lane.
     pub(super) lanes: usize,
     /// References that it answers for.
-    pub(super) references: HashMap<u64, u64>,
+    pub(super) references: Numbers<u64>,
 }
 
 /// An object, and who needs it.
 pub(super) struct Entry {
-    kind: u8,
+    pub(super) kind: u8,
     /// Not there only while a call is at it.
     pub(super) object: Option<Object>,
     pub(super) waiters: VecDeque<Job>,
@@ -74,16 +74,16 @@ pub struct Terms {
 
 /// A server.
 pub struct Server {
-    terms: Terms,
+    pub(super) terms: Terms,
     pub(super) reception: Reception,
     pub(super) types: Vec<Rc<Type>>,
     pub(super) crew: Option<Crew>,
-    pub(super) sessions: HashMap<u64, Session>,
-    pub(super) entries: HashMap<u64, Entry>,
+    pub(super) sessions: Numbers<Session>,
+    pub(super) entries: Numbers<Entry>,
     /// When the time of a job is over.
     deadlines: BTreeSet<(u64, u64)>,
     /// The object at which a job waits.
-    places: HashMap<u64, u64>,
+    pub(super) places: Numbers<u64>,
     /// Objects that may not be needed any more.
     pub(super) doubtful: Vec<u64>,
     /// Pools that were asked for something, and may have news by that.
@@ -107,10 +107,10 @@ impl Server {
             types,
             crew: None,
             reception: Reception::new(listener)?,
-            sessions: HashMap::new(),
-            entries: HashMap::new(),
+            sessions: Numbers::default(),
+            entries: Numbers::default(),
             deadlines: BTreeSet::new(),
-            places: HashMap::new(),
+            places: Numbers::default(),
             doubtful: Vec::new(),
             stirred: Vec::new(),
             next: 0,
@@ -161,7 +161,9 @@ impl Server {
             if news.crew {
                 self.hear_crew();
             }
-            self.tick();
+            if !news.is_by_lane {
+                self.tick();
+            }
             self.collect();
             let stirred = std::mem::take(&mut self.stirred);
             news.pools.into_iter().chain(stirred).for_each(|pool| self.hear_pool(pool));
@@ -244,7 +246,10 @@ impl Server {
             }
             Request::Call { object, method, arguments, timeout_ms, thread, room } => {
                 let number = self.number();
+                // What does not wait needs no clock.
                 let wait_ns = u64::try_from(timeout_ms).ok().map(|ms| ms.saturating_mul(1_000_000));
+                // What does not wait needs no clock.
+                let begun = if timeout_ms == 0 { 0 } else { now_ns() };
                 let job = Job {
                     number,
                     client: key,
@@ -253,7 +258,7 @@ impl Server {
                     method,
                     arguments,
                     room: usize::try_from(room).ok(),
-                    deadline: wait_ns.map(|wait| now_ns().saturating_add(wait)),
+                    deadline: wait_ns.map(|wait| wait.saturating_add(begun)),
                     phase: Phase::Fresh,
                 };
                 self.submit(job, timeout_ms == 0);
@@ -361,44 +366,6 @@ impl Server {
         if right { Ok(()) } else { Err(gone()) }
     }
 
-    /// What there is, in words: a line for each client and each object.
-    fn describe(&self) -> String {
-        let mut lines = vec![format!("{} of {} bytes", value::bytes(), self.terms.limit)];
-        for (number, session) in &self.sessions {
-            let (pid, connections, lanes) = (session.pid, session.connections, session.lanes);
-            let (references, bytes) = (session.references.len(), value::bytes_of(*number));
-            lines.push(format!(
-                "client {number}: process {pid}, {connections} connections, {lanes} with lanes, {references} references, {bytes} bytes"
-            ));
-        }
-        let mut objects: Vec<_> = self.entries.iter().collect();
-        objects.sort_unstable_by_key(|(number, _)| **number);
-        for (number, entry) in objects {
-            let kind = self.name_of(entry.kind);
-            let (cells, references, waiting) = (entry.cells.len(), entry.references, entry.waiters.len());
-            let named = if value::is_named(*number) { ", in another object" } else { "" };
-            let stays = if entry.persistent { ", stays" } else { "" };
-            lines.push(format!(
-                "object {number}: {kind}, {cells} handles of the family, {references} of others, {waiting} calls wait{named}{stays}"
-            ));
-        }
-        lines.push(String::new());
-        lines.join("\n")
-    }
-
-    fn info(&self) -> Value {
-        let text = |text: &str, value: i64| (Value::text(text), Value::Integer(value));
-        let clients = self.sessions.values().map(|session| Value::Integer(session.pid)).collect();
-        Value::Map(vec![
-            text("objects", self.entries.len() as i64 - FIRST as i64),
-            text("bytes", value::bytes() as i64),
-            text("connections", self.reception.count() as i64),
-            text("pid", fork::pid() as i64),
-            text("waiting", self.places.len() as i64),
-            (Value::text("clients"), Value::List(clients)),
-        ])
-    }
-
     /// A call has come; `at_once`: it does not wait.
     fn submit(&mut self, mut job: Job, at_once: bool) {
         if let Err(error) = self.check_proxies(&job.arguments) {
@@ -416,25 +383,35 @@ impl Server {
     }
 
     fn attempt(&mut self, job: &mut Job) -> Result<Outcome> {
-        let kind = self.entries.get(&job.object).map_or(0, |entry| entry.kind);
-        value::demand_bytes(self.terms.only_bytes && kind::CONTAINERS.contains(&kind));
+        let mut taken = Vec::new();
+        let entry = self.entries.get_mut(&job.object);
+        let is_container = entry.as_ref().is_some_and(|entry| kind::CONTAINERS.contains(&entry.kind));
+        value::demand_bytes(self.terms.only_bytes && is_container);
+        let alone = entry.and_then(|entry| entry.object.as_mut());
+        let result = match alone.filter(|object| object.is_alone()) {
+            Some(object) => object.call(job, None, &mut taken),
+            None => self.attempt_with_others(job, &mut taken),
+        };
+        if let (false, Some(client)) = (taken.is_empty(), self.reception.client(job.client)) {
+            client.lent = Some((job.object, taken));
+        }
+        result
+    }
+
+    fn attempt_with_others(&mut self, job: &mut Job, taken: &mut Vec<Stored>) -> Result<Outcome> {
         let mut object = self.entries.get_mut(&job.object).and_then(|entry| entry.object.take()).ok_or_else(gone)?;
         let at = object.lock();
         let mut lock = at.and_then(|at| self.entries.get_mut(&at)?.object.take());
-        let mut taken = Vec::new();
         let result = match &mut object {
             Object::Custom(custom) => self.call_custom(job, custom),
             Object::Pool(pool) => self.call_pool(job, pool),
-            object => object.call(job, lock.as_mut(), &mut taken),
+            object => object.call(job, lock.as_mut(), taken),
         };
         if let Some(entry) = self.entries.get_mut(&job.object) {
             entry.object = Some(object);
         }
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(&at)) {
             entry.object = lock;
-        }
-        if let (false, Some(client)) = (taken.is_empty(), self.reception.client(job.client)) {
-            client.lent = Some((job.object, taken));
         }
         result
     }
@@ -471,8 +448,13 @@ impl Server {
 
     /// Attempts again what waits at an object that may have changed, and what that makes possible.
     pub(super) fn settle(&mut self, object: u64) {
+        let lock = self.lock_of(object);
+        let is_waited_at = |place: &u64| self.entries.get(place).is_some_and(|entry| !entry.waiters.is_empty());
+        if !is_waited_at(&object) && !lock.as_ref().is_some_and(is_waited_at) {
+            return;
+        }
         let mut work = vec![object];
-        work.extend(self.lock_of(object));
+        work.extend(lock);
         while let Some(place) = work.pop() {
             let Some(entry) = self.entries.get_mut(&place).filter(|entry| !entry.waiters.is_empty()) else { continue };
             for mut job in std::mem::take(&mut entry.waiters) {
