@@ -2,6 +2,8 @@
 #include "bench.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 enum { EACH_TURN = 100 };
 
@@ -93,21 +95,85 @@ static double with_small_fork(void) {
     return each;
 }
 
+/* ---- the least that a forkserver can do: a request that brings along a channel and the streams, a process that answers on it
+ * with a descriptor of itself, and one that waits for the end of that ---- */
+
+static int server;
+
+static void send_fds(int to, const int *fds, size_t count) {
+    char byte = 0;
+    union { struct cmsghdr header; char room[CMSG_SPACE(3 * sizeof(int))]; } control;
+    struct iovec part = {&byte, 1};
+    struct msghdr whole = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    control.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+    CHECK(sendmsg(to, &whole, MSG_NOSIGNAL) == 1);
+}
+
+static int recv_fds(int from, int *fds, size_t count) {
+    char byte;
+    union { struct cmsghdr header; char room[CMSG_SPACE(3 * sizeof(int))]; } control;
+    struct iovec part = {&byte, 1};
+    struct msghdr whole = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    if (recvmsg(from, &whole, MSG_CMSG_CLOEXEC) != 1) return 0;
+    memcpy(fds, CMSG_DATA(&control.header), count * sizeof(int));
+    return 1;
+}
+
+static void serve(void) {
+    int fds[3];
+    while (recv_fds(server, fds, 3)) {
+        if (fork() == 0) {
+            int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+            dup2(fds[1], 1);
+            dup2(fds[2], 2);
+            send_fds(fds[0], &self, 1);
+            _exit(0);
+        }
+        for (int i = 0; i < 3; i++) close(fds[i]);
+        while (waitpid(-1, NULL, WNOHANG) > 0) {}
+    }
+}
+
+static double with_bare_server(void) {
+    int64_t start = now_ns();
+    for (int i = 0; i < EACH_TURN; i++) {
+        int pair[2], handle;
+        CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+        send_fds(server, (int[]){pair[1], 1, 2}, 3);
+        close(pair[1]);
+        CHECK(recv_fds(pair[0], &handle, 1));
+        struct pollfd item = {handle, POLLIN, 0};
+        CHECK(poll(&item, 1, -1) == 1);
+        close(handle);
+        close(pair[0]);
+    }
+    return (double)(now_ns() - start) / 1e3 / EACH_TURN;
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "end") == 0) return 0;
     OK(carom_init(argc, argv));
     CHECK(pipe2(asked, O_CLOEXEC) == 0 && pipe2(told, O_CLOEXEC) == 0);
-    pid_t helper = raw_fork(small);
+    int channel[2];
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
+    server = channel[0];
+    pid_t helper = raw_fork(small), bare = raw_fork(serve);
+    server = channel[1];
     check_exit_code();
     RACE("A.start_exit_join", "us", 15, {"carom", with_carom}, {"fork+_exit", with_fork});
     RACE("A.start_exit_join_spawn", "us", 15, {"carom", with_spawn}, {"vfork+exec-same", with_vfork_exec});
-    RACE("A.start_exit_join_forkserver", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork});
+    RACE("A.start_exit_join_forkserver", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork},
+         {"bare-forkserver", with_bare_server});
     size_t size = (size_t)1 << 30;
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED && madvise(memory, size, MADV_NOHUGEPAGE) == 0);
     for (size_t i = 0; i < size; i += 4096) memory[i] = 1;
-    RACE("A.start_exit_join_forkserver_1GiB", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork});
+    RACE("A.start_exit_join_forkserver_1GiB", "us", 15, {"carom", with_forkserver}, {"fork+_exit-small", with_small_fork},
+         {"bare-forkserver", with_bare_server});
     kill(helper, SIGKILL);
+    kill(bare, SIGKILL);
     reap(helper);
+    reap(bare);
     return 0;
 }
