@@ -326,6 +326,14 @@ pub fn resolve(identity: &Identity) -> Result<usize> {
     address_in(&module, identity).ok_or_else(|| another_build(identity))
 }
 
+/// The same where no module is loaded for it.
+pub fn look_up(identity: &Identity) -> Option<usize> {
+    if let Some(address) = identity.name().and_then(|name| address_of_name(&words_of(name))) {
+        return Some(address);
+    }
+    address_in(&elf::find_module(identity.path()?, identity.build_id, identity.text_size)?, identity)
+}
+
 /// The same where neither the loader is called nor a module loaded: for who forks those that will want to know.
 pub fn foresee(identity: &Identity) -> Option<usize> {
     if let Some(name) = identity.name() {

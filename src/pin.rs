@@ -61,8 +61,16 @@ pub const GIVEN: u32 = 2;
 /// Makes the process that is about to be born in `slot` one of those who have the queues and ends of pipes that its arguments name:
 /// whoever waits for the last one to let go waits for it too, and only as long as it lives. If there will be no such
 /// process, its repair takes them back.
+#[inline]
 pub fn give(family: Family, slot: u32, encoded: &[u8]) -> Result<()> {
     let reader = wire::Reader::new(encoded)?;
+    if reader.has_handles() { give_each(family, slot, &reader) } else { Ok(()) }
+}
+
+/// Not part of its callers: each page of stack that it takes would be copied after their fork.
+#[cold]
+#[inline(never)]
+fn give_each(family: Family, slot: u32, reader: &wire::Reader<'_>) -> Result<()> {
     for bits in reader.handles() {
         let target = Reference::from_bits(bits?);
         if target.kind == Kind::End as u8 || target.kind == Kind::Queue as u8 {

@@ -253,7 +253,8 @@ impl Candidate {
         Ok((id, plan.inspect_err(|_| repair::abandon(family.arena, id, family.me.slot))?))
     }
 
-    /// By a method that gives it nothing of this process's memory.
+    /// By a method that gives it nothing of this process's memory. Not part of its caller, as `pin::give_each`.
+    #[inline(never)]
     fn start_anew(
         self,
         method: Method,

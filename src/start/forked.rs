@@ -185,6 +185,7 @@ fn run_target(address: usize, arguments: &'static [u8], descriptors: &'static [(
 
 /// In a process that has no copy of its parent's memory, and is a member: runs what it was started for. `descriptors`:
 /// what the parent called them, and what they are here.
+#[inline(always)]
 pub fn run_given(label: Label, address: usize, arguments: &'static [u8], descriptors: Vec<(RawFd, RawFd)>) -> ! {
     fork::catch_exit(record_exit);
     own::set_name(Box::leak(label.name));

@@ -33,6 +33,13 @@ pub struct Letter {
     pub tasks: Vec<Task>,
 }
 
+impl Letter {
+    /// Whether its process has a function to run, and nothing else to become or to be given.
+    pub fn is_usual(&self) -> bool {
+        self.traits.are_usual() && self.descriptors.is_empty() && self.key.as_deref() == key::told()
+    }
+}
+
 /// A function and its arguments, encoded.
 pub struct Task {
     /// What is run.

@@ -92,7 +92,13 @@ impl Method {
 
 /// The default method, if somebody has set it or used it.
 pub fn default_if_set() -> Option<Method> {
-    Method::of_number(DEFAULT.load(Ordering::Acquire))
+    Method::of_number(default_number())
+}
+
+/// Its number, 0 if nobody has.
+#[inline(always)]
+fn default_number() -> u32 {
+    DEFAULT.load(Ordering::Acquire)
 }
 
 /// The default method. Whoever asks fixes it: it is set no more without force.

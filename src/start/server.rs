@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::child;
-use super::forked::Label;
+use super::forked::{self, Label};
 use super::handshake::{self, Answer, CERTIFICATE, Certificate, News, Part};
 use super::letter::{self, Letter};
 use super::spawn::{self, Begun};
@@ -15,16 +15,16 @@ use super::traits::Traits;
 use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
-use crate::function;
+use crate::function::{self, Identity};
 use crate::key;
 use crate::log;
 use crate::shm::member::{Inherits, Member, MemberId, Role, State};
 use crate::sys::seeded::bug;
 use crate::sys::setup::{self, Environment};
 use crate::sys::{birth, channel, descriptor, fork, once, own, pidfd, signals};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::CString;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -172,7 +172,7 @@ pub fn serve(family: Family, letter: Letter, channel: OwnedFd) -> ! {
         Err(error) => handshake::refuse(channel::raw(&channel), &error),
         Ok(ends) => {
             handshake::say(channel::raw(&channel), Answer::Ready, &[], &[]);
-            Server { family, channel, ends, title, children: HashMap::new() }.run();
+            Server { family, channel, ends, title, children: HashMap::new(), last: None }.run();
         }
     }
     fork::leave_at_once(0)
@@ -198,6 +198,8 @@ struct Server {
     /// What the processes are called in ps and top: as the program.
     title: CString,
     children: HashMap<u32, MemberId>,
+    /// The function that was looked up last: nothing is loaded or unloaded here meanwhile.
+    last: Option<(Identity, usize)>,
 }
 
 impl Server {
@@ -207,7 +209,7 @@ impl Server {
         while open || !self.children.is_empty() {
             let channel = if open { channel::raw(&self.channel) } else { -1 };
             let _ = descriptor::poll_either([channel, channel::raw(&self.ends)], None);
-            self.bury();
+            // Who asks waits, who has ended does not.
             while open {
                 let (mut message, mut along) = ([0; CERTIFICATE + 3], Vec::new());
                 match channel::receive_with(channel, &mut message, &mut along) {
@@ -218,7 +220,18 @@ impl Server {
                     Err(error) => log::warning(format_args!("forkserver: {error}")),
                 }
             }
+            self.bury();
         }
+    }
+
+    /// Where a function is. What may have to load a module is left to the child.
+    fn look_up(&mut self, function: &Identity) -> Option<usize> {
+        if let Some((_, address)) = self.last.as_ref().filter(|(last, _)| last == function) {
+            return Some(*address);
+        }
+        let address = function::look_up(function)?;
+        self.last = Some((function.clone(), address));
+        Some(address)
     }
 
     /// A request: a certificate, and what becomes of the streams.
@@ -231,23 +244,35 @@ impl Server {
             Ok(letter) => letter,
             Err(error) => return handshake::refuse(reply, &error),
         };
+        let usual = certificate.part == Part::Process && letter.is_usual();
+        let known = letter.tasks.first().filter(|_| usual).and_then(|task| self.look_up(&task.function));
         match birth::fork_child() {
-            Ok(fork::Side::Child) => self.be(&certificate, letter, &along, streams),
+            Ok(fork::Side::Child) => self.be(&certificate, letter, known, &along, streams),
             Ok(fork::Side::Parent(pid)) => _ = self.children.insert(pid, certificate.member),
             Err(error) => handshake::refuse(reply, &error),
         }
     }
 
-    /// In the child.
-    fn be(&self, certificate: &Certificate, mut letter: Letter, along: &[OwnedFd], streams: &[u8]) -> ! {
+    /// In the child. What most of them do is inlined here and makes its system calls itself, allocates nothing and frees
+    /// nothing: as in `Plan::be`, for each page of code or data that it touches costs a fault. `known`: where its
+    /// function is, if there is nothing else to be done.
+    #[inline(always)]
+    fn be(
+        &self,
+        certificate: &Certificate,
+        letter: Letter,
+        known: Option<usize>,
+        along: &[OwnedFd],
+        streams: &[u8],
+    ) -> ! {
         let Family { arena, .. } = self.family;
-        let reply = channel::raw(&along[0]);
-        let mut given: VecDeque<RawFd> = along[1..].iter().map(channel::raw).collect();
+        let (reply, mut given) = (along[0].as_raw_fd(), &along[1..]);
         for (stream, what) in (0..).zip(streams) {
-            match (*what, if *what == SENT { given.pop_front() } else { None }) {
-                (SENT, Some(sent)) => {
-                    descriptor::place(sent, stream);
-                    descriptor::close(sent);
+            match (*what, given) {
+                (SENT, [sent, rest @ ..]) => {
+                    descriptor::place(sent.as_raw_fd(), stream);
+                    descriptor::close(sent.as_raw_fd());
+                    given = rest;
                 }
                 (CLOSED, _) => descriptor::close(stream),
                 // The server's is mostly such a one.
@@ -255,23 +280,54 @@ impl Server {
                 _ => descriptor::streams_from_null(&[stream]),
             }
         }
-        [&self.channel, &self.ends].into_iter().for_each(|fd| descriptor::close(channel::raw(fd)));
-        match letter.traits.signals {
-            None => signals::heed_interrupt(),
-            Some(kept) => kept.assume(),
-        }
+        descriptor::close(self.channel.as_raw_fd());
+        descriptor::close(self.ends.as_raw_fd());
+        signals::heed_interrupt();
         fork::set_title(&self.title);
         if !family::be_quietly(arena, certificate.member) {
             fork::leave_at_once(1);
         }
-        let _ = super::set_default(super::Method::of_number(certificate.method), true);
+        if super::default_number() != certificate.method {
+            let _ = super::set_default(super::Method::of_number(certificate.method), true);
+        }
+        match known {
+            Some(address) => self.begin_usual(certificate, letter, address, reply),
+            None => self.begin(certificate, letter, reply, given),
+        }
+    }
+
+    /// As `child::be`, where nothing can fail.
+    #[inline(always)]
+    fn begin_usual(&self, certificate: &Certificate, letter: Letter, address: usize, reply: RawFd) -> ! {
+        let handle = pidfd::open_own();
+        if handle < 0 {
+            // It fails again, and says how.
+            self.begin(certificate, letter, reply, &[]);
+        }
+        channel::send_first(reply, Answer::Ready as u8, handle);
+        descriptor::close(reply);
+        descriptor::close(handle);
+        let arguments = letter.tasks.first().map_or(&[][..], |task| task.arguments);
+        let Letter { label, traits, descriptors, key, tasks, .. } = letter;
+        std::mem::forget((traits, descriptors, key, tasks));
+        forked::run_given(label, address, arguments, Vec::new())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin(&self, certificate: &Certificate, mut letter: Letter, reply: RawFd, given: &[OwnedFd]) -> ! {
+        let Family { arena, .. } = self.family;
+        if let Some(kept) = letter.traits.signals {
+            kept.assume();
+        }
         match pidfd::open(fork::pid()) {
             Ok(handle) => {
                 if let Some(variables) = letter.traits.environment.take() {
                     Environment::new(variables).assume();
                 }
                 let family = Family { arena, me: certificate.member };
-                child::be(certificate.part, family, letter, reply, &[pidfd::raw(&handle)], given.into())
+                let given = given.iter().map(channel::raw).collect();
+                child::be(certificate.part, family, letter, reply, &[pidfd::raw(&handle)], given)
             }
             Err(error) => handshake::refuse(reply, &error),
         }

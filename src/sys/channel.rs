@@ -2,6 +2,7 @@
 //! message is whole or not there.
 
 use super::descriptor::above_stdio;
+use super::raw;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -53,10 +54,40 @@ pub fn send_with(fd: RawFd, message: &[u8], along: &[RawFd]) -> Result<()> {
             (*header).cmsg_len = libc::CMSG_LEN(bytes) as _;
             std::ptr::copy_nonoverlapping(along.as_ptr(), libc::CMSG_DATA(header).cast(), along.len());
         }
-        libc::sendmsg(fd, &whole, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+        libc::sendmsg(fd, &whole, SENDS)
     };
     if sent < 0 { Err(Error::last_os("sendmsg")) } else { Ok(()) }
 }
+
+/// In a child that has just begun: sends one byte and a descriptor, by nothing but what is inlined.
+#[inline(always)]
+pub fn send_first(fd: RawFd, byte: u8, along: RawFd) {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    // Header and descriptor, in words.
+    let mut room = [0u64; HEADER / 8 + 1];
+    room[0] = (HEADER + size_of::<RawFd>()) as u64;
+    room[1] = (libc::SCM_RIGHTS as u64) << 32 | libc::SOL_SOCKET as u64;
+    room[2] = along as u64;
+    let mut part = libc::iovec { iov_base: (&raw const byte).cast_mut().cast(), iov_len: 1 };
+    // SAFETY: the kernel reads no more than the lengths say; of a `cmsghdr` the length comes first, then level and type
+    // (checked below), on machines whose lower bytes come first.
+    unsafe {
+        let mut whole: libc::msghdr = std::mem::zeroed();
+        whole.msg_iov = &mut part;
+        whole.msg_iovlen = 1;
+        whole.msg_control = room.as_mut_ptr().cast();
+        whole.msg_controllen = size_of_val(&room) as _;
+        raw::syscall(libc::SYS_sendmsg, fd as usize, &raw const whole as usize, SENDS as usize, 0);
+    }
+}
+
+const SENDS: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+const _: () = assert!(
+    size_of::<libc::cmsghdr>() == 16
+        && std::mem::offset_of!(libc::cmsghdr, cmsg_level) == 8
+        && std::mem::offset_of!(libc::cmsghdr, cmsg_type) == 12
+        && cfg!(target_endian = "little")
+);
 
 /// Receives a message into `room`: its length, 0 if the other end is closed, `None` if there is none yet.
 pub fn receive(fd: RawFd, room: &mut [u8]) -> Result<Option<usize>> {

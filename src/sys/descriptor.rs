@@ -86,10 +86,11 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// In a child: makes `number` a duplicate of `fd`, which programs that are executed have too.
+/// In a child: makes `number` a duplicate of `fd`, another number, which programs that are executed have too.
+#[inline(always)]
 pub fn place(fd: RawFd, number: RawFd) {
     // SAFETY: plain call on descriptors of this process, which has no others' code in it yet.
-    unsafe { libc::dup2(fd, number) };
+    unsafe { raw::syscall(libc::SYS_dup3, fd as usize, number as usize, 0, 0) };
 }
 
 /// Adds one to an eventfd. Never blocks; async-signal-safe.
@@ -356,7 +357,8 @@ impl Poll {
 }
 
 /// Closes a descriptor of ours.
+#[inline(always)]
 pub fn close(fd: RawFd) {
     // SAFETY: the caller owns `fd` and uses it no more.
-    unsafe { libc::close(fd) };
+    unsafe { raw::syscall(libc::SYS_close, fd as usize, 0, 0, 0) };
 }

@@ -150,7 +150,7 @@ struct Action {
 /// In a child: default dispositions for every signal but those to ignore, and an empty mask.
 #[inline(always)]
 pub fn default_signals(ignore: &[i32]) {
-    set_signals(|signal| ignore.contains(&signal), 0);
+    Signals { ignored: ignore.iter().fold(0, |set, signal| set | 1 << (signal - 1)), blocked: 0 }.assume();
 }
 
 /// What a program that is executed keeps of the signals of the thread that executes it, one bit each.
@@ -180,26 +180,33 @@ impl Signals {
     }
 
     /// In a child: so it is here; every other signal has its default disposition.
+    #[inline(always)]
     pub fn assume(self) {
-        set_signals(|signal| self.ignored >> (signal - 1) & 1 != 0, self.blocked);
+        // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
+        // (A half-open range: the other kind is a function of its own.)
+        for signal in 1..65 {
+            if !matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+                dispose(signal, self.ignored >> (signal - 1) & 1 != 0);
+            }
+        }
+        block(self.blocked);
     }
 }
 
+/// In a child: a signal is ignored, or has its default disposition.
 #[inline(always)]
-fn set_signals(is_ignored: impl Fn(i32) -> bool, mask: u64) {
-    // SIGKILL and SIGSTOP have no other disposition; 32 and 33 are the C library's own, which leaves them alone.
-    // (A half-open range: the other kind is a function of its own.)
-    for signal in 1..65 {
-        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
-            continue;
-        }
-        let handler = if is_ignored(signal) { libc::SIG_IGN } else { libc::SIG_DFL };
-        let action = Action { handler, flags: 0, restorer: 0, mask: 0 };
-        let action = &raw const action as usize;
-        // SAFETY: changes the disposition of this process only, to one without code. The kernel reads one
-        // `Action`, whose mask has 8 bytes.
-        unsafe { raw::syscall(libc::SYS_rt_sigaction, signal as usize, action, 0, 8) };
-    }
+pub fn dispose(signal: i32, ignored: bool) {
+    let handler = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    let action = Action { handler, flags: 0, restorer: 0, mask: 0 };
+    let action = &raw const action as usize;
+    // SAFETY: changes the disposition of this process only, to one without code. The kernel reads one
+    // `Action`, whose mask has 8 bytes.
+    unsafe { raw::syscall(libc::SYS_rt_sigaction, signal as usize, action, 0, 8) };
+}
+
+/// In a child: these signals are blocked, one bit each.
+#[inline(always)]
+pub fn block(mask: u64) {
     // SAFETY: changes the mask of this thread only; the kernel reads the 8 bytes of a set.
     unsafe { raw::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK as usize, &raw const mask as usize, 0, 8) };
 }
@@ -362,9 +369,10 @@ pub fn kill_and_reap(pid: u32) {
 }
 
 /// This process's id.
+#[inline(always)]
 pub fn pid() -> u32 {
     // SAFETY: getpid has no arguments and cannot fail.
-    unsafe { libc::getpid() as u32 }
+    unsafe { raw::syscall(libc::SYS_getpid, 0, 0, 0, 0) as u32 }
 }
 
 /// Id of the process that forked this one, as long as that lives.
@@ -389,9 +397,10 @@ pub fn lead_group() {
 }
 
 /// The process is called `name` in ps and top.
+#[inline(always)]
 pub fn set_title(name: &CStr) {
     // SAFETY: `name` is a C string; the kernel copies 15 bytes of it.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    unsafe { raw::syscall(libc::SYS_prctl, libc::PR_SET_NAME as usize, name.as_ptr() as usize, 0, 0) };
 }
 
 /// What the process is called in ps and top.

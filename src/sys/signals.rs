@@ -1,6 +1,7 @@
 //! What signals and their codes are called; what a server of ours does with its own.
 
 use super::descriptor::above_stdio;
+use super::fork;
 use crate::error::Result;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -11,13 +12,10 @@ pub fn ignore_interrupt() {
 }
 
 /// In a child of such a server, which has every other signal's default disposition: Ctrl-C ends it, and nothing is blocked.
+#[inline(always)]
 pub fn heed_interrupt() {
-    // SAFETY: changes this process only, whose one thread this is; a zeroed set is a valid one.
-    unsafe {
-        libc::signal(libc::SIGINT, libc::SIG_DFL);
-        let none: libc::sigset_t = std::mem::zeroed();
-        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
-    }
+    fork::dispose(libc::SIGINT, false);
+    fork::block(0);
 }
 
 /// Acts with all signals blocked: a thread that is made meanwhile runs no handler of the host's.
