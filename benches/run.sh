@@ -33,12 +33,14 @@ for source in benches/peers/*.cpp; do
     "${CXX:-c++}" -std=c++17 -O2 -Wall -Wextra -o "$out/peers/$(basename "$source" .cpp)" "$source" -pthread
 done
 # Some minutes the first time; without a net its rows are missing, and the others still run.
-rm -f "$out/peers/iceoryx2"
-if cargo build -q --release --manifest-path benches/peers/iceoryx2/Cargo.toml --target-dir "$out/iceoryx2" >&2; then
-    cp "$out/iceoryx2/release/iceoryx2-peer" "$out/peers/iceoryx2"
-else
-    echo "no iceoryx2: its rows are missing" >&2
-fi
+for crate in iceoryx2 rayon; do
+    rm -f "$out/peers/$crate"
+    if cargo build -q --release --manifest-path "benches/peers/$crate/Cargo.toml" --target-dir "$out/$crate" >&2; then
+        cp "$out/$crate/release/$crate-peer" "$out/peers/$crate"
+    else
+        echo "no $crate: its rows are missing" >&2
+    fi
+done
 rm -f "$out"/carom/*    # never measure yesterday's
 if [ -e "$lib/libcarom.so" ]; then
     for source in benches/carom/*.c; do
