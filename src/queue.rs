@@ -415,7 +415,7 @@ impl Queue {
             if now >= until || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(None);
             }
-            spin_or_yield(until - now, SPIN_NS);
+            spin_or_yield(until - now, SPIN_NS, || false);
             if let Some(answer) = attempt()? {
                 return Ok(Some(answer));
             }

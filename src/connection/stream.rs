@@ -219,7 +219,7 @@ impl Line {
                 (0..16).for_each(|_| std::hint::spin_loop());
                 continue;
             }
-            spin_or_yield(until - now, SOON_NS);
+            spin_or_yield(until - now, SOON_NS, || false);
             spin::was_away(now_ns() - now);
         }
     }

@@ -18,7 +18,7 @@ use super::job::Job;
 use super::work::{Work, kept};
 use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
-use crate::shm::plan::{Lane, Phase, PlanRef, SLOTS};
+use crate::shm::plan::{Lane, Phase, PlanRef, SLOTS, Slot};
 use crate::sys::descriptor;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -287,7 +287,9 @@ impl Desk {
             true => self.bays[index].tail - self.bays[index].head,
             false => SLOTS as u64,
         };
-        let mut best = self.next_bay;
+        // Of several that are empty the one that had work last: its worker may still be awake, and this task in its cache.
+        let awake = self.bays.get(self.last_bay).is_some_and(|bay| bay.has_worker() && used(self.last_bay) == 0);
+        let mut best = if awake { self.last_bay } else { self.next_bay };
         self.bays.get(best)?;
         let mut least = used(best);
         for index in (best + 1..self.bays.len()).chain(0..best) {
@@ -412,6 +414,12 @@ impl Desk {
             bay.lane.ring_from.store(place.unwrap_or(from).min(from), Relaxed);
         }
         fence(SeqCst);
+    }
+
+    /// Slots of which the next news come, of a few lanes: for who looks often.
+    pub fn next_slots(&self) -> [Option<&'static Slot>; 4] {
+        let mut next = self.bays.iter().filter(|bay| bay.head < bay.tail).map(|bay| bay.slot(bay.head));
+        std::array::from_fn(|_| next.next())
     }
 
     /// Worker positions.

@@ -8,6 +8,7 @@ use super::tend::HOLDER;
 use crate::error::{Error, Result};
 use crate::keeper;
 use crate::shm::memory::{Deadline, Wake};
+use crate::shm::plan::Slot;
 use crate::shm::stop;
 use crate::sys::clock::{self, now_ns};
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -47,7 +48,9 @@ impl Pool {
             self.call_for_workers()?;
             let until = *spin_until.get_or_insert(now + SPIN_NS);
             if now < until {
-                clock::spin_or_yield(until - now, SPIN_NS);
+                let next = self.desk().next_slots();
+                let is_final = |slot: &&Slot| slot.word.load().state().is_final();
+                clock::spin_or_yield(until - now, SPIN_NS, || next.iter().flatten().any(is_final));
                 continue;
             }
             if let Some(answer) = self.sleep(deadline, goal, &mut done)? {

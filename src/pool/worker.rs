@@ -250,7 +250,7 @@ impl Worker {
         let mut now = now_ns();
         let until = now + SPIN_NS;
         while now < until {
-            clock::spin_or_yield(until - now, SPIN_NS);
+            clock::spin_or_yield(until - now, SPIN_NS, &news);
             if news() {
                 return;
             }

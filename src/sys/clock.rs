@@ -36,12 +36,18 @@ pub fn deadline_after_ms(timeout_ms: i64) -> Option<u64> {
 /// How long a waiting thread keeps its processor to itself. Whoever is to answer may need it.
 const ALONE_NS: u64 = 2_000;
 
-/// One turn of a wait that spins for `spin_ns` before it sleeps, of which `left_ns` are left.
-pub fn spin_or_yield(left_ns: u64, spin_ns: u64) {
-    if left_ns + ALONE_NS >= spin_ns {
-        (0..16).for_each(|_| std::hint::spin_loop());
-    } else {
-        std::thread::yield_now();
+/// One turn of a wait that spins for `spin_ns` before it sleeps, of which `left_ns` are left; shorter if there is `news`, which is for a
+/// few loads.
+#[inline]
+pub fn spin_or_yield(left_ns: u64, spin_ns: u64, news: impl Fn() -> bool) {
+    if left_ns + ALONE_NS < spin_ns {
+        return std::thread::yield_now();
+    }
+    for _ in 0..16 {
+        std::hint::spin_loop();
+        if news() {
+            return;
+        }
     }
 }
 
