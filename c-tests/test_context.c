@@ -103,6 +103,39 @@ static void objects_work_in_all(void) {
     carom_value_free(value);
 }
 
+static void heard(uint32_t level, const char *message, void *hints) {
+    (void)level;
+    if (strstr(message, "start method forkserver")) ++*(int *)hints;
+}
+static void *waits(void *event) {
+    carom_event_wait(event, CAROM_FOREVER);
+    return NULL;
+}
+/* Who debugs a program that forks among threads is told what has no such trouble; others are not. */
+static void a_hint_for_threads(void) {
+    int hints = 0;
+    pthread_t thread;
+    carom_event *event = NULL;
+    carom_context *forkserver = NULL;
+    CHECK_OK(carom_log_set(heard, &hints, CAROM_LOG_DEBUG));
+    CHECK_OK(carom_event_new(&event));
+    CHECK_OK(carom_context_new("forkserver", &forkserver));
+    CHECK_EQ(outcome_of(nothing, NULL, 0), 3);
+    CHECK_EQ(hints, 0);
+    CHECK_EQ(pthread_create(&thread, NULL, waits, event), 0);
+    CHECK_EQ(outcome_of(nothing, NULL, 0), 3);
+    CHECK_EQ(hints, 1);
+    carom_process_options options = {.size = sizeof options, .context = forkserver};
+    carom_process *process = NULL;
+    CHECK_OK(carom_process_start(nothing, NULL, 0, &options, &process));
+    CHECK_EQ(ended(process), 3);
+    CHECK_EQ(hints, 1);
+    CHECK_OK(carom_event_set(event));
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    carom_context_free(forkserver);
+    carom_event_free(event);
+}
+
 int main(int argc, char **argv) {
     CHECK_OK(carom_init(argc, argv));
     more_fds = 1;
@@ -112,5 +145,6 @@ int main(int argc, char **argv) {
     CASE(starting_fixes_it);
     CASE(children_inherit_it);
     CASE(objects_work_in_all);
+    CASE(a_hint_for_threads);
     return 0;
 }

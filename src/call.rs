@@ -200,6 +200,17 @@ impl Call {
         Ok(result)
     }
 
+    /// Enters and runs the function at `address`. For who has just been forked, to whom a closure that is called is one
+    /// page fault more.
+    #[inline(always)]
+    pub fn run_first(&mut self, address: usize) -> Result<i32> {
+        let running = Running::enter(self as *const Call as u64)?;
+        let result = self.run(address);
+        drop(running);
+        self.give_back();
+        Ok(result)
+    }
+
     /// Calls the function at `address`; its result, which is not 0 if it failed.
     #[inline(always)]
     pub fn run(&mut self, address: usize) -> i32 {

@@ -179,7 +179,7 @@ fn become_special(traits: &Traits, environment: Option<Environment>, channel: Ra
 fn run_target(address: usize, arguments: &'static [u8], descriptors: &'static [(RawFd, RawFd)]) -> ! {
     let mut call = Call::new(Input::Encoded(arguments), Output::Nowhere);
     call.descriptors = descriptors;
-    let result = call.enter(|call| call.run(address)).unwrap_or(255);
+    let result = call.run_first(address).unwrap_or(255);
     fork::leave_after(if (0..=255).contains(&result) { result } else { 255 }, record_exit)
 }
 
