@@ -7,7 +7,8 @@
  *
  * A line per function: faults, and how many of them it told its caller.
  */
-#include "support.h"
+#include "fault/local.h"
+#include "fault/messages.h"
 
 #include <sys/ptrace.h>
 #include <sys/time.h>
@@ -58,159 +59,27 @@ static const struct failing {
     {SYS_sendmsg, {EAGAIN, ENOMEM}}, /* the library's do not wait, so no EINTR */
     {SYS_recvmsg, {ENOMEM}},
     {SYS_getrandom, {EINTR}},
+    {SYS_socket, {EMFILE, ENOMEM}},
+    {SYS_bind, {ENOMEM}},
+    {SYS_listen, {ENOMEM}},
+    {SYS_connect, {EINTR, EAGAIN, ENOMEM}},
+    {SYS_accept4, {EMFILE, ENOMEM, EINTR, EAGAIN}},
+    {SYS_sendto, {EAGAIN, ENOMEM}},
+    {SYS_recvfrom, {EINTR, EAGAIN, ENOMEM}},
+    {SYS_writev, {EINTR, EAGAIN}},
+    {SYS_readv, {EINTR}},
+    {SYS_setsockopt, {ENOMEM}},
+    {SYS_getsockopt, {ENOMEM}},
+    {SYS_signalfd4, {EMFILE, ENOMEM}},
+    {SYS_timerfd_create, {EMFILE, ENOMEM}},
+    {SYS_mremap, {ENOMEM}},
+    {SYS_mprotect, {ENOMEM}},
 };
 
-struct function {
-    const char *name;
-    void (*before)(void);
-    carom_status (*call)(void);
-    void (*after)(void); /* when it has worked: takes away what it made */
-    int descends;        /* not the caller's calls fail but its child's, grandchild's, ... */
-};
-
-static struct shared {
-    flag go, phase; /* 1: calls may fail */
-    int64_t status;
-    int fds;
-} *shared;
-
-/* ---- the functions ---- */
-
-static carom_lock *lock;
-static carom_value *value;
-static carom_process *process;
-static carom_pool *pool;
-static carom_event *event;
-static carom_semaphore *semaphore;
-static carom_condition *condition;
-static carom_barrier *barrier;
-static carom_shared_memory *memory;
-static carom_shareable_list *list;
-static char name[64];
-
-static int32_t says_seven(carom_call *call) { (void)call; return 7; }
-static int32_t plus_one(carom_call *call) {
-    int64_t number = 0;
-    if (carom_call_read(call, 0, &number, sizeof number) != CAROM_OK) return 1;
-    number++;
-    return carom_call_reply(call, &number, sizeof number) == CAROM_OK ? 0 : 1;
-}
-
-static carom_status lock_new(void) { return carom_lock_new(NULL, &lock); }
-static void lock_free(void) { carom_lock_free(lock); }
-static void lock_held(void) {
-    CHECK_OK(lock_new());
-    CHECK_OK(carom_lock_acquire(lock, 0));
-}
-/* Out of time is how these end when all goes well. */
-static carom_status in_time(carom_status status) { return status == CAROM_ETIMEDOUT ? CAROM_OK : status; }
-static carom_status lock_acquire(void) { return in_time(carom_lock_acquire(lock, 3)); }
-static carom_status value_new(void) {
-    static const char bytes[100000];
-    return carom_value_new(CAROM_RAW, bytes, sizeof bytes, NULL, &value);
-}
-static void value_free(void) { carom_value_free(value); }
-static void event_made(void) { CHECK_OK(carom_event_new(&event)); }
-static carom_status event_wait(void) { return in_time(carom_event_wait(event, 3)); }
-static void semaphore_made(void) { CHECK_OK(carom_semaphore_new(0, NULL, &semaphore)); }
-static carom_status semaphore_acquire(void) { return in_time(carom_semaphore_acquire(semaphore, 3)); }
-static void condition_made(void) { CHECK_OK(carom_condition_new(NULL, &condition)); }
-static carom_status condition_wait(void) {
-    CHECK_OK(carom_condition_acquire(condition, 0));
-    carom_status status = in_time(carom_condition_wait(condition, 3));
-    CHECK_OK(carom_condition_release(condition));
-    return status;
-}
-static void barrier_made(void) { CHECK_OK(carom_barrier_new(2, NULL, &barrier)); }
-static carom_status barrier_wait(void) {
-    carom_status status = in_time((carom_status)carom_barrier_wait(barrier, 3));
-    CHECK_OK(carom_barrier_reset(barrier));
-    return status;
-}
-static carom_status process_start(void) { return carom_process_start(says_seven, NULL, 0, NULL, &process); }
-static carom_context *context;
-static carom_status context_start(const char *method) {
-    carom_process_options options = {.size = sizeof options};
-    CHECK_OK(carom_context_new(method, &context));
-    options.context = context;
-    carom_status status = carom_process_start(says_seven, NULL, 0, &options, &process);
-    carom_context_free(context);
-    return status;
-}
-static carom_status process_spawn(void) { return context_start("spawn"); }
-static carom_status process_fork_server(void) { return context_start("forkserver"); }
-static void process_ends(void) {
-    int32_t code = 0;
-    CHECK_OK(carom_process_join(process, PATIENCE_MS));
-    CHECK_OK(carom_process_exitcode(process, &code));
-    CHECK_EQ(code, 7);
-    carom_process_free(process);
-}
-static void fork_server_up(void) {
-    CHECK_OK(process_fork_server());
-    process_ends();
-}
-static void process_started(void) { CHECK_OK(process_start()); }
-static carom_status process_join(void) { return carom_process_join(process, PATIENCE_MS); }
-static carom_status pool_new(void) {
-    carom_pool_options options = {.size = sizeof options, .workers = 2};
-    return carom_pool_new(&options, &pool);
-}
-static void pool_ends(void) {
-    CHECK_OK(carom_pool_close(pool));
-    CHECK_OK(carom_pool_join(pool, PATIENCE_MS));
-    carom_pool_free(pool);
-}
-static void pool_made(void) { CHECK_OK(pool_new()); }
-static carom_status pool_apply(void) {
-    int64_t number = 41, reply = 0;
-    carom_argument argument = CAROM_INTEGER(number);
-    carom_status status =
-        carom_pool_apply(pool, plus_one, &argument, 1, NULL, &reply, sizeof reply, NULL, PATIENCE_MS);
-    if (status == CAROM_OK) CHECK_EQ(reply, 42);
-    return status;
-}
-static carom_status pool_map(void) {
-    int64_t in[100] = {0}, out[100] = {0};
-    carom_status status = carom_pool_map(pool, plus_one, in, 8, 100, NULL, out, 8, PATIENCE_MS);
-    for (int i = 0; i < 100 && status == CAROM_OK; i++) CHECK_EQ(out[i], 1);
-    return status;
-}
-static carom_status pool_fd(void) {
-    int32_t fd = carom_pool_fd(pool);
-    return fd < 0 ? fd : CAROM_OK;
-}
-static carom_status pool_all(void) {
-    carom_status status = pool_new();
-    if (status != CAROM_OK) return status;
-    status = pool_apply();
-    CHECK_OK(carom_pool_close(pool));
-    carom_status joined = carom_pool_join(pool, PATIENCE_MS);
-    carom_pool_free(pool);
-    return status == CAROM_OK ? joined : status;
-}
-static carom_status memory_new(void) { return carom_shared_memory_new(name, 100000, NULL, &memory); }
-static void memory_ends(void) {
-    CHECK_OK(carom_shared_memory_unlink(memory));
-    carom_shared_memory_free(memory);
-}
-static void memory_made(void) { CHECK_OK(memory_new()); }
-static carom_status memory_open(void) {
-    carom_shared_memory *other = NULL;
-    carom_status status = carom_shared_memory_open(name, NULL, &other);
-    carom_shared_memory_free(other);
-    return status;
-}
-static carom_status list_new(void) {
-    carom_argument items[] = {CAROM_INTEGER(1), CAROM_INTEGER(2)};
-    return carom_shareable_list_new(items, 2, name, &list);
-}
-static void list_ends(void) {
-    CHECK_OK(carom_shareable_list_unlink(list));
-    carom_shareable_list_free(list);
-}
-
+/* Those that take longest first: see `run_functions`. */
 static const struct function functions[] = {
+    {"pool, template", lock_held, pool_all, NULL, 2},
+    {"manager, used", family_up, manager_all, NULL, 0},
     {"lock_new, the first call", NULL, lock_new, lock_free, 0},
     {"lock_acquire", lock_held, lock_acquire, NULL, 0},
     {"value_new", lock_held, value_new, value_free, 0},
@@ -227,7 +96,6 @@ static const struct function functions[] = {
     {"pool_new", lock_held, pool_new, pool_ends, 0},
     {"pool, host", lock_held, pool_all, NULL, 0},
     {"pool, half a template", lock_held, pool_all, NULL, 1},
-    {"pool, template", lock_held, pool_all, NULL, 2},
     {"pool, worker", lock_held, pool_all, NULL, 3},
     {"pool_apply", pool_made, pool_apply, NULL, 0},
     {"pool_map", pool_made, pool_map, NULL, 0},
@@ -235,6 +103,30 @@ static const struct function functions[] = {
     {"shared_memory_new", NULL, memory_new, memory_ends, 0},
     {"shared_memory_open", memory_made, memory_open, NULL, 0},
     {"shareable_list_new", NULL, list_new, list_ends, 0},
+    {"queue_new", lock_held, queue_new, queue_free, 0},
+    {"queue, short", queue_made, queue_short, NULL, 0},
+    {"queue, long", queue_made, queue_long, NULL, 0},
+    {"queue, waits", queue_made, queue_waits, NULL, 0},
+    {"queue, in place", queue_made, queue_in_place, NULL, 0},
+    {"queue, handle", queue_made, queue_handle, NULL, 0},
+    {"queue, polled", lock_held, queue_polled, NULL, 0},
+    {"queue, given", queue_made, queue_given, NULL, 0},
+    {"pipe_new", lock_held, pipe_new, pipe_free, 0},
+    {"pipe, short", pipe_made, message_short, NULL, 0},
+    {"pipe, long", pipe_made, message_long, NULL, 0},
+    {"pipe, waits", pipe_made, message_waits, NULL, 0},
+    {"pipe, polled", lock_held, pipe_polled, NULL, 0},
+    {"pipe, handle", pipe_and_event_made, pipe_handle, NULL, 0},
+    {"connection_open", NULL, sockets_new, pipe_free, 0},
+    {"connection, short", sockets_made, message_short, NULL, 0},
+    {"connection, long", sockets_made, message_pieces, NULL, 0},
+    {"connection, waits", sockets_made, message_waits, NULL, 0},
+    {"connection, descriptor", NULL, socket_fd, NULL, 0},
+    {"connection, given", sockets_made, socket_given, NULL, 0},
+    {"listener_accept", visitors, listener_accepts, NULL, 0},
+    {"client_open", host_up, client_calls, NULL, 0},
+    {"manager_new", family_up, manager_new, manager_ends, 0},
+    {"manager_open", manager_made, manager_opened, NULL, 0},
 };
 
 /* ---- whoever calls, in a process of its own ---- */
@@ -273,6 +165,7 @@ static void calls(const struct function *it) {
         it->before();
         before = census();
     }
+    flag_add(&shared->ready, 1);
     flag_await(&shared->go, 1);
     atomic_store(&shared->phase, 1);
     carom_status status = it->call();
@@ -288,6 +181,7 @@ static void calls(const struct function *it) {
     nothing_is_left(&before);
     if (it->before == pool_made) pool_ends();
     if (it->before == memory_made) memory_ends();
+    if (it->before == manager_made) manager_ends();
     CHECK_OK(carom_shutdown(PATIENCE_MS));
     _exit(0);
 }
@@ -331,6 +225,8 @@ static void at_call(pid_t pid, const struct fault *fault, int *failed) {
         /* Only a wait can fail so. */
         if (number == SYS_futex && (info.entry.args[1] & 0x7f) != FUTEX_WAIT && (info.entry.args[1] & 0x7f) != FUTEX_WAIT_BITSET)
             return;
+        /* Nor does any other of these take a descriptor. */
+        if (number == SYS_fcntl && info.entry.args[1] != F_DUPFD && info.entry.args[1] != F_DUPFD_CLOEXEC) return;
         if (number < 0 || number >= CALLS) return;
         int nth = ++seen[number];
         if (number != fault->number || nth < fault->nth || (nth > fault->nth && !fault->for_good)) return;
@@ -398,6 +294,8 @@ static void all_end(void) {
 static int run(const struct function *it, const struct fault *fault) {
     int failed = 0, status;
     memset(shared, 0, sizeof *shared);
+    shared->lasts = fault->for_good;
+    shared->descends = it->descends;
     memset(seen, 0, sizeof seen);
     patient_until = now_ms() + 2 * PATIENCE_MS;
     fflush(NULL);
@@ -406,9 +304,10 @@ static int run(const struct function *it, const struct fault *fault) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         calls(it);
     }
+    /* What it does before is no part of it. */
+    flag_await(&shared->ready, 1);
     CHECK_EQ(ptrace(PTRACE_SEIZE, caller, 0, OPTIONS), 0);
     CHECK_EQ(ptrace(PTRACE_INTERRUPT, caller, 0, 0), 0);
-    /* What it does before is no part of it. */
     while (any_stop(caller, &status) == caller && WIFSTOPPED(status) && status >> 16 != PTRACE_EVENT_STOP)
         ptrace(PTRACE_CONT, caller, 0, 0);
     CHECK(WIFSTOPPED(status));
@@ -427,11 +326,18 @@ static const char *call_name(long number) {
         {SYS_eventfd2, "eventfd2"}, {SYS_pidfd_open, "pidfd_open"}, {SYS_clone, "clone"}, {SYS_futex, "futex"},
         {SYS_futex_waitv, "futex_waitv"}, {SYS_openat, "openat"}, {SYS_write, "write"}, {SYS_read, "read"},
         {SYS_epoll_create1, "epoll_create1"}, {SYS_epoll_ctl, "epoll_ctl"}, {SYS_fcntl, "fcntl"}, {SYS_wait4, "wait4"},
-        {SYS_waitid, "waitid"}, {SYS_poll, "poll"}};
+        {SYS_waitid, "waitid"}, {SYS_poll, "poll"}, {SYS_socket, "socket"}, {SYS_bind, "bind"}, {SYS_connect, "connect"},
+        {SYS_accept4, "accept4"}, {SYS_sendmsg, "sendmsg"}, {SYS_recvmsg, "recvmsg"}, {SYS_dup3, "dup3"}, {SYS_execve, "execve"},
+        {SYS_epoll_wait, "epoll_wait"}, {SYS_vfork, "vfork"}};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].number == number) return names[i].name;
     return "call";
 }
+
+/* Of all runners. */
+static struct board {
+    _Atomic uint32_t next, total;
+} *board;
 
 static int faults_of(const struct function *it) {
     static char text[200];
@@ -467,18 +373,34 @@ static int faults_of(const struct function *it) {
     return count;
 }
 
-int main(int argc, char **argv) {
+/* One after the other, as far as others have not taken them. */
+static void run_functions(const char *only) {
     struct sigaction action = {.sa_handler = tick};
     struct itimerval often = {{0, 100000}, {0, 100000}};
-    int total = 0;
-    CHECK_OK(carom_init(argc, argv));
     shared = share(sizeof *shared);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
     CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (argc < 2 || strcmp(argv[1], functions[i].name) == 0) total += faults_of(&functions[i]);
-    printf("faults: %d in all\n", total);
+    for (uint32_t i; (i = atomic_fetch_add(&board->next, 1)) < sizeof functions / sizeof *functions;)
+        if (!only || strcmp(only, functions[i].name) == 0) atomic_fetch_add(&board->total, (uint32_t)faults_of(&functions[i]));
+}
+
+int main(int argc, char **argv) {
+    enum { RUNNERS = 2 };
+    pid_t runners[RUNNERS];
+    int64_t begin = now_ms();
+    CHECK_OK(carom_init(argc, argv));
+    board = share(sizeof *board);
+    for (int i = 0; i < RUNNERS; i++) {
+        if ((runners[i] = fork()) == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            run_functions(argc > 1 ? argv[1] : NULL);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < RUNNERS; i++) CHECK_EQ(wait_for(runners[i]), 0);
+    uint32_t total = atomic_load(&board->total);
+    printf("faults: %u in all; %lld s\n", total, (long long)(now_ms() - begin + 500) / 1000);
     return total == 0;
 }
 #else

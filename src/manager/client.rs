@@ -404,10 +404,12 @@ impl Client {
             }
             Err(_) => Some(Request::Release { object: proxy.object }),
         };
-        if let Some(answer) = answer {
-            self.say(way, answer)?;
-        }
-        made
+        let Some(answer) = answer else { return made };
+        self.say(way, answer).and(made.clone()).inspect_err(|_| {
+            if let Ok((cell, generation)) = made {
+                cell.let_go(family.arena, generation, family.me.slot);
+            }
+        })
     }
 }
 
