@@ -23,7 +23,7 @@ static struct shared {
 } *shared;
 
 /* How long a function waits. Where something fails for as long as it waits, its time-out is how it ends. */
-static int64_t patience(void) { return shared->lasts && atomic_load(&shared->phase) == 1 ? 1500 : PATIENCE_MS; }
+static int64_t patience(void) { return shared->lasts && atomic_load(&shared->phase) == 1 ? 1000 : PATIENCE_MS; }
 
 /* What a function has to do yet, so that all is as it was, is no part of it. */
 static void no_more_faults(void) {
