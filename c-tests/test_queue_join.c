@@ -48,6 +48,22 @@ static void joined(void) {
     carom_queue_free(queue);
 }
 
+/* Nothing of a queue is left to the next one in its place. */
+static void one_after_the_other(void) {
+    for (int round = 0; round < 20; round++) {
+        CHECK_OK(carom_joinable_queue_new(NULL, &queue));
+        CHECK_OK(carom_queue_join(queue, 0));
+        for (int i = 0; i <= round; i++) put_number(queue, i);
+        for (int i = 0; i <= round; i++) {
+            CHECK_STATUS(carom_queue_join(queue, 0), CAROM_ETIMEDOUT);
+            CHECK_EQ(get_number(queue), i);
+            CHECK_OK(carom_queue_task_done(queue));
+        }
+        CHECK_OK(carom_queue_join(queue, 0));
+        carom_queue_free(queue);
+    }
+}
+
 static int32_t gets_two_does_one(carom_call *call) {
     carom_queue *given = queue_of(call);
     get_number(given);
@@ -111,6 +127,7 @@ static void a_joiner_sleeps_meanwhile(void) {
 
 int main(void) {
     RUN(joined);
+    RUN(one_after_the_other);
     RUN(a_worker_dies_of_its_task);
     RUN(a_joiner_sleeps_meanwhile);
     return 0;

@@ -1487,6 +1487,14 @@ typedef struct carom_queue_options {
      * stays as long as this one, which counts among those who may put there; its limits do not apply to them.
      */
     carom_queue *dead_letters;
+    /**
+     * Not 0: one thread only puts: the first that does. Faster, since it needs no lock. Another one gets `CAROM_EPERM`,
+     * until that thread has closed or freed its handle, was told `CAROM_ECLOSED`, or has ended, with its process or
+     * (for other threads of that) without.
+     */
+    uint32_t single_producer;
+    /** Not 0: one thread only gets, and peeks: as `single_producer`. Not for a queue of tasks (`CAROM_EINVAL`). */
+    uint32_t single_consumer;
 } carom_queue_options;
 
 /**

@@ -3,6 +3,7 @@
 
 mod lent;
 pub mod poll;
+mod single;
 
 pub use lent::Message;
 
@@ -16,9 +17,10 @@ use crate::shm::member::{Role, State};
 use crate::shm::memory::Deadline;
 use crate::shm::parcel::CAME_BACK;
 use crate::shm::queue::count;
-use crate::shm::queue_cell::{Block, CLOSED, CREATOR_CLOSED, DOOMED, Ends, SHUT, views};
+use crate::shm::queue_cell::{Block, CLOSED, CREATOR_CLOSED, DOOMED, Ends, ONE_GETS, ONE_PUTS, SHUT, views};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
+use crate::shm::sole::{Sole, Who};
 use crate::shm::stop;
 use crate::sys::clock::{now_ns, spin_or_yield};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -46,6 +48,10 @@ pub struct Options {
     pub max_deliveries: u64,
     /// The queue of the dead letters.
     pub dead_letters: Option<Queue>,
+    /// One thread only puts.
+    pub one_puts: bool,
+    /// One thread only gets.
+    pub one_gets: bool,
 }
 
 /// A queue that was there when somebody looked.
@@ -60,10 +66,16 @@ struct Inside {
     queue: Queue,
     cell: &'static Cell,
     generation: u16,
+    /// Where one thread only puts, or gets: its role, with which it keeps the lock.
+    role: Option<(&'static Sole<Real>, Who)>,
 }
 
 impl Drop for Inside {
+    #[inline(always)]
     fn drop(&mut self) {
+        if let Some((role, me)) = self.role {
+            return self.queue.leave(self, role, me);
+        }
         let slot = self.queue.family.me.slot;
         if !self.cell.lock.try_release_to(self.cell.free_lock(), self.generation, slot) {
             self.cell.lock.release(self.generation);
@@ -84,14 +96,22 @@ fn closed(why: &'static str) -> Error {
     Error::Closed(why)
 }
 
+#[cold]
+fn damaged() -> Error {
+    Error::Broken("the queue's memory was damaged".into())
+}
+
+#[inline(always)]
 fn region(family: Family, at: u64, len: u64) -> Result<Region> {
-    Region::of(family.arena, at, len).ok_or_else(|| Error::Broken("the queue's memory was damaged".into()))
+    Region::of(family.arena, at, len).ok_or_else(damaged)
 }
 
 impl Queue {
     /// A new queue, kept by this process.
     pub fn make(family: Family, options: Options) -> Result<(&'static Cell, u32)> {
+        let single = single::flags(&options)?;
         let ends = Ends::make(family.arena, family.me.slot)?;
+        ends.inlet.flags.fetch_or(single, Release);
         let block = ends.block(family.arena)?;
         block.max_items.store(options.max_items, Relaxed);
         block.max_bytes.store(options.max_bytes, Relaxed);
@@ -153,16 +173,22 @@ impl Queue {
         if !cell.lock.try_acquire_from(cell.free_lock(), generation, self.family.me.slot) {
             self.lock_slowly(cell, generation, deadline)?;
         }
-        Ok(Inside { queue: self, cell, generation })
+        Ok(Inside { queue: self, cell, generation, role: None })
     }
 
     #[inline(always)]
     fn lock_tail(self, deadline: Deadline) -> Result<Inside> {
+        if self.ends.flags() & ONE_PUTS != 0 {
+            return self.enter_tail(deadline);
+        }
         self.lock(self.ends.inlet, self.ends.generation, deadline)
     }
 
     #[inline(always)]
     fn lock_head(self, deadline: Deadline) -> Result<Inside> {
+        if self.ends.flags() & ONE_GETS != 0 {
+            return self.enter_head(deadline);
+        }
         self.lock(self.ends.outlet, self.ends.outlet_generation, deadline)
     }
 
@@ -213,21 +239,39 @@ impl Queue {
             return Err(self.shut_down());
         }
         let inside = self.lock_tail(deadline)?;
-        let queue = self.ends.queue(self.family.arena)?;
-        if flags & BOUNDED != 0 && !self.has_room(self.ends.block(self.family.arena)?, items.len(), count)? {
+        let block = self.ends.block(self.family.arena)?;
+        if flags & BOUNDED != 0 && !self.has_room(block, items.len(), count)? {
             return Ok(false);
         }
+        let queue = self.ends.queue_of(self.family.arena, block);
         let mut batch = queue.begin();
-        for index in 0..count {
-            let item = &items[index * size..(index + 1) * size];
-            let at = queue.push(&mut batch, size as u64, 0)?;
-            region(self.family, at, size as u64)?.write(item);
+        let (mut rest, mut left, mut whole) = (items, count as u64, true);
+        while left > 0 && whole {
+            left -= queue.push_some(&mut batch, size as u64, left, |at| {
+                let (item, behind) = rest.split_at(size);
+                let place = Region::of(self.family.arena, at, size as u64);
+                whole &= place.is_some_and(|place| place.write(item));
+                rest = behind;
+            })?;
+        }
+        if !whole {
+            return Err(damaged());
         }
         queue.commit(batch);
         drop(inside);
-        self.ends.news().rouse(|| self.size_now());
-        self.ends.tell(self.family.arena);
+        self.tell_of_news(flags);
         Ok(true)
+    }
+
+    /// Something was put.
+    #[inline(always)]
+    fn tell_of_news(self, flags: u32) {
+        if flags & ONE_PUTS != 0 {
+            self.ends.news().rouse_light(|| self.size_now());
+        } else {
+            self.ends.news().rouse(|| self.size_now());
+        }
+        self.ends.tell(self.family.arena);
     }
 
     #[cold]
@@ -301,6 +345,9 @@ impl Queue {
         note: &mut dyn FnMut(usize, usize),
         deadline: Deadline,
     ) -> Result<Option<usize>> {
+        if self.ends.flags() & ONE_GETS != 0 {
+            self.be_consumer(deadline)?;
+        }
         if self.some_came_back() {
             return self.get_lent(out, stride, note, deadline);
         }
@@ -308,8 +355,9 @@ impl Queue {
             return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
         }
         let inside = self.lock_head(deadline)?;
-        let queue = self.ends.queue(self.family.arena)?;
-        let Some(mut front) = queue.front(&self.ends.outlet.len)? else { return Ok(None) };
+        let block = self.ends.block(self.family.arena)?;
+        let (queue, seen_tail) = (self.ends.queue_of(self.family.arena, block), &self.ends.outlet.len);
+        let Some(mut front) = queue.front(seen_tail)? else { return Ok(None) };
         if front.message != 0 {
             drop(inside);
             return self.get_lent(out, stride, note, deadline);
@@ -318,41 +366,53 @@ impl Queue {
             return Err(Error::MessageSize { needed: front.len as usize, capacity: stride });
         }
         let mut got = 0;
-        loop {
-            let len = front.len as usize;
-            region(self.family, front.at, front.len)?.read(&mut out[got * stride..got * stride + len]);
-            note(got, len);
-            got += 1;
-            if got == max {
-                break;
+        let mut show = |at, len: u64| {
+            let fits = len <= stride as u64;
+            let place = Region::of(self.family.arena, at, len).filter(|_| fits);
+            let read = place.is_some_and(|place| place.read(&mut out[got * stride..got * stride + len as usize]));
+            if read {
+                note(got, len as usize);
+                got += 1;
             }
-            match queue.behind(&front)? {
-                Some(next) if next.len <= stride as u64 && next.message == 0 => front = next,
-                _ => break,
-            }
+            read
+        };
+        if !show(front.at, front.len) {
+            return Err(damaged());
+        }
+        if max > 1 {
+            queue.follow(&mut front, max as u64 - 1, seen_tail, show)?;
         }
         if self.ends.flags() & JOINABLE != 0 {
             self.ends.ledger(self.family.arena)?.add(self.family.me, got as i64);
         }
         queue.take(front)?;
-        self.leave_head(inside)?;
+        self.leave_head(inside, block)?;
         Ok(Some(got))
     }
 
     /// Something was taken: who waits for room, or for what is left, hears of it.
     #[inline(always)]
-    fn leave_head(self, inside: Inside) -> Result<()> {
+    fn leave_head(self, inside: Inside, block: &Block) -> Result<()> {
         if self.ends.outlet.type_code.load(Relaxed) != self.family.me.slot {
             self.ends.outlet.type_code.store(self.family.me.slot, Relaxed);
         }
-        let room =
-            if self.ends.flags() & BOUNDED != 0 { self.room_now(self.ends.block(self.family.arena)?) } else { 0 };
+        let flags = self.ends.flags();
+        // While the lock is held: behind it the queue may be gone.
+        let max = if flags & BOUNDED != 0 { block.max_items.load(Relaxed) } else { 0 };
         drop(inside);
-        if room != 0 {
-            self.ends.room().rouse(|| room);
+        if flags & BOUNDED != 0 {
+            // How much room there is, for whoever decides about a wake; never 0.
+            let room = || if max != 0 { max.saturating_sub(self.size_now()).max(1) } else { 1 };
+            if flags & ONE_GETS != 0 {
+                self.ends.room().rouse_light(room);
+            } else {
+                self.ends.room().rouse(room);
+            }
             self.ends.tell(self.family.arena);
         }
-        self.ends.news().rouse(|| self.size_now() + self.some_came_back() as u64);
+        if flags & ONE_GETS == 0 {
+            self.ends.news().rouse(|| self.size_now() + self.some_came_back() as u64);
+        }
         Ok(())
     }
 
@@ -366,13 +426,7 @@ impl Queue {
     ///
     /// In this order: nothing more comes, all is taken, nobody has it. Whoever took the last one meanwhile is seen with it.
     fn is_over(self) -> bool {
-        !self.ends.is_open(self.family.arena) && self.size_now() == 0 && !self.is_lent_to_others()
-    }
-
-    /// How much room there is, for whoever decides about a wake; never 0.
-    fn room_now(self, block: &Block) -> u64 {
-        let max = block.max_items.load(Relaxed);
-        if max != 0 { max.saturating_sub(self.size_now()).max(1) } else { 1 }
+        !self.ends.is_open(self.family.arena) && !self.is_putting() && self.size_now() == 0 && !self.is_lent_to_others()
     }
 
     // ---- both ----
@@ -390,11 +444,11 @@ impl Queue {
         {
             return Ok(answer);
         }
-        let mut look = || match attempt() {
+        let mut look = || match self.settled(deadline, &mut attempt) {
             Ok(None) if is_over() => {
                 // What came before the end may have come since.
                 fence(std::sync::atomic::Ordering::SeqCst);
-                attempt().and_then(|answer| answer.ok_or(closed("the queue is closed"))).map(Some).transpose()
+                attempt().and_then(|answer| answer.ok_or_else(|| self.at_end())).map(Some).transpose()
             }
             Ok(None) if stop::notice() => Some(Err(Error::SoftLimit)),
             answer => answer.transpose(),
@@ -517,6 +571,9 @@ impl Queue {
 
     /// Whether a put would find no room, at this moment.
     pub fn is_full(self) -> Result<bool> {
+        if self.ends.flags() & ONE_PUTS != 0 {
+            return self.checked()?.seems_full(1, 1);
+        }
         let inside = self.lock_tail(None)?;
         let block = self.ends.block(self.family.arena)?;
         let full = self.ends.flags() & BOUNDED != 0 && !self.has_room(block, 1, 1)?;
@@ -526,6 +583,9 @@ impl Queue {
 
     /// Nobody puts any more; who waits goes on, and what is there can still be got.
     pub fn shut(self) -> Result<()> {
+        if self.ends.flags() & ONE_PUTS != 0 {
+            return self.checked()?.shut_single();
+        }
         // Under the lock: a put that has begun is there before, or finds it.
         let inside = self.lock_tail(None)?;
         self.ends.inlet.flags.fetch_or(SHUT, AcqRel);

@@ -21,6 +21,8 @@ static void bad_queue_options(new_queue new) {
     CHECK_OK(carom_joinable_queue_new(NULL, &options.dead_letters));
     REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EINVAL);
     carom_queue_free(options.dead_letters);
+    options = (carom_queue_options){.size = sizeof options, .single_consumer = 1};
+    if (new == carom_joinable_queue_new) REFUSED_HANDLE(carom_queue, out, new(&options, out), CAROM_EINVAL);
     REFUSED(new(NULL, (carom_queue **)(uintptr_t)3), CAROM_EINVAL);
 }
 ROW(carom_queue_new) { bad_queue_options(carom_queue_new); }
@@ -37,7 +39,37 @@ ROW(carom_queue_join) {
     EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_join(h, t), CAROM_EBADHANDLE)));
     REFUSED(carom_queue_join(queue, CAROM_FOREVER), CAROM_EPERM);
 }
+/* A second producer or consumer: the queue goes on for the first. */
+static void *second_of_both(void *single) {
+    int64_t number = 2;
+    carom_message it = {.size = sizeof it};
+    REFUSED(carom_queue_put(single, &number, sizeof number, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_put_many(single, &number, sizeof number, 1, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_get(single, &number, sizeof number, NULL, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_get_many(single, &number, sizeof number, 1, NULL, CAROM_FOREVER), CAROM_EPERM);
+    REFUSED(carom_queue_peek(single, &it, CAROM_FOREVER), CAROM_EPERM);
+    CHECK_OK(carom_queue_reserve(single, 1, &it));
+    REFUSED(carom_queue_commit(single, &it, 1, CAROM_FOREVER), CAROM_EPERM);
+    CHECK_OK(carom_queue_return(single, &it));
+    return NULL;
+}
+static void refuse_the_second(void) {
+    carom_queue_options options = {.size = sizeof options, .single_producer = 1, .single_consumer = 1};
+    carom_queue *single = NULL;
+    pthread_t thread;
+    CHECK_OK(carom_queue_new(&options, &single));
+    CHECK_OK(carom_queue_put(single, "x", 1, 0));
+    CHECK_OK(carom_queue_put(single, "y", 1, 0));
+    char got;
+    CHECK_OK(carom_queue_get(single, &got, 1, NULL, 0));
+    CHECK_EQ(pthread_create(&thread, NULL, second_of_both, single), 0);
+    pthread_join(thread, NULL);
+    CHECK_OK(carom_queue_get(single, &got, 1, NULL, 0));
+    CHECK_EQ(got, 'y');
+    carom_queue_free(single);
+}
 ROW(carom_queue_put) {
+    refuse_the_second();
     EACH_BAD(carom_queue, QUEUE, h, EACH_TIMEOUT(t, REFUSED(carom_queue_put(h, "x", 1, t), CAROM_EBADHANDLE)));
     REFUSED(carom_queue_put(queue, NULL, 1, 0), CAROM_EINVAL);
     REFUSED(carom_queue_put(queue, "x", SIZE_MAX, 0), CAROM_EINVAL);

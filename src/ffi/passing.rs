@@ -5,6 +5,7 @@ use super::connection::{self, carom_connection};
 use super::handle::{self, Kind, Named};
 use super::listener::{carom_listener, carom_listener_free, listener_of};
 use super::managed::kind_of_managed;
+use super::queue;
 use crate::bell;
 use crate::call::Call;
 use crate::connection::listener::Listener;
@@ -68,6 +69,9 @@ pub(super) fn borrow<T>(call: &mut Call, bits: u64, wanted: Option<Kind>) -> Res
         let handle = std::ptr::without_provenance_mut::<c_void>(handle as usize);
         if let Ok((kind, _)) = handle::named_any(handle) {
             bell::forget(handle as u64);
+            if kind == Kind::Queue {
+                queue::give_roles_back(handle.cast());
+            }
             handle::free_cell(handle, kind, None);
         }
     });

@@ -49,6 +49,11 @@ pub struct carom_queue_options {
     /// Where messages go that were delivered `max_deliveries` times: a queue, not one of tasks, that was made before. It stays as long as this
     /// one, which counts among those who may put there; its limits do not apply to them.
     pub dead_letters: *mut carom_queue,
+    /// Not 0: one thread only puts: the first that does. Faster, since it needs no lock. Another one gets `CAROM_EPERM`, until that thread
+    /// has closed or freed its handle, was told `CAROM_ECLOSED`, or has ended, with its process or (for other threads of that) without.
+    pub single_producer: u32,
+    /// Not 0: one thread only gets, and peeks: as `single_producer`. Not for a queue of tasks (`CAROM_EINVAL`).
+    pub single_consumer: u32,
 }
 
 // SAFETY: integers and a pointer.
@@ -77,6 +82,8 @@ fn new(options: *const carom_queue_options, joinable: bool, queue: *mut *mut car
             joinable,
             max_deliveries: options.max_deliveries as u64,
             dead_letters: dead_letters(&options)?,
+            one_puts: options.single_producer != 0,
+            one_gets: options.single_consumer != 0,
         };
         object::keep(family, Kind::Queue, Queue::make(family, options)?)
     })
@@ -98,6 +105,13 @@ fn dead_letters(options: &carom_queue_options) -> Result<Option<Queue>> {
 
 pub(super) fn queue_of(queue: *mut carom_queue) -> Result<Queue> {
     Ok(held(queue)?.0)
+}
+
+/// The handle ends: by it this thread puts and gets no more.
+pub(super) fn give_roles_back(queue: *mut carom_queue) {
+    if let Ok(queue) = queue_of(queue) {
+        queue.give_roles_back();
+    }
 }
 
 /// The queue for who is about to put, and so is one of those who may.
@@ -319,6 +333,7 @@ pub extern "C" fn carom_queue_close(queue: *mut carom_queue) -> carom_status {
             Err(error) => return managed_queue::close(queue, error),
         };
         handle::close(queue, Kind::Queue)?;
+        engine.stop_putting();
         match hold {
             Hold::Own(view) => engine.close_hold(view),
             Hold::Lent => engine.close_given(),
@@ -368,5 +383,6 @@ pub extern "C" fn carom_queue_join(queue: *mut carom_queue, timeout_ms: i64) -> 
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_free(queue: *mut carom_queue) {
     bell::forget(queue as u64);
+    give_roles_back(queue);
     free(queue, Kind::Queue);
 }

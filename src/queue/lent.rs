@@ -9,7 +9,7 @@ use crate::shm::memory::Deadline;
 use crate::shm::parcel::{self, EVER};
 use crate::shm::parcel_cell;
 use crate::shm::queue::{COPIED, Front, count};
-use crate::shm::queue_cell::SHUT;
+use crate::shm::queue_cell::{ONE_GETS, SHUT};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -134,8 +134,7 @@ impl Queue {
         queue.commit(batch);
         parcel.send(self.slot());
         drop(inside);
-        self.ends.news().rouse(|| self.size_now());
-        self.ends.tell(self.family.arena);
+        self.tell_of_news(self.ends.flags());
         Ok(true)
     }
 
@@ -208,16 +207,20 @@ impl Queue {
     /// `None` if there is no message. What is not wanted stays.
     fn try_lease(self, want: Want, deadline: Deadline) -> Result<Option<Message>> {
         let arena = self.family.arena;
+        if self.ends.flags() & ONE_GETS != 0 {
+            self.be_consumer(deadline)?;
+        }
         loop {
             if self.size_now() == 0 && !self.some_came_back() {
                 return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
             }
             let inside = self.lock_head(deadline)?;
+            let block = self.ends.block(arena)?;
             let found = match self.find_returned(want)? {
                 Found::Nothing => self.find_front(want)?,
                 found => found,
             };
-            self.leave_head(inside)?;
+            self.leave_head(inside, block)?;
             match found {
                 Found::Message(cell) => {
                     let deliveries = parcel_cell::deliveries(cell).load(Relaxed).saturating_add(1);

@@ -3,7 +3,7 @@
 use super::Queue;
 use crate::bell::{self, Bell};
 use crate::error::{Error, Result};
-use crate::shm::queue_cell::POLLED;
+use crate::shm::queue_cell::{ONE_GETS, ONE_PUTS, POLLED};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
@@ -35,24 +35,39 @@ impl Queue {
     }
 
     fn has(self, wanted: u32, bytes: usize, items: usize) -> bool {
+        self.fence_for_both();
         wanted & NEWS != 0 && self.is_ready() || wanted & ROOM != 0 && self.could_put(bytes, items)
     }
 
     /// Whether a put would not find it full; also where it would fail for another reason.
     fn could_put(self, bytes: usize, items: usize) -> bool {
+        if self.ends.flags() & ONE_PUTS != 0 {
+            return !self.seems_full(bytes, items).unwrap_or(false);
+        }
         let Ok(_inside) = self.lock_tail(Some(0)) else { return true };
         let block = self.ends.block(self.family.arena);
         block.and_then(|block| self.has_room(block, bytes, items)).unwrap_or(true)
+    }
+
+    fn set_polled(self) -> Result<()> {
+        if self.ends.flags() & ONE_GETS == 0 {
+            // Under the lock, which keeps the queue there.
+            let _inside = self.lock_head(Some(0))?;
+            self.ends.outlet.flags.fetch_or(POLLED, AcqRel);
+            return Ok(());
+        }
+        // Who polls need not be the consumer: a view keeps it.
+        let view = self.keep()?;
+        self.ends.outlet.flags.fetch_or(POLLED, AcqRel);
+        view.let_go(self.family.arena, view.generation(), self.family.me.slot);
+        Ok(())
     }
 
     /// The bell of a handle of this process; made now if it has none.
     pub fn bell(self, handle: u64) -> Result<Arc<Bell>> {
         bell::get_or_make(self.family, handle, || {
             let bell = Bell::new(self.family, self.reference().to_bits())?;
-            // Under the lock, which keeps the queue there.
-            let inside = self.lock_head(Some(0))?;
-            self.ends.outlet.flags.fetch_or(POLLED, AcqRel);
-            drop(inside);
+            self.set_polled()?;
             Ok(bell)
         })
     }

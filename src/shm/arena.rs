@@ -321,6 +321,17 @@ impl Arena {
         self.address(offset, 8).map(|address| unsafe { &*address.cast::<AtomicU64>() })
     }
 
+    /// So many 64-bit words from an offset on; `None` if they are unaligned or not inside.
+    #[inline(always)]
+    pub fn words(self, offset: u64, count: u64) -> Option<&'static [AtomicU64]> {
+        if !offset.is_multiple_of(8) {
+            return None;
+        }
+        let address = self.address(offset, count.checked_mul(8)?)?;
+        // SAFETY: as in `word`.
+        Some(unsafe { std::slice::from_raw_parts(address.cast::<AtomicU64>(), count as usize) })
+    }
+
     /// Offset of a word of the arena.
     #[inline(always)]
     pub fn offset_of<T>(self, thing: &T) -> u64 {

@@ -550,6 +550,10 @@ impl Cell {
         for word in inline.iter().chain(extra).chain([&self.len, &self.block, &self.item_size]) {
             word.store(0, Relaxed);
         }
+        if self.former_kind() == Kind::Outlet {
+            // It counts nothing: tasks that are done, or who alone gets.
+            self.inline[2].store(0, Relaxed);
+        }
         for word in [&self.owner_thread, &self.depth, &self.flags, &self.type_code] {
             word.store(0, Relaxed);
         }
@@ -578,6 +582,9 @@ impl Cell {
             }
             // Nobody may come in where a dead one was taking the queue apart: see `queue_cell`.
             if kind != Kind::Outlet || queue_cell::is_in_use(arena, self) {
+                if matches!(kind, Kind::Queue | Kind::Outlet) {
+                    queue_cell::give_role_back(arena, self, dead);
+                }
                 if !bug("repair: the dead keep their locks") {
                     self.lock.repair(dead, force);
                 }

@@ -27,6 +27,18 @@ impl<M: Memory> Gate<'_, M> {
     #[inline(always)]
     pub fn rouse(&self, waiting: impl FnOnce() -> u64) {
         M::fence_after_change();
+        self.rouse_fenced(waiting);
+    }
+
+    /// The same where no lock was released: those who wait make the fence for both before they look ([`Memory::fence_heavy`]).
+    #[inline(always)]
+    pub fn rouse_light(&self, waiting: impl FnOnce() -> u64) {
+        M::fence_light();
+        self.rouse_fenced(waiting);
+    }
+
+    #[inline(always)]
+    fn rouse_fenced(&self, waiting: impl FnOnce() -> u64) {
         if self.wait.waiters() != 0 {
             self.rouse_one(waiting());
         }

@@ -55,6 +55,16 @@ pub trait Memory: Sized + 'static {
     fn fence_after_change() {
         Self::fence();
     }
+    /// The frequent side of a fence that the other side makes for both: see [`crate::sys::barrier`].
+    #[inline(always)]
+    fn fence_light() {
+        Self::fence();
+    }
+    /// The seldom side: it is a fence for whoever made a light one, too. False where the kernel refuses it.
+    fn fence_heavy() -> bool {
+        Self::fence();
+        true
+    }
     /// Waits a moment before the caller looks again, and counts that in `turns`. False after `most` of them, or fewer
     /// where every look is explored: then it is better to sleep.
     fn pause(turns: &mut u32, most: u32) -> bool;

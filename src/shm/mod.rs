@@ -28,6 +28,7 @@ pub mod real;
 pub mod region;
 pub mod repair;
 pub mod seat;
+pub mod sole;
 pub mod stop;
 pub mod sync;
 pub mod transit;

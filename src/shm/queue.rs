@@ -36,6 +36,8 @@ pub trait Store<M: Memory>: Copy {
     const SPARE: u64;
     /// The word at an offset that is a multiple of 8.
     fn word(self, offset: u64) -> Option<&'static M::W64>;
+    /// So many words from an offset on that is a multiple of 8.
+    fn words(self, offset: u64, count: u64) -> Option<&'static [M::W64]>;
     /// A block of `len` bytes for `field`, which is 0.
     fn take(self, len: u64, field: &'static M::W64) -> Result<()>;
     /// The block of `field`, if it has one, goes back, and `field` is 0.
@@ -141,7 +143,6 @@ pub struct Batch {
 /// The oldest message, not yet taken.
 #[derive(Clone, Copy)]
 pub struct Front {
-    seen: u64,
     spot: Spot,
     moved: bool,
     /// Its number.
@@ -154,6 +155,7 @@ pub struct Front {
     pub message: u64,
 }
 
+#[cold]
 fn broken() -> Error {
     Error::Broken("the queue's memory was damaged".into())
 }
@@ -181,6 +183,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     // ---- the tail; its lock is held ----
 
     /// Begins to put.
+    #[inline(always)]
     pub fn begin(&self) -> Batch {
         let seen = self.tail.load(Relaxed);
         let spot = self.control.tail[copy_of(seen)].load();
@@ -193,6 +196,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     }
 
     /// Room for one message more; where its bytes go, unless it has a reference and so none here.
+    #[inline(always)]
     pub fn push(&self, batch: &mut Batch, len: u64, message: u64) -> Result<u64> {
         let too_long = || Error::NoMemory("the message is longer than the arena");
         let need = record_len(len, message).ok_or_else(too_long)?;
@@ -211,7 +215,34 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         Ok(at + RECORD)
     }
 
+    /// Room for up to `most` messages more of `len` bytes each, which lie here: as many as one segment has room for, at least
+    /// one. How many; `fill` gets the place of each.
+    #[inline(always)]
+    pub fn push_some(&self, batch: &mut Batch, len: u64, most: u64, mut fill: impl FnMut(u64)) -> Result<u64> {
+        fill(self.push(batch, len, 0)?);
+        if most == 1 {
+            return Ok(1);
+        }
+        let spot = &mut batch.spot;
+        let (stride, end) = (record_len(len, 0).ok_or_else(broken)?, self.word(spot.segment + 8)?.load(Relaxed));
+        let room = end.saturating_sub(RECORD).saturating_sub(spot.at) / stride;
+        let more = room.min(most - 1);
+        let mut at = spot.segment + spot.at;
+        let words = self.store.words(at, more * stride / 8).ok_or_else(broken)?;
+        for record in words.chunks_exact((stride / 8) as usize) {
+            record[0].store(len, Relaxed);
+            record[1].store(0, Relaxed);
+            fill(at + RECORD);
+            at += stride;
+        }
+        spot.at += more * stride;
+        spot.bytes = spot.bytes.wrapping_add(more * len);
+        batch.added += more;
+        Ok(1 + more)
+    }
+
     /// All of the batch is there from now on.
+    #[inline(always)]
     pub fn commit(&self, batch: Batch) {
         let next = (count(batch.seen) + batch.added) << 1 | (batch.seen & 1 ^ 1);
         self.control.tail[copy_of(next)].store(batch.spot);
@@ -220,6 +251,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
 
     /// Goes on to a segment with room for a record of `need` bytes, the first of which will be message `number`. It may be
     /// there already: left by a dead one, or by whoever's message did not come to be.
+    #[cold]
     fn next_segment(&self, mut spot: Spot, need: u64, number: u64) -> Result<Spot> {
         let least = need.checked_add(HEADER + RECORD).ok_or_else(broken)?;
         loop {
@@ -275,6 +307,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     // ---- the head; its lock is held ----
 
     /// The oldest message; `None` if there is none. `seen_tail`: a word of the holder's, which saves looks at the tail.
+    #[inline(always)]
     pub fn front(&self, seen_tail: &M::W64) -> Result<Option<Front>> {
         let seen = self.head.load(Relaxed);
         // Whoever took several may have passed it.
@@ -289,34 +322,87 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         self.front_at(seen, spot, false).map(Some)
     }
 
-    /// The message behind `front`, if there is one.
-    pub fn behind(&self, front: &Front) -> Result<Option<Front>> {
-        if front.number + 1 == count(self.tail.load(Acquire)) {
-            return Ok(None);
+    /// Goes on from `front` to the messages behind it, up to `most` of them, as far as they lie here and `show`, which gets place
+    /// and length, wants them. How many. `seen_tail` as in [`Queue::front`].
+    #[inline(always)]
+    pub fn follow(
+        &self,
+        front: &mut Front,
+        most: u64,
+        seen_tail: &M::W64,
+        mut show: impl FnMut(u64, u64) -> bool,
+    ) -> Result<u64> {
+        let mut there = count(seen_tail.load(Relaxed));
+        if there <= front.number + most {
+            let tail = self.tail.load(Acquire);
+            seen_tail.store(tail, Relaxed);
+            there = count(tail);
         }
-        let seen = (count(front.seen) + 1) << 1 | front.seen & 1;
-        self.front_at(seen, front.spot, front.moved).map(Some)
+        let last = there.saturating_sub(1).min(front.number.saturating_add(most));
+        let begin = front.number;
+        while front.number < last {
+            self.follow_here(front, last, &mut show)?;
+            if front.number == last {
+                break;
+            }
+            // What is no plain record here: the end of the segment, or what is not wanted.
+            let next = self.front_at((front.number + 1) << 1, front.spot, front.moved)?;
+            if next.message != 0 || !show(next.at, next.len) {
+                break;
+            }
+            *front = next;
+        }
+        Ok(front.number - begin)
     }
 
+    /// The same within a segment, up to the end of it.
+    #[inline(always)]
+    fn follow_here(&self, front: &mut Front, last: u64, show: &mut impl FnMut(u64, u64) -> bool) -> Result<()> {
+        let (segment, mut spot) = (front.spot.segment, front.spot);
+        let words = self.store.words(segment, self.word(segment + 8)?.load(Relaxed) / 8).ok_or_else(broken)?;
+        while front.number < last {
+            let at = (spot.at / 8) as usize;
+            let Some([len, message]) = words.get(at..at + 2) else { return Err(broken()) };
+            let len = len.load(Relaxed);
+            if len == END || message.load(Relaxed) != 0 || !show(segment + spot.at + RECORD, len) {
+                break;
+            }
+            spot.at += record_len(len, 0).ok_or_else(broken)?;
+            spot.bytes = spot.bytes.wrapping_add(len);
+            front.number += 1;
+        }
+        front.spot = spot;
+        Ok(())
+    }
+
+    /// The first segment behind `spot` that has a record, and its length.
+    #[cold]
+    fn hop(&self, mut spot: Spot) -> Result<(Spot, u64)> {
+        for _ in 0..MOST_HOPS {
+            spot = Spot { segment: self.word(spot.segment)?.load(Relaxed), at: HEADER, ..spot };
+            let len = self.word(spot.segment + spot.at)?.load(Relaxed);
+            if len != END {
+                return Ok((spot, len));
+            }
+        }
+        Err(broken())
+    }
+
+    #[inline(always)]
     fn front_at(&self, seen: u64, mut spot: Spot, mut moved: bool) -> Result<Front> {
         if spot.segment == 0 {
             spot = Spot { segment: self.control.first.load(Acquire), at: HEADER, ..spot };
         }
         let mut len = self.word(spot.segment + spot.at)?.load(Relaxed);
-        let mut hops = 0;
-        while len == END {
-            spot = Spot { segment: self.word(spot.segment)?.load(Relaxed), at: HEADER, ..spot };
-            len = self.word(spot.segment + spot.at)?.load(Relaxed);
-            (moved, hops) = (true, hops + 1);
-            if hops > MOST_HOPS {
-                return Err(broken());
-            }
+        if len == END {
+            (spot, len) = self.hop(spot)?;
+            moved = true;
         }
         let at = spot.segment + spot.at;
         let message = self.word(at + 8)?.load(Relaxed);
         spot.at += record_len(len, message).ok_or_else(broken)?;
         spot.bytes = spot.bytes.wrapping_add(len);
-        Ok(Front { seen, spot, moved, number: count(seen), len, at: at + RECORD, message })
+        Ok(Front { spot, moved, number: count(seen), len, at: at + RECORD, message })
     }
 
     /// From here on there is a copy of the message elsewhere, for as long as that is there.
@@ -326,6 +412,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     }
 
     /// The message, and all before it, are taken.
+    #[inline(always)]
     pub fn take(&self, front: Front) -> Result<()> {
         let now = self.head.load(Relaxed);
         let next = (front.number + 1) << 1 | (now & 1 ^ 1);
@@ -335,6 +422,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     }
 
     /// Takes every segment before `current` out of the chain.
+    #[cold]
     fn tidy(&self, current: u64) -> Result<()> {
         while self.control.first.load(Relaxed) != current {
             self.retire_first()?;

@@ -5,20 +5,23 @@
 //! | `lock` | of the tail | of the head |
 //! | `inline[0]` | commit word of the tail | commit word of the head |
 //! | `len` | not 0: the block is as it should be | tail as the head's holder saw it last |
-//! | `item_size` | | reference of the inlet |
+//! | `item_size` | who alone puts ([`super::sole`]) | reference of the inlet |
 //! | `extra[2]`, `owner_thread` | gate of those who wait for room | gate of those who wait for messages |
 //! | `flags` | see below | [`POLLED`], and whether to look for parcels: [`super::parcel::CAME_BACK`] |
 //! | `refers_to` | queue of the dead letters, 0 for none | |
 //! | `type_code` | index of the outlet | slot of the process that got last |
 //! | `depth` | | index of a view that was open when somebody looked last: a hint |
 //! | `inline[1]` | the head's count as the tail's holder saw it last | those who wait for all tasks to be done |
-//! | `inline[2]` | the parcel that was put last, or is being put: under the lock | tasks that are done, under the lock |
+//! | `inline[2]` | the parcel that was put last, or is being put: under the lock | tasks that are done, under the lock; who alone gets, where there are no tasks |
 //! | `block` | [`Block`] | [`Ledger`] of a queue that can be joined |
 //!
 //! Cells are type-stable, so their words may be touched by whoever is late. All else is touched under one of the two
 //! locks only, and whoever takes the queue apart holds both: so nobody is inside then. If one of them is held, he
 //! leaves [`DOOMED`] behind, and whoever releases looks again. A dead holder's lock is released by the repair of his
 //! death, which then looks too.
+//!
+//! Of a queue with one producer the tail's lock stays with its [`super::sole`] between calls, of one with one consumer that
+//! of the head: who has a role and finds [`DOOMED`] gives it back, and looks again.
 //!
 //! *Open* is the queue for whoever may still put: its creator, and every view of it (what a process keeps, was started
 //! with, or has put through; what a task or a message names), until it is closed, let go, or its process dies. That is
@@ -36,6 +39,7 @@ use super::parcel::EVER;
 use super::parcel_cell;
 use super::queue::{Control, Queue, Store};
 use super::real::Real;
+use super::sole::Sole;
 use super::wait_word::WaitWord;
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -47,6 +51,12 @@ pub const CREATOR_CLOSED: u32 = 1;
 pub const SHUT: u32 = 2;
 /// Flag of an inlet: somebody wanted to take the queue apart and found a lock held.
 pub const DOOMED: u32 = 4;
+/// Flag of an inlet, set before it is known: one thread only puts.
+pub const ONE_PUTS: u32 = 64;
+/// Flag of an inlet, set before it is known: one thread only gets.
+pub const ONE_GETS: u32 = 128;
+/// Flag of an inlet of such a queue, set before it is known: whoever sleeps makes the fence for both sides.
+pub const LIGHT: u32 = 256;
 /// Flag of a view of a queue: who has it puts no more.
 pub const CLOSED: u32 = 1;
 /// Flag of an outlet, set once, under its lock: somebody polls, or has. See [`bell_table`].
@@ -63,6 +73,10 @@ impl Store<Real> for Segments {
     #[inline(always)]
     fn word(self, offset: u64) -> Option<&'static AtomicU64> {
         self.0.word(offset)
+    }
+    #[inline(always)]
+    fn words(self, offset: u64, count: u64) -> Option<&'static [AtomicU64]> {
+        self.0.words(offset, count)
     }
     fn take(self, len: u64, field: &'static AtomicU64) -> Result<()> {
         Heap::of(self.0).take(len, field).map(|_| ())
@@ -151,6 +165,8 @@ impl Ends {
         inlet.len.store(1, Release);
         let outlet = Cell::claim(arena, Kind::Outlet, slot)?;
         let outlet_generation = outlet.generation();
+        // Not cleared at the end of a semaphore or the like.
+        outlet.inline[2].store(0, Relaxed);
         outlet.item_size.store(inlet.reference(arena).to_bits(), Relaxed);
         inlet.type_code.store(arena.cell_index(outlet) as u32, Release);
         // It stays as long as the inlet names it.
@@ -213,7 +229,7 @@ impl Ends {
         let offset = self.inlet.block.load(Acquire);
         let address =
             arena.address(offset, size_of::<Block>() as u64).filter(|_| offset != 0 && offset.is_multiple_of(16));
-        let address = address.ok_or(Error::Panic("a queue without its block".into()))?;
+        let address = address.ok_or_else(|| Error::Panic("a queue without its block".into()))?;
         // SAFETY: inside the mapping, which is never unmapped, aligned to 16, made of atomics. The block is the
         // queue's as long as the caller holds a lock of it (see the head of this module).
         Ok(unsafe { &*address.cast::<Block>() })
@@ -222,8 +238,14 @@ impl Ends {
     /// The messages, for who holds one of the locks.
     #[inline(always)]
     pub fn queue(self, arena: Arena) -> Result<Queue<Real, Segments>> {
-        let control = &self.block(arena)?.control;
-        Ok(Queue { tail: &self.inlet.inline[0], head: &self.outlet.inline[0], control, store: Segments(arena) })
+        Ok(self.queue_of(arena, self.block(arena)?))
+    }
+
+    /// The same, where the block is at hand.
+    #[inline(always)]
+    pub fn queue_of(self, arena: Arena, block: &'static Block) -> Queue<Real, Segments> {
+        let (tail, head) = (&self.inlet.inline[0], &self.outlet.inline[0]);
+        Queue { tail, head, control: &block.control, store: Segments(arena) }
     }
 
     /// Those who wait for room.
@@ -267,6 +289,18 @@ impl Ends {
     /// The parcel that was put last, or is being put.
     pub fn putting(self) -> &'static AtomicU64 {
         &self.inlet.inline[2]
+    }
+
+    /// Who alone puts.
+    #[inline(always)]
+    pub fn producer(self) -> &'static Sole<Real> {
+        Sole::of(&self.inlet.item_size)
+    }
+
+    /// Who alone gets.
+    #[inline(always)]
+    pub fn consumer(self) -> &'static Sole<Real> {
+        Sole::of(&self.outlet.inline[2])
     }
 
     /// Whether to look for parcels that came back.
@@ -386,7 +420,25 @@ pub(super) fn close_doors(arena: Arena, inlet: &'static Cell, slot: u32) -> bool
         }
         inlet.lock.release(ends.generation as u16);
     }
+    if inlet.flags.load(Acquire) & (ONE_PUTS | ONE_GETS) != 0 {
+        // Who has a role may be asleep with it.
+        ends.news().rouse_all();
+        ends.room().rouse_all();
+    }
     false
+}
+
+/// Before the repair of the death of the process in `dead` releases the lock of a cell of a queue: the role goes with it.
+pub(super) fn give_role_back(arena: Arena, cell: &Cell, dead: u32) {
+    let (inlet, role) = match cell.kind() {
+        Kind::Queue => (Some(cell), &cell.item_size),
+        _ => (Ends::of_outlet(arena, cell).map(|ends| ends.inlet), &cell.inline[2]),
+    };
+    let one = if cell.kind() == Kind::Queue { ONE_PUTS } else { ONE_GETS };
+    let is_one = inlet.is_some_and(|inlet| inlet.flags.load(Acquire) & one != 0);
+    if is_one && cell.lock.owner(cell.generation() as u16) == Some(dead) {
+        Sole::<Real>::of(role).give_back();
+    }
 }
 
 /// Lets go of both locks: it is needed after all.

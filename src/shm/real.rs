@@ -3,7 +3,7 @@
 use super::arena::Arena;
 use super::check::is_somebody;
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
-use crate::sys::{clock, futex, robust, spin};
+use crate::sys::{barrier, clock, futex, robust, spin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Atomics of the processor, futexes and robust lists of the kernel.
@@ -89,6 +89,13 @@ impl Memory for Real {
         } else {
             Self::fence();
         }
+    }
+    #[inline(always)]
+    fn fence_light() {
+        barrier::light();
+    }
+    fn fence_heavy() -> bool {
+        barrier::heavy()
     }
     #[inline(always)]
     fn pause(turns: &mut u32, most: u32) -> bool {

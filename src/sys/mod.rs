@@ -1,6 +1,7 @@
 //! Every system call of the library, one small file per kernel facility. Nothing above this room
 //! talks to the kernel.
 
+pub mod barrier;
 pub mod birth;
 pub mod channel;
 pub mod clock;

@@ -12,4 +12,5 @@ mod lane;
 mod locks;
 mod memory;
 mod model;
+mod single;
 mod waits;

@@ -42,6 +42,11 @@ pub fn fence() {
     });
 }
 
+/// Everybody sees what everybody has stored.
+pub fn fence_for_all() {
+    with(|machine| (0..machine.processes.len()).for_each(|who| machine.drain(who)));
+}
+
 pub fn spin_hint() {
     with(|machine| {
         if let Some(current) = machine.current {

@@ -28,6 +28,7 @@ mod runner;
 mod seat;
 mod semaphore;
 mod sentry;
+mod single;
 mod user_lock;
 
 /// Where random schedules begin.

@@ -89,6 +89,11 @@ impl Memory for Sim {
     fn fence() {
         calls::fence();
     }
+    fn fence_light() {}
+    fn fence_heavy() -> bool {
+        calls::fence_for_all();
+        true
+    }
     fn pause(turns: &mut u32, most: u32) -> bool {
         *turns += 1;
         calls::spin_hint();

@@ -117,6 +117,10 @@ impl<M: Simulated> Store<M> for Heap<M> {
         let index = (offset as usize).checked_sub(SEGMENT as usize)? / 8;
         self.0.words.get(index)
     }
+    fn words(self, offset: u64, count: u64) -> Option<&'static [M::W64]> {
+        let index = (offset as usize).checked_sub(SEGMENT as usize)? / 8;
+        self.0.words.get(index..index + count as usize)
+    }
     fn take(self, _: u64, field: &'static M::W64) -> Result<()> {
         self.0.lock.load(Relaxed);
         let free = self.0.used.iter().position(|used| used.get() == 0);
@@ -229,9 +233,14 @@ impl<M: Simulated> Messages<M> {
         let full = self.plan.limit != 0 && queue.size() + self.plan.batch > self.plan.limit;
         if !full {
             let mut batch = queue.begin();
-            for number in 0..self.plan.batch {
-                let at = queue.push(&mut batch, 8, 0).expect("there is room");
-                queue.store.word(at).expect("inside").store(first + number, Relaxed);
+            let mut number = 0;
+            while number < self.plan.batch {
+                let fill = |at| {
+                    queue.store.word(at).expect("inside").store(first + number, Relaxed);
+                    number += 1;
+                };
+                let most = if self.plan.in_pieces { 1 } else { self.plan.batch };
+                queue.push_some(&mut batch, 8, most, fill).expect("there is room");
                 if self.plan.in_pieces {
                     queue.commit(std::mem::replace(&mut batch, queue.begin()));
                     batch = queue.begin();
@@ -261,9 +270,12 @@ impl<M: Simulated> Messages<M> {
         let message = front.map(|mut front| {
             let read = |at| queue.store.word(at).expect("inside").load(Relaxed);
             let mut messages = vec![read(front.at)];
-            if let Some(next) = self.plan.pairs.then(|| queue.behind(&front).expect("undamaged")).flatten() {
-                messages.push(read(next.at));
-                front = next;
+            if self.plan.pairs {
+                let show = |at, _| {
+                    messages.push(read(at));
+                    true
+                };
+                queue.follow(&mut front, 1, &self.seen_tail, show).expect("undamaged");
             }
             queue.take(front).expect("undamaged");
             messages.iter().for_each(|message| self.note(*message));
