@@ -111,15 +111,36 @@ static size_t spsc_get(char *data, size_t size, size_t most, size_t slots) {
     return some;
 }
 
+/* In place: filled where it lies, read where it lies; or handed over with only its first bytes touched. */
+static uint64_t read_all(const char *data, size_t size) {
+    uint64_t sum = 0, word;
+    for (size_t i = 0; i < size; i += sizeof word) memcpy(&word, data + i, sizeof word), sum += word;
+    return sum;
+}
+static void spsc_fill(const char *data, size_t size, size_t slots) {
+    uint64_t tail = atomic_load_explicit(&spsc->tail, memory_order_relaxed);
+    while (tail + 1 - spsc->seen_head > slots) spsc->seen_head = spsc_await(&spsc->head, spsc->seen_head);
+    memcpy(spsc->data + tail % slots * size, data, size);
+    atomic_store_explicit(&spsc->tail, tail + 1, memory_order_release);
+}
+static uint64_t spsc_read(size_t size, size_t slots) {
+    uint64_t head = atomic_load_explicit(&spsc->head, memory_order_relaxed);
+    if (head == spsc->seen_tail) spsc->seen_tail = spsc_await(&spsc->tail, head);
+    uint64_t sum = read_all(spsc->data + head % slots * size, size);
+    atomic_store_explicit(&spsc->head, head + 1, memory_order_release);
+    return sum;
+}
+
 /* ---- a turn ---- */
 
-enum by { CAROM, VYUKOV, SPSC };
+enum by { CAROM, SINGLE, VYUKOV, SPSC };
 
 static struct {
     enum by by;
     int pairs, batch;
     size_t size;
     uint64_t messages; /* of each producer */
+    enum { COPIED, PLACED, LENT } how;
 } turn;
 
 static void enter(int cpu) {
@@ -128,7 +149,44 @@ static void enter(int cpu) {
     while (!atomic_load(&gate->go)) sched_yield();
 }
 
+static void carom_fill(const char *data) {
+    carom_message it = {.size = sizeof it};
+    OK(carom_queue_reserve(queue, turn.size, &it));
+    memcpy(it.data, data, turn.how == LENT ? sizeof(uint64_t) : turn.size);
+    OK(carom_queue_commit(queue, &it, turn.size, CAROM_FOREVER));
+}
+static uint64_t carom_read(void) {
+    carom_message it = {.size = sizeof it};
+    OK(carom_queue_peek(queue, &it, CAROM_FOREVER));
+    CHECK(it.len == turn.size);
+    uint64_t sum = read_all(it.data, turn.how == LENT ? sizeof(uint64_t) : turn.size);
+    OK(carom_queue_consume(queue, &it));
+    return sum;
+}
+static void produce_in_place(void) {
+    char *data = malloc(turn.size);
+    CHECK(data != NULL);
+    memset(data, 1, turn.size);
+    enter(0);
+    for (uint64_t i = 0; i < turn.messages; i++)
+        if (turn.by == SPSC) spsc_fill(data, turn.size, slots_of(turn.size));
+        else carom_fill(data);
+}
+static void consume_in_place(void) {
+    uint64_t words = turn.how == LENT ? 1 : turn.size / sizeof(uint64_t);
+    enter(1);
+    for (uint64_t i = 0; i < turn.messages; i++) {
+        uint64_t sum = turn.by == SPSC ? spsc_read(turn.size, slots_of(turn.size)) : carom_read();
+        CHECK(sum == words * UINT64_C(0x0101010101010101));
+    }
+    atomic_fetch_add(&gate->got, turn.messages);
+}
+
 static void produce(void) {
+    if (turn.how != COPIED) {
+        produce_in_place();
+        return;
+    }
     char *data = calloc(turn.size, (size_t)turn.batch);
     enter(0);
     for (uint64_t i = 0; i < turn.messages; i += (uint64_t)turn.batch) {
@@ -140,6 +198,10 @@ static void produce(void) {
 }
 
 static void consume(void) {
+    if (turn.how != COPIED) {
+        consume_in_place();
+        return;
+    }
     char *data = calloc(turn.size, (size_t)turn.batch);
     uint64_t mine = 0;
     size_t len = turn.size;
@@ -172,6 +234,7 @@ static double rate(enum by by, int pairs, size_t size, int batch, uint64_t messa
     spsc->tail = spsc->head = spsc->seen_head = spsc->seen_tail = 0;
     /* As much room as the ring has, and no more than 8 MiB. */
     carom_queue_options options = {.size = sizeof options, .max_items = size > 4096 ? 8 << 20 >> __builtin_ctzll(size) : CELLS};
+    options.single_producer = options.single_consumer = by == SINGLE;
     OK(carom_queue_new(&options, &queue));
     for (int i = 0; i < 2 * pairs; i++) OK(carom_process_start(i % 2 ? consumer : producer, NULL, 0, NULL, &processes[i]));
     while (atomic_load(&gate->ready) < (uint32_t)(2 * pairs)) sched_yield();
@@ -193,6 +256,7 @@ static double rate(enum by by, int pairs, size_t size, int batch, uint64_t messa
 
 static double ring_1p1c(void) { return rate(VYUKOV, 1, 64, 1, MESSAGES); }
 static double carom_1p1c(void) { return rate(CAROM, 1, 64, 1, MESSAGES); }
+static double single_1p1c(void) { return rate(SINGLE, 1, 64, 1, MESSAGES); }
 static double ring_2p2c(void) { return rate(VYUKOV, 2, 64, 1, MESSAGES / 2); }
 static double carom_2p2c(void) { return rate(CAROM, 2, 64, 1, MESSAGES / 2); }
 #define ONE_TO_ONE(name, size, batch, messages)                                       \
@@ -202,6 +266,23 @@ ONE_TO_ONE(batch, 64, BATCH, MESSAGES - MESSAGES % BATCH)
 ONE_TO_ONE(1KiB, 1024, 1, FEWER)
 ONE_TO_ONE(64KiB, 65536, 1, FEWER / 10)
 ONE_TO_ONE(1MiB, 1 << 20, 1, FEWER / 100)
+
+static double place(enum by by, size_t size, int lent) {
+    turn.how = lent ? LENT : PLACED;
+    double measure = rate(by, 1, size, 1, lent ? FEWER / 10 : FEWER / 10 * 65536 / size);
+    turn.how = COPIED;
+    return measure;
+}
+#define PLACE(name, size)                                                     \
+    static double place_##name(void) { return place(SINGLE, size, 0); }       \
+    static double spsc_place_##name(void) { return place(SPSC, size, 0); }
+PLACE(64KiB, 65536)
+PLACE(1MiB, 1 << 20)
+static double lent_64B(void) { return place(SINGLE, 64, 1); }
+static double lent_64KiB(void) { return place(SINGLE, 65536, 1); }
+static double lent_1MiB(void) { return place(SINGLE, 1 << 20, 1); }
+static double single_batch(void) { return rate(SINGLE, 1, 64, BATCH, MESSAGES - MESSAGES % BATCH); }
+static double single_1KiB(void) { return rate(SINGLE, 1, 1024, 1, FEWER); }
 
 static double creation(void) {
     enum { QUEUES = 1000 };
@@ -224,6 +305,14 @@ int main(void) {
     RACE("D.queue_1p1c_1KiB", "msg/s", 5, {"shm-spsc", spsc_1KiB}, {"carom", carom_1KiB});
     RACE("D.queue_1p1c_64KiB", "msg/s", 5, {"shm-spsc", spsc_64KiB}, {"carom", carom_64KiB});
     RACE("D.queue_1p1c_1MiB", "msg/s", 5, {"shm-spsc", spsc_1MiB}, {"carom", carom_1MiB});
+    RACE("D.queue_single_64B", "msg/s", 7, {"vyukov+yield+futex", ring_1p1c}, {"carom", single_1p1c});
+    RACE("D.queue_single_64B_batch32", "msg/s", 7, {"shm-spsc", spsc_batch}, {"carom", single_batch});
+    RACE("D.queue_single_1KiB", "msg/s", 5, {"shm-spsc", spsc_1KiB}, {"carom", single_1KiB});
+    RACE("D.queue_place_64KiB", "msg/s", 5, {"shm-spsc-in-place", spsc_place_64KiB}, {"carom", place_64KiB});
+    RACE("D.queue_place_1MiB", "msg/s", 5, {"shm-spsc-in-place", spsc_place_1MiB}, {"carom", place_1MiB});
+    RACE("D.queue_lent_64B", "msg/s", 5, {"carom", lent_64B});
+    RACE("D.queue_lent_64KiB", "msg/s", 5, {"carom", lent_64KiB});
+    RACE("D.queue_lent_1MiB", "msg/s", 5, {"carom", lent_1MiB});
     RACE("D.queue_new", "us", 7, {"carom", creation});
     return 0;
 }

@@ -183,10 +183,11 @@ fn main() {
     if section == "G" {
         return;
     }
-    for copied in [true, false] {
-        through("D.queue_1p1c_64B", 64, 500_000, copied);
-        through("D.queue_1p1c_1KiB", 1024, 300_000, copied);
-        through("D.queue_1p1c_64KiB", 65536, 20_000, copied);
-        through("D.queue_1p1c_1MiB", 1 << 20, 2_000, copied);
+    for (copied, kind) in [(true, "1p1c"), (false, "lent")] {
+        let row = |length: &str| format!("D.queue_{kind}_{length}");
+        through(&row("64B"), 64, 500_000, copied);
+        through(&row("1KiB"), 1024, 300_000, copied);
+        through(&row("64KiB"), 65536, 20_000, copied);
+        through(&row("1MiB"), 1 << 20, 2_000, copied);
     }
 }
