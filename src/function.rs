@@ -305,7 +305,7 @@ fn locate(address: usize) -> Result<(Identity, Tenure)> {
 
 /// The address of the function in this process. Loads the module if it must.
 pub fn resolve(identity: &Identity) -> Result<usize> {
-    if let Some(address) = identity.name().and_then(|name| address_of_name(&words_of(name))) {
+    if let Some(address) = look_up(identity) {
         return Ok(address);
     }
     let Some(path) = identity.path() else {
@@ -315,15 +315,10 @@ pub fn resolve(identity: &Identity) -> Result<usize> {
         );
         return Err(Error::Function(text.into()));
     };
-    let find = || elf::find_module(path, identity.build_id, identity.text_size);
-    let module = match find() {
-        Some(module) => module,
-        None => {
-            elf::open_module(path)?;
-            find().ok_or_else(|| another_build(identity))?
-        }
-    };
-    address_in(&module, identity).ok_or_else(|| another_build(identity))
+    if elf::find_module(path, identity.build_id, identity.text_size).is_none() {
+        elf::open_module(path)?;
+    }
+    look_up(identity).ok_or_else(|| another_build(identity))
 }
 
 /// The same where no module is loaded for it.
