@@ -190,7 +190,17 @@ fn memory_limit(bytes: i64) -> Result<u64> {
     }
 }
 
+#[inline(always)]
 pub(super) fn task_options(options: *const carom_task_options) -> Result<(carom_task_options, TaskOptions)> {
+    if !options.is_null() {
+        return given_options(options);
+    }
+    // As most tasks are: what follows from no options costs a short one as much as its arguments.
+    Ok((options::read(options)?, TaskOptions { retry_on: CAROM_RETRY_CRASH, ..TaskOptions::default() }))
+}
+
+#[inline(never)]
+fn given_options(options: *const carom_task_options) -> Result<(carom_task_options, TaskOptions)> {
     let options = options::read(options)?;
     // Before anything runs: too late is when there is something to show.
     if !options.verdict.is_null() {
