@@ -25,10 +25,8 @@ pub(super) fn flags(options: &Options) -> Result<u32> {
             "a queue of tasks cannot have a single consumer: those who join it look at its head",
         ));
     }
-    let mut flags = 0;
-    for (flag, _) in [(ONE_PUTS, options.one_puts), (ONE_GETS, options.one_gets)].into_iter().filter(|(_, set)| *set) {
-        flags |= flag;
-    }
+    let puts = if options.one_puts { ONE_PUTS } else { 0 };
+    let mut flags = if options.one_gets { puts | ONE_GETS } else { puts };
     if flags != 0 && barrier::register() && barrier::heavy() {
         flags |= LIGHT;
     }
@@ -138,10 +136,12 @@ impl Queue {
             let until = match holder {
                 _ if owner == 0 => Some(0),
                 Some(who) if owner == slot && stat::has_ended(who.thread()) => {
-                    if side.role.take_over(me, who) {
-                        return Ok(());
+                    match side.role.take_over(me, who) {
+                        true => return Ok(()),
+                        false if side.role.who() != holder => continue,
+                        // Damaged: it is not what it was for this queue.
+                        false => return Err(Error::NotPermitted(side.taken)),
                     }
-                    continue;
                 }
                 // Its repair is due, which releases the lock.
                 _ if self.is_dead(owner) => deadline.map(|deadline| deadline.max(now_ns() + PATIENCE_NS)),
@@ -213,9 +213,7 @@ impl Queue {
         let flags = self.ends.flags();
         if flags & (ONE_PUTS | ONE_GETS) != 0 {
             if deadline != Some(0) && !self.fence_for_both() {
-                return Err(Error::Unsupported(
-                    "membarrier is refused to this process, but was not to the queue's maker",
-                ));
+                return Err(refused());
             }
             if flags & DOOMED != 0 {
                 self.give_roles_back();
