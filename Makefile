@@ -59,7 +59,7 @@ sanitize: ## the C and C++ tests under ASan, UBSan and valgrind
 sanitize-c: build/c-tests/runner build/bin/carom-replay $(tests) $(sanitized)
 	c-tests/sanitize.sh
 
-torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill at every instruction and every access, for SECONDS=60 each
+torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill at every instruction and every access, for SECONDS=60 each (600 by stepping)
 	@rm -f $(points)
 	CAROM_POINTS=$(points) CAROM_SIM_SECONDS=$(or $(SECONDS),60) cargo test --release --test sim -- --nocapture
 	LOOM_MAX_PREEMPTIONS=3 CAROM_LOOM_SECONDS=$(or $(SECONDS),60) cargo test --release --test loom -- --nocapture
@@ -72,7 +72,7 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
 	$(evidence) build/c-tests/torture_race $(if $(SECONDS),$(SECONDS)000,1000000)
 	$(evidence) build/c-tests/torture_queue $(or $(SECONDS),60)
-	CAROM_POINTS=$(points) $(evidence) build/c-tests/torture_step $(or $(SECONDS),60)
+	CAROM_POINTS=$(points) $(evidence) build/c-tests/torture_step $(or $(SECONDS),600)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)
 
