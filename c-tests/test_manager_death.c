@@ -4,7 +4,7 @@
 #define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
 #define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
-#define ROUNDS 60
+#define ROUNDS 24
 
 static carom_manager *manager;
 static carom_dict *dict;

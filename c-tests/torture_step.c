@@ -9,6 +9,7 @@
  */
 #include "step/harness.h"
 #include "step/locks.h"
+#include "step/managers.h"
 #include "step/pipes.h"
 #include "step/pools.h"
 #include "step/processes.h"
@@ -25,6 +26,7 @@ static const struct operation operations[] = {
     VALUE_OPERATIONS,
     SYNC_OPERATIONS,
     QUEUE_OPERATIONS,
+    MANAGER_OPERATIONS,
     PIPE_OPERATIONS,
     PROCESS_OPERATIONS,
     POOL_OPERATIONS,
