@@ -12,5 +12,6 @@ mod lane;
 mod locks;
 mod memory;
 mod model;
+mod parcel;
 mod single;
 mod waits;
