@@ -6,6 +6,8 @@
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 /* More calls than make a lane. */
 #define CALLS 20
+/* Just enough of them. */
+#define FEW_CALLS 12
 
 static carom_manager *manager;
 static carom_dict *dict;
@@ -74,7 +76,7 @@ static void lengths(void) {
     const size_t around[] = {0, 40, 500, 4080, 16370, 200000};
     for (size_t i = 0; i < sizeof sent; i++) sent[i] = (char)(i * 7 + i / 251);
     for (size_t i = 0; i < sizeof around / sizeof around[0]; i++) {
-        for (size_t len = around[i] < 16 ? 0 : around[i] - 16; len < around[i] + 16; len++) {
+        for (size_t len = around[i] < 16 ? 0 : around[i] - 16; len < around[i] + 16; len += 2) {
             carom_argument key = KEY("b"), found, bytes = {.kind = CAROM_ARGUMENT_BYTES, .data = sent, .len = len};
             size_t needed = 0;
             CHECK_OK(carom_dict_set(dict, &key, &bytes));
@@ -94,7 +96,7 @@ static void sleeps(void) {
     add("a", CALLS);
     CHECK_EQ(lanes(), 1);
     pid_t server = facts().pid;
-    for (int round = 0; round < 50; round++) {
+    for (int round = 0; round < 20; round++) {
         asleep_in(server, server, SYS_epoll_wait);
         add("a", 1 + round % 3);
     }
@@ -102,7 +104,7 @@ static void sleeps(void) {
         asleep_in(server, server, SYS_epoll_wait);
         usleep(5000);
     }
-    CHECK_EQ(value_of("a"), CALLS + 16 * 6 + 3);
+    CHECK_EQ(value_of("a"), CALLS + 6 * 6 + 3);
     end();
 }
 
@@ -193,7 +195,7 @@ static void clients_die(void) {
     begin();
     add("a", CALLS);
     carom_arena_info before = {.size = sizeof before}, after = {.size = sizeof after};
-    for (int round = 0; round < 8; round++) {
+    for (int round = 0; round < 4; round++) {
         carom_process *holder = start(holds), *waiter = start(waits);
         asleep_on_futex(pid_of(waiter));
         for (int spin = rand() % 20000; spin > 0; spin--) __asm__ volatile("");
@@ -231,7 +233,7 @@ static void keeper_dies(void) {
 }
 
 static void server_dies(void) {
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; round < 3; round++) {
         begin();
         add("a", CALLS);
         CHECK_OK(carom_lock_acquire(lock, 0));
@@ -304,10 +306,10 @@ static void many_go(void) {
 
 static int32_t asks_and_stays(carom_call *call) {
     CHECK_OK(carom_call_dict(call, 0, &dict));
-    add("a", CALLS);
+    add("a", FEW_CALLS);
     flag_add(here, 1);
     flag_await(go, 1);
-    add("a", CALLS);
+    add("a", 1);
     return 0;
 }
 
@@ -322,7 +324,7 @@ static void many_come(void) {
     CHECK_EQ(lanes(), MOST);
     flag_add(go, 1);
     for (int i = 0; i < MANY; i++) CHECK_EQ(ended(processes[i]), 0);
-    CHECK_EQ(value_of("a"), MANY * 2 * CALLS);
+    CHECK_EQ(value_of("a"), MANY * (FEW_CALLS + 1));
     await_lanes(1);
     end();
 }
