@@ -323,12 +323,11 @@ impl Ends {
             return true;
         }
         let me = self.reference(arena).to_bits();
-        let opens = |index: &u64| arena.cell(*index).is_some_and(|cell| holds_open(cell, me));
-        if opens(&(self.outlet.depth.load(Relaxed) as u64)) {
+        if arena.cell(self.outlet.depth.load(Relaxed) as u64).is_some_and(|cell| holds_open(cell, me)) {
             return true;
         }
-        let found = (1..arena.header().cell_high.load(Acquire)).find(opens);
-        found.inspect(|index| self.outlet.depth.store(*index as u32, Relaxed)).is_some()
+        let found = arena.cells().find(|cell| holds_open(cell, me));
+        found.inspect(|cell| self.outlet.depth.store(arena.cell_index(cell) as u32, Relaxed)).is_some()
     }
 }
 
