@@ -47,6 +47,7 @@ step: $(torture) ## kill at every instruction, as far as STEP_SECONDS=40 go; fai
 	$(evidence) build/c-tests/torture_soak 4
 	$(evidence) build/c-tests/torture_race 10000
 	$(evidence) build/c-tests/torture_queue 4
+	$(evidence) build/c-tests/torture_manager 4
 	$(evidence) build/c-tests/torture_step $(or $(STEP_SECONDS),40)
 
 test-c: build/c-tests/runner build/bin/carom-replay $(tests) $(examples) ## the C, C++ and Python tests, or TESTS='build/c-tests/test_x ...'
@@ -72,6 +73,7 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	CAROM_STARTS=10000 CAROM_TEST_TIMEOUT_MULTIPLIER=60 c-tests/run.sh build/c-tests/test_start_many
 	$(evidence) build/c-tests/torture_race $(if $(SECONDS),$(SECONDS)000,1000000)
 	$(evidence) build/c-tests/torture_queue $(or $(SECONDS),60)
+	$(evidence) build/c-tests/torture_manager $(or $(SECONDS),60)
 	CAROM_POINTS=$(points) $(evidence) build/c-tests/torture_step $(or $(SECONDS),600)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)

@@ -14,6 +14,7 @@
 #include "step/pools.h"
 #include "step/processes.h"
 #include "step/queues.h"
+#include "step/requests.h"
 #include "step/sync.h"
 #include "step/values.h"
 
@@ -26,10 +27,11 @@ static const struct operation operations[] = {
     VALUE_OPERATIONS,
     SYNC_OPERATIONS,
     QUEUE_OPERATIONS,
-    MANAGER_OPERATIONS,
     PIPE_OPERATIONS,
     PROCESS_OPERATIONS,
     POOL_OPERATIONS,
+    MANAGER_OPERATIONS,
+    REQUEST_OPERATIONS,
 };
 static const unsigned long WHAT_IT_IS = 0xffffffff;
 enum { OPERATION_COUNT = sizeof operations / sizeof *operations, PAIRS = OPERATION_COUNT * SCRIPTS };

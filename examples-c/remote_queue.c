@@ -1,7 +1,12 @@
 /* Two programs, which may be on two machines: one serves a queue of tasks and a dict of results at a TCP address, behind a key; the
  * other one, started with that address, finds them in the manager's directory by their names, and does the work.
  *
- * The key comes by standard input here: an argument or the environment would show it to everybody on the machine. */
+ * The key comes by standard input here: an argument or the environment would show it to everybody on the machine.
+ *
+ *     remote_queue                   both
+ *     remote_queue serve ADDRESS     the first one: it waits for whoever does the work
+ *     remote_queue ADDRESS           the second one
+ */
 /* test: */
 #include "example.h"
 #include <string.h>
@@ -21,12 +26,14 @@ static void *find(carom_dict *directory, const char *name) {
     return found.handle;
 }
 
+static void read_key(char *key) { EXPECT(read(STDIN_FILENO, key, KEY) == KEY); }
+
 /* The second program. */
 static int work(const char *address) {
     char key[KEY];
     carom_manager *manager;
     carom_dict *directory;
-    EXPECT(read(STDIN_FILENO, key, sizeof key) == sizeof key);
+    read_key(key);
     const carom_manager_options options = {.size = sizeof options, .address = address, .authkey = key, .authkey_len = sizeof key};
     MUST(carom_manager_open(&options, &manager, PATIENCE_MS));
     MUST(carom_manager_directory(manager, &directory));
@@ -37,6 +44,7 @@ static int work(const char *address) {
     while ((status = carom_queue_get(tasks, &task, sizeof task, NULL, PATIENCE_MS)) == CAROM_OK)
         MUST(carom_dict_set(results, &CAROM_INTEGER(task), &CAROM_INTEGER(task * task)));
     EXPECT(status == CAROM_ECLOSED); /* that was all */
+    MUST(carom_dict_set(directory, &CAROM_STRING("done", 4), &CAROM_INTEGER(1)));
     carom_dict_free(results);
     carom_queue_free(tasks);
     carom_dict_free(directory);
@@ -59,15 +67,15 @@ static pid_t second_program(const char *address, const char *key) {
     return pid;
 }
 
-int main(int argc, char **argv) {
-    if (argc == 2) return work(argv[1]);
+/* The first program; NULL: it starts the second one itself. */
+static int serve(const char *here) {
     char key[KEY], address[128];
     carom_manager *manager;
     carom_dict *directory, *results;
     carom_queue *tasks;
-    int status;
-    EXPECT(getentropy(key, sizeof key) == 0);
-    const carom_manager_options options = {.size = sizeof options, .address = "127.0.0.1:0", .authkey = key, .authkey_len = sizeof key};
+    if (here) read_key(key);
+    else EXPECT(getentropy(key, sizeof key) == 0);
+    const carom_manager_options options = {.size = sizeof options, .address = here ? here : "127.0.0.1:0", .authkey = key, .authkey_len = sizeof key};
     MUST(carom_manager_new(&options, &manager));
     MUST(carom_manager_address(manager, address, sizeof address, NULL));
     MUST(carom_manager_directory(manager, &directory));
@@ -75,10 +83,17 @@ int main(int argc, char **argv) {
     MUST(carom_manager_dict(manager, &results));
     MUST(carom_dict_set(directory, &CAROM_STRING("tasks", 5), &CAROM_HANDLE(tasks)));
     MUST(carom_dict_set(directory, &CAROM_STRING("results", 7), &CAROM_HANDLE(results)));
-    pid_t pid = second_program(address, key);
+    pid_t pid = here ? 0 : second_program(address, key);
     for (int64_t i = 0; i < TASKS; i++) MUST(carom_queue_put(tasks, &i, sizeof i, PATIENCE_MS));
     MUST(carom_queue_shutdown(tasks));
-    EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    if (pid == 0) {
+        carom_argument done;
+        uint64_t version = 0;
+        EXPECT(MUST(carom_dict_wait(directory, &CAROM_STRING("done", 4), &version, &done, NULL, 0, NULL, PATIENCE_MS)) == 1);
+    } else {
+        int status;
+        EXPECT(waitpid(pid, &status, 0) == pid && status == 0);
+    }
     printf("%" PRId64 " results from the program at %s\n", MUST(carom_dict_len(results)), address);
     EXPECT(carom_dict_len(results) == TASKS);
     carom_dict_free(results);
@@ -87,4 +102,9 @@ int main(int argc, char **argv) {
     MUST(carom_manager_shutdown(manager, PATIENCE_MS));
     carom_manager_free(manager);
     return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "serve") == 0) return serve(argv[2]);
+    return argc == 2 ? work(argv[1]) : serve(NULL);
 }

@@ -1,7 +1,7 @@
 //! A server's clients: who is connected, what has come from each, and what has not gone out yet.
 //!
 //! Nothing here waits for one client: what he sends is taken as far as it has come, what he does not take is kept for
-//! [`PATIENCE_NS`], in which he is not read from.
+//! [`PATIENCE_NS`], in which he is not read from, and only as long as all of that is not more than [`UNSENT`].
 #![forbid(unsafe_code)]
 
 use super::lane::{self, Lanes};
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::log;
 use crate::sys::clock::now_ns;
 use crate::sys::descriptor::{self, Poll};
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
@@ -26,6 +27,8 @@ const FIRST: u64 = 3;
 const POOL: u64 = 1 << 63;
 /// Whoever does not take his reply for so long is sent away.
 const PATIENCE_NS: u64 = 30_000_000_000;
+/// Bytes of replies at most that are kept for those who do not take them: beyond that whoever has most of them is sent away.
+const UNSENT: usize = 2 * LONGEST;
 /// The listener's guests are looked after at least so often while there may be some.
 const ATTEND_NS: u64 = 11_000_000_000;
 /// How long it waits before it tries again to let somebody in.
@@ -43,6 +46,8 @@ pub(super) struct Client {
     /// A reply that has not gone out, and since when.
     unsent: Option<Vec<u8>>,
     stuck: Option<u64>,
+    /// Bytes of that reply.
+    stuck_len: usize,
     /// The process that it belongs to, once that has said who it is.
     pub(super) session: Option<u64>,
     /// The job that it waits for.
@@ -91,6 +96,8 @@ pub(super) struct Reception {
     next: u64,
     buffer: Vec<u8>,
     attend_at: Option<u64>,
+    /// How long, and how many bytes, are kept for those who do not take their replies.
+    patience: (u64, usize),
     /// There was no descriptor for whoever wants to come in.
     is_full: bool,
 }
@@ -109,6 +116,7 @@ impl Reception {
             next: FIRST,
             buffer: vec![0; BUFFER],
             attend_at: None,
+            patience: (PATIENCE_NS, UNSENT),
             is_full: false,
         })
     }
@@ -169,7 +177,7 @@ impl Reception {
 
     /// When something is due here.
     fn due(&self) -> Option<u64> {
-        let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + PATIENCE_NS).min();
+        let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + self.patience.0).min();
         [stuck, self.attend_at].into_iter().flatten().min()
     }
 
@@ -210,8 +218,29 @@ impl Reception {
     /// Those that have not taken their reply for too long.
     pub(super) fn late(&self) -> Vec<u64> {
         let now = now_ns();
-        let late = |client: &Client| client.stuck.is_some_and(|since| since + PATIENCE_NS <= now);
-        self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key).collect()
+        let late = |client: &Client| client.stuck.is_some_and(|since| since + self.patience.0 <= now);
+        let late = self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key);
+        late.chain(self.heaviest()).collect()
+    }
+
+    /// Where more is kept than may be: the connection that has been stuck longest, of the process for which most is kept.
+    fn heaviest(&self) -> Option<u64> {
+        let mut kept: HashMap<Option<u64>, usize> = HashMap::new();
+        for client in self.clients.values().filter(|client| client.stuck_len > 0) {
+            *kept.entry(client.session).or_default() += client.stuck_len;
+        }
+        if kept.values().sum::<usize>() <= self.patience.1 {
+            return None;
+        }
+        let (session, _) = kept.into_iter().max_by_key(|(_, len)| *len)?;
+        let its = self.clients.iter().filter(|(_, client)| client.session == session && client.stuck_len > 0);
+        its.min_by_key(|(_, client)| client.stuck).map(|(key, _)| *key)
+    }
+
+    /// How long, and how much, is kept for those who do not take their replies.
+    #[cfg(test)]
+    pub(super) fn be_patient(&mut self, ns: u64, bytes: usize) {
+        self.patience = (ns, bytes);
     }
 
     fn welcome(&mut self) {
@@ -242,7 +271,8 @@ impl Reception {
         self.next += 1;
         self.poll.add(connection.fd()?, key)?;
         let (unsent, stuck, waits, lent) = (None, None, None, None);
-        self.clients.insert(key, Client { connection, socket, lane: None, session, unsent, stuck, waits, lent });
+        let client = Client { connection, socket, lane: None, session, unsent, stuck, stuck_len: 0, waits, lent };
+        self.clients.insert(key, client);
         Ok(key)
     }
 
@@ -318,7 +348,7 @@ impl Reception {
         let Some(client) = self.clients.get_mut(&key) else { return Ok(false) };
         match client.flush() {
             Ok(()) => {
-                client.stuck = None;
+                (client.stuck, client.stuck_len) = (None, 0);
                 let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, false));
                 Ok(true)
             }
@@ -342,6 +372,7 @@ impl Reception {
 
     fn send_message(&mut self, key: u64, message: Vec<u8>) {
         let Some(client) = self.clients.get_mut(&key) else { return };
+        let len = message.len();
         let stuck = match client.connection.send(&message, Some(0)) {
             Ok(()) => client.connection.has_rest(),
             Err(Error::TimedOut) => {
@@ -352,7 +383,7 @@ impl Reception {
             Err(_) => false,
         };
         if stuck {
-            client.stuck = Some(now_ns());
+            (client.stuck, client.stuck_len) = (Some(now_ns()), len);
             let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, true));
         }
     }

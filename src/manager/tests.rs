@@ -29,23 +29,19 @@ fn many(usual: usize) -> usize {
 }
 
 fn serve() -> Service {
+    serve_with(|_| {})
+}
+
+fn serve_with(prepare: impl FnOnce(&mut Server) + Send + 'static) -> Service {
     let options = || Options { key: Some(KEY), ..Default::default() };
     let listener = Listener::new(None, options()).unwrap();
     let address = listener.address().to_str().unwrap().to_string();
     let thread = std::thread::spawn(move || {
-        Server::new(
-            listener,
-            Terms {
-                identity: [7; 16],
-                cell: 0,
-                limit: 64 << 20,
-                client_limit: 64 << 20,
-                types: Vec::new(),
-                only_bytes: false,
-            },
-        )
-        .unwrap()
-        .run();
+        let (limit, types) = (64 << 20, Vec::new());
+        let terms = Terms { identity: [7; 16], cell: 0, limit, client_limit: limit, types, only_bytes: false };
+        let mut server = Server::new(listener, terms).unwrap();
+        prepare(&mut server);
+        server.run();
     });
     Service { address, thread }
 }
@@ -292,6 +288,60 @@ fn a_slow_reader_delays_nobody() {
     assert_eq!(slow.call(list, "len", vec![]), Ok(Value::Integer(1001)));
     drop((slow, quick));
     service.end();
+}
+
+/// Until so many connections are left, that of the caller among them.
+fn await_connections(talk: &Talk, wanted: i64) {
+    loop {
+        let Ok(Value::Map(info)) = talk.ask(Request::Info) else { panic!() };
+        if info.contains(&(Value::text("connections"), Value::Integer(wanted))) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_takes_nothing_is_sent_away_after_a_while() {
+    let service = serve_with(|server| server.reception.be_patient(50_000_000, usize::MAX));
+    let (other, slow) = (service.talk(1), service.talk(2));
+    let list = other.create("list", vec![Value::List(vec![Value::Bytes(vec![7; 3 << 20])])]);
+    let lock = other.create("Lock", vec![]);
+    assert_eq!(slow.call(lock, "acquire", vec![]), Ok(Value::Nil));
+    slow.start(list, "copy", vec![], 0);
+    await_connections(&other, 1);
+    // What it had is a dead one's now.
+    assert_eq!(status(other.call(lock, "acquire", vec![])), Error::OwnerDead.status());
+    assert_eq!(other.call(list, "len", vec![]), Ok(Value::Integer(1)));
+    drop(slow);
+    other.tell(Request::Shutdown);
+    service.thread.join().unwrap();
+}
+
+#[test]
+fn who_leaves_too_much_is_sent_away_and_nobody_else() {
+    const LEN: usize = 1 << 20;
+    let service = serve_with(|server| server.reception.be_patient(u64::MAX >> 1, 4 * LEN + LEN / 2));
+    let (other, modest) = (service.talk(1), service.talk(2));
+    let list = other.create("list", vec![Value::List(vec![Value::Bytes(vec![7; LEN])])]);
+    // One reply that waits, of somebody who is not the worst.
+    modest.start(list, "copy", vec![], 0);
+    let greedy: Vec<_> = (0..12).map(|_| service.talk(3)).collect();
+    for talk in &greedy {
+        talk.start(list, "copy", vec![], 0);
+        assert_eq!(other.call(list, "len", vec![]), Ok(Value::Integer(1)));
+    }
+    await_connections(&other, 2 + 3);
+    let mut buffer = vec![0; 2 * LEN];
+    let len = modest.connection.receive(&mut buffer, deadline_after_ms(PATIENCE_MS)).unwrap();
+    assert!(len > LEN);
+    // There is room for one more.
+    modest.start(list, "len", vec![], 0);
+    assert_eq!(modest.hear(), Ok(Value::Integer(1)));
+    drop(greedy);
+    await_connections(&other, 2);
+    other.tell(Request::Shutdown);
+    service.thread.join().unwrap();
 }
 
 #[test]
