@@ -41,6 +41,12 @@ for crate in iceoryx2 rayon; do
         echo "no $crate: its rows are missing" >&2
     fi
 done
+# It starts a server of its own at a temporary unix socket, and ends it.
+rm -f "$out/peers/redis"
+if ! command -v redis-server >/dev/null ||
+    ! "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -o "$out/peers/redis" benches/peers/redis.c -lhiredis 2>/dev/null; then
+    echo "no redis: its rows are missing" >&2
+fi
 rm -f "$out"/carom/*    # never measure yesterday's
 if [ -e "$lib/libcarom.so" ]; then
     for source in benches/carom/*.c; do
