@@ -348,8 +348,7 @@ fn holds_open(cell: &Cell, inlet: u64) -> bool {
 
 /// The views of a queue that the process in `slot` has.
 pub fn views(arena: Arena, inlet: u64, slot: u32) -> impl Iterator<Item = &'static Cell> {
-    let high = arena.header().cell_high.load(Acquire);
-    (1..high).filter_map(move |index| arena.cell(index)).filter(move |cell| {
+    arena.cells().filter(move |cell| {
         cell.kind() == Kind::View && cell.creator() == slot && cell.refers_to.load(Acquire) == inlet
     })
 }
