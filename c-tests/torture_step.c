@@ -66,6 +66,20 @@ static void tell_where(uint32_t pair, int runner, int end) {
     if (place) backtrace_symbols_fd(&place, 1, STDERR_FILENO);
 }
 
+/* What is left of a family does not end by itself: so it failed, if it had not. */
+static int none_stays(int end) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    int child;
+    while (file && fscanf(file, "%d", &child) == 1) {
+        if (end == 0) fprintf(stderr, "pid %d is left behind\n", child);
+        kill(child, SIGKILL);
+    }
+    if (file) fclose(file);
+    return end == 0 ? CHECK_FAILED : end;
+}
+
 /* A family of its own for each pair; when it has ended nothing of it may be left. */
 static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     const struct operation *operation = &operations[pair / SCRIPTS];
@@ -83,8 +97,13 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
         _exit(0);
     }
     int end = wait_for(pid), status;
-    while (waitpid(-1, &status, 0) > 0)
-        if (WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED) end = CHECK_FAILED;
+    int64_t until = now_ms() + (end == 0 ? PATIENCE_MS : 1000);
+    for (pid_t seen; (seen = waitpid(-1, &status, WNOHANG)) >= 0;) {
+        if (seen > 0 && WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED) end = CHECK_FAILED;
+        if (seen > 0) continue;
+        if (now_ms() > until) end = none_stays(end);
+        usleep(500);
+    }
     if (end == SKIPPED) {
         fprintf(stderr, "%s, %s: skipped, ptrace may not attach here\n", operation->name, script_names[script]);
     } else if (end != 0) {
