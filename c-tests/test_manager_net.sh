@@ -11,7 +11,7 @@ directory=$(mktemp -d)
 there=
 end() { # with what was said, if it is not what was wanted
     [ "$1" = 0 ] || tail -n 5 "$directory"/{said,nobody,refused} 2>/dev/null || true
-    kill $there 2>/dev/null || true
+    [ -z "$there" ] || { kill "$there" && wait "$there"; } 2>/dev/null || true
     rm -rf "$directory"
 }
 trap 'end $?' EXIT
