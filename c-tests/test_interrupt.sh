@@ -7,8 +7,8 @@ trap 'rm -rf "$directory"' EXIT
 interrupted=0
 for try in 1 2 3 4 5 6 7 8 9; do
     [ "$interrupted" -lt 3 ] || break
-    # With job control it is a process group of its own, as on a terminal, and does not ignore SIGINT.
-    TMPDIR=$directory build/examples/thumbs --damage --quiet --out /dev/null > "$directory/out" 2>&1 &
+    # With job control it is a process group of its own, as on a terminal; whoever runs this in the background ignores SIGINT.
+    TMPDIR=$directory env --default-signal=INT build/examples/thumbs --damage --quiet --out /dev/null > "$directory/out" 2>&1 &
     host=$!
     until pgrep -g "$host" . > /dev/null && pgrep -s 0 -x carom-worker > "$directory/workers"; do
         kill -0 "$host" || { echo "it ended before a worker was seen:"; cat "$directory/out"; exit 1; }
