@@ -242,7 +242,8 @@ static void tracee_dies(void) {
     point.killed = kill(tracee.pid, SIGKILL) == 0 && tracee.generation == 0;
     if (!victim_process || point.operation->descends)
         while (next_stop(tracee.pid, &status) == tracee.pid && WIFSTOPPED(status)) {}
-    census(); /* before anybody has repaired what it left, and while somebody does */
+    /* Before anybody has repaired what it left, and while somebody does. Not always: who looks finishes what it finds half done. */
+    if (point.k % 2) census();
 }
 
 static void victim_ends(int32_t wanted) {
