@@ -13,6 +13,7 @@ pub mod heap;
 pub mod identity;
 pub mod internal_lock;
 pub mod job_note;
+mod kind;
 pub mod lane;
 pub mod lock_word;
 pub mod member;

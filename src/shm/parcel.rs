@@ -27,7 +27,7 @@
 //! by whoever let a parcel go, behind that; cleared by who looks, before that; set by every repair, for whoever was
 //! killed between the two.
 
-use super::cell::ENDING;
+use super::kind::ENDING;
 use super::memory::{Memory, Word32, Word64};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
