@@ -7,17 +7,10 @@
  * Each round is a family of its own. What keepers and workers die of is looked at too: of our signal, never of a fault.
  */
 #include "arena.h"
+#include "chance.h"
 #include "support.h"
 
 enum { TIMEOUT_MS = 3, ROUND_MS = 150 };
-
-static uint64_t state;
-static uint64_t random_number(void) { /* splitmix64 */
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
 
 static struct shared {
     _Atomic uint64_t writes, calls, refused, last_at, last_value;

@@ -4,6 +4,7 @@
  *
  *     torture_manager [SECONDS [SEED]]      (4 seconds; the seed is printed)
  */
+#include "chance.h"
 #include "support.h"
 
 enum { CLIENTS = 5, EPOCH_MS = 1000, SLACK_KB = 16 << 10 };
@@ -11,14 +12,6 @@ enum { CLIENTS = 5, EPOCH_MS = 1000, SLACK_KB = 16 << 10 };
 #define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
 #define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
-
-static uint64_t state;
-static uint64_t below(uint64_t most) { /* splitmix64 */
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % most;
-}
 
 static struct shared {
     flag quit;

@@ -4,17 +4,10 @@
  *
  *     torture_queue [SECONDS [SEED]]      (4 seconds; the seed is printed)
  */
+#include "chance.h"
 #include "queue.h"
 
 enum { PRODUCERS = 3, CONSUMERS = 3, PARTIES = PRODUCERS + CONSUMERS, IDS = 1 << 20, EPOCH_MS = 1000, BATCH = 8, LONG = 50000 };
-
-static uint64_t state;
-static uint64_t below(uint64_t most) { /* splitmix64 */
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % most;
-}
 
 /* Of each message, by its id. */
 static struct shared {

@@ -5,17 +5,10 @@
  *
  *     torture_soak [SECONDS [SEED]]      (4 seconds; the seed is printed)
  */
+#include "chance.h"
 #include "support.h"
 
 enum { CITIZENS = 6, LOCKS = 3, TASKS = 16, EPOCH_MS = 1000 };
-
-static uint64_t state;
-static uint64_t below(uint64_t most) { /* splitmix64 */
-    uint64_t z = (state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % most;
-}
 
 static struct shared {
     flag quit, inside[LOCKS];
