@@ -51,6 +51,8 @@ pub struct Desk {
     /// What hooks are still to hear of.
     due: VecDeque<(News, Arc<Job>)>,
     events: VecDeque<Event>,
+    /// The host was given a call for a worker, and none is there yet.
+    called: bool,
     wanted: u32,
     next_bay: usize,
     /// Where the last task went.
@@ -85,6 +87,7 @@ impl Desk {
             waiting: VecDeque::new(),
             due: VecDeque::new(),
             events: VecDeque::new(),
+            called: false,
             wanted,
             next_bay: 0,
             last_bay: 0,

@@ -126,7 +126,9 @@ impl Pool {
         }
         let lanes = || self.plan.lanes().iter().filter(|lane| lane.wanted.load(Acquire) != 0);
         let nobody = lanes().all(|lane| lane.pid.load(Acquire) == 0 && !lane.seat.is(Seat::Prepared));
-        if nobody && lanes().any(|lane| lane.seat.is(Seat::Wanted)) && !self.with_desk(|desk| desk.is_idle()) {
+        // A call that the template has yet to make reaches the callback first.
+        let heard = self.with_desk(|desk| desk.is_called(!nobody)) || self.on_event.is_none();
+        if nobody && heard && lanes().any(|lane| lane.seat.is(Seat::Wanted)) && !self.with_desk(|desk| desk.is_idle()) {
             return Err(Error::Again("no worker is there, and the host has still to fork one: carom_pool_prepare"));
         }
         Ok(())

@@ -162,13 +162,22 @@ impl Desk {
 
     /// The next event.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        self.called |= event.kind == event::WORKER_WANTED;
+        Some(event)
     }
 
     /// The next event that asks the host for a worker, before all others.
     pub fn next_call(&mut self) -> Option<Event> {
         let at = self.events.iter().position(|event| event.kind == event::WORKER_WANTED)?;
+        self.called = true;
         self.events.remove(at)
+    }
+
+    /// Whether the host was given a call for a worker; there is `somebody`, or nobody, to do tasks.
+    pub fn is_called(&mut self, somebody: bool) -> bool {
+        self.called &= !somebody;
+        self.called
     }
 
     /// What a hook is to hear of next; of this job, or of any.
