@@ -1,6 +1,6 @@
 /* Members of the server's family reach it by a lane in the arena, once they have called a few times: everything is as over the
  * socket, a server that nobody asks sleeps, and whoever dies leaves no lane behind. */
-#include "support.h"
+#include "manager.h"
 
 #define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
@@ -9,7 +9,6 @@
 /* Just enough of them. */
 #define FEW_CALLS 12
 
-static carom_manager *manager;
 static carom_dict *dict;
 static carom_lock *lock;
 static flag *here, *go;
@@ -25,12 +24,6 @@ static void end(void) {
     carom_lock_free(lock), carom_dict_free(dict);
     CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
     carom_manager_free(manager);
-}
-
-static carom_manager_facts facts(void) {
-    carom_manager_facts facts = {.size = sizeof facts};
-    CHECK_OK(carom_manager_info(manager, &facts));
-    return facts;
 }
 
 static void add(const char *name, int count) {

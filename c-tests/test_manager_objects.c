@@ -1,5 +1,5 @@
 /* Objects of a manager behind the functions of local ones, and found by others: queues, barriers with an action, the directory. */
-#include "support.h"
+#include "manager.h"
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -7,22 +7,11 @@
 #define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 
-static carom_manager *manager;
 
 static void begin(void) { CHECK_OK(carom_manager_new(NULL, &manager)); }
 static void end(void) {
     CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
     carom_manager_free(manager);
-}
-
-static carom_manager_facts facts(void) {
-    carom_manager_facts info = {.size = sizeof info};
-    CHECK_OK(carom_manager_info(manager, &info));
-    return info;
-}
-static void await_objects(uint64_t wanted) {
-    int64_t until = now_ms() + PATIENCE_MS;
-    while (facts().objects != wanted) CHECK(now_ms() < until);
 }
 
 static void queues(void) {

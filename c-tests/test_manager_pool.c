@@ -1,11 +1,10 @@
 /* Pools of a manager: tasks of its clients in workers of its server, and what is left when one of them dies. */
-#include "support.h"
+#include "manager.h"
 
 #define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
 #define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
 #define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 
-static carom_manager *manager;
 static carom_pool *pool;
 static flag *begun, *go;
 
@@ -20,15 +19,6 @@ static void end(void) {
     carom_pool_free(pool);
     CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
     carom_manager_free(manager);
-}
-static carom_manager_facts facts(void) {
-    carom_manager_facts info = {.size = sizeof info};
-    CHECK_OK(carom_manager_info(manager, &info));
-    return info;
-}
-static void await_objects(uint64_t wanted) {
-    int64_t until = now_ms() + PATIENCE_MS;
-    while (facts().objects != wanted) CHECK(now_ms() < until);
 }
 static carom_pool_statistics statistics(void) {
     carom_pool_statistics now = {.size = sizeof now};
