@@ -39,6 +39,7 @@ test)
         echo "make test needs rustfmt and clippy; adding them with rustup."
         rustup component add rustfmt clippy
     fi
+    "${0%/*}/newer-python.sh" >/dev/null
     ;;
 sanitize)
     need g++ program g++

@@ -1,10 +1,9 @@
 """Bytes, descriptors and keys between our connections and Python's multiprocessing.connection.
 
-Keys are as Python 3.12 and later have them; an older Python checks that it is refused, and looks for a newer one.
+Keys are as Python 3.12 and later have them; an older Python checks that it is refused, and has a newer one do the rest.
 """
 
 import ctypes
-import glob
 import os
 import socket
 import subprocess
@@ -188,19 +187,6 @@ def descriptors():
     library.carom_connection_free(ours)
 
 
-def newer():
-    """A Python of 3.12 or later, if there is one."""
-    versions = glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python3"))
-    managed = glob.glob(os.path.expanduser("~/.local/share/uv/python/*/bin/python3"))
-    for python in ["python3.%d" % minor for minor in range(20, 11, -1)] + ["/usr/bin/python3"] + versions + managed:
-        try:
-            subprocess.run([python, "-c", "import sys, ctypes; sys.exit(sys.version_info < (3, 12))"], check=True, stderr=subprocess.DEVNULL)
-            return python
-        except (OSError, subprocess.CalledProcessError):
-            pass
-    return None
-
-
 both_ways(None)
 descriptors()
 if sys.version_info >= (3, 12):
@@ -212,8 +198,6 @@ else:
 assert os.listdir(directory) == []
 os.rmdir(directory)
 if sys.version_info < (3, 12):
-    python = newer()
-    if not python:
-        print("no Python 3.12 or later, whose keys are to be tried")
-        sys.exit(77)
-    os.execvp(python, [python, __file__])
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/newer-python.sh")
+    python = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    os.execv(python, [python, __file__])
