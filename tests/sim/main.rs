@@ -24,6 +24,7 @@ mod pool_tests;
 mod queue;
 mod report;
 mod retry;
+mod ring;
 mod runner;
 mod seat;
 mod semaphore;

@@ -1,19 +1,16 @@
 //! Messages in place: who reserved or leased one dies at every access, and so does who repairs that.
 
-use super::calls::{Note, check, fence, forget, me};
+use super::calls::{Note, check, fence, forget};
 use super::explore::Limits;
-use super::keepers::{KEEPER, hex, is_dead, keep, limits, show, start_keepers};
+use super::keepers::{KEEPER, hex, is_dead, keep, limits, start_keepers};
 use super::machine::with;
 use super::memory::{Sim, Simulated};
-use super::queue::{Blocks, Heap, control};
 use super::report::{Shows, catches, holds};
+use super::ring::{Ring, lock, slot};
 use super::runner::Scenario;
-use carom::shm::gate::Gate;
-use carom::shm::lock_word::{Acquired, LockWord};
 use carom::shm::memory::{Word32, Word64};
 use carom::shm::parcel::{self, CAME_BACK, EVER, Parcel, SENT};
-use carom::shm::queue::{COPIED, Control, Queue, Store, count};
-use carom::shm::wait_word::WaitWord;
+use carom::shm::queue::{COPIED, Store, count};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
@@ -88,27 +85,16 @@ struct Cell<M: Simulated> {
 }
 
 struct Lent<M: Simulated> {
-    tail: M::W64,
-    head: M::W64,
-    seen_tail: M::W64,
-    control: Control<M>,
-    tail_lock: LockWord<M>,
-    head_lock: LockWord<M>,
-    news: (WaitWord<M>, M::W32),
+    ring: Ring<M>,
     word: M::W32,
     putting: M::W64,
     cells: Vec<Cell<M>>,
     there: Vec<M::W64>,
-    blocks: Blocks<M>,
     acked: Note,
     /// Bit per message: somebody was shown it; consumed it.
     shown: Note,
     consumed: Note,
     plan: Plan,
-}
-
-fn slot() -> u32 {
-    me() as u32 + 1
 }
 
 impl<M: Simulated> Lent<M> {
@@ -121,41 +107,16 @@ impl<M: Simulated> Lent<M> {
             deliveries: word(&format!("deliveries {i}")),
         };
         Lent {
-            tail: word("tail"),
-            head: word("head"),
-            seen_tail: word("seen tail"),
-            control: control(),
-            tail_lock: LockWord::from_word(word("tail's lock")),
-            head_lock: LockWord::from_word(word("head's lock")),
-            news: (WaitWord::from_word(M::word64("news", 0, show)), M::word32("news woken", 0)),
+            ring: Ring::new(false),
             word: M::word32("came back", 0),
             putting: word("putting"),
             cells: (0..CELLS).map(cell).collect(),
             there: (0..plan.producers).map(|i| M::word64(&format!("there {i}"), 1, hex)).collect(),
-            blocks: Blocks::new(false),
             acked: Note::new("acked"),
             shown: Note::new("shown"),
             consumed: Note::new("consumed"),
             plan,
         }
-    }
-
-    fn queue(&'static self) -> Queue<M, Heap<M>> {
-        Queue { tail: &self.tail, head: &self.head, control: &self.control, store: Heap(&self.blocks) }
-    }
-
-    fn lock(lock: &LockWord<M>) {
-        let held = lock.acquire(0, slot(), true, None, || None);
-        check(held == Acquired::Held, "a lock without a time is not held");
-    }
-
-    fn news(&self) -> Gate<'_, M> {
-        Gate { wait: &self.news.0, woken: &self.news.1 }
-    }
-
-    fn size(&self) -> u64 {
-        let head = count(self.head.load(Acquire));
-        count(self.tail.load(Acquire)).saturating_sub(head)
     }
 
     // ---- what `shm/cell.rs` and `shm/parcel_cell.rs` do
@@ -205,7 +166,7 @@ impl<M: Simulated> Lent<M> {
         self.collect(at);
         if life & SENT != 0 && !self.plan.silent {
             parcel::let_come_back::<M>(&self.word);
-            self.news().rouse_all();
+            self.ring.news().rouse_all();
         }
     }
 
@@ -225,21 +186,21 @@ impl<M: Simulated> Lent<M> {
     // ---- what `queue/lent.rs` does
 
     fn put_bytes(&'static self, value: u64) {
-        Self::lock(&self.tail_lock);
-        let queue = self.queue();
+        lock(&self.ring.tail_lock);
+        let queue = self.ring.queue();
         let mut batch = queue.begin();
         let at = queue.push(&mut batch, 8, 0).expect("there is room");
         queue.store.word(at).expect("inside").store(value, Relaxed);
         queue.commit(batch);
-        self.tail_lock.release(0);
-        self.news().rouse(|| self.size());
+        self.ring.tail_lock.release(0);
+        self.ring.news().rouse(|| self.ring.size());
     }
 
     fn put_parcel(&'static self, value: u64) {
         let (at, reference) = self.make(value);
         let parcel = self.parcel_of(at, reference >> 32 & 0xf_ffff);
-        Self::lock(&self.tail_lock);
-        let queue = self.queue();
+        lock(&self.ring.tail_lock);
+        let queue = self.ring.queue();
         let mut batch = queue.begin();
         queue.push(&mut batch, 8, reference).expect("there is room");
         parcel.number.store(queue.next_number(), Relaxed);
@@ -251,8 +212,8 @@ impl<M: Simulated> Lent<M> {
         if !self.plan.sends_early {
             parcel.send(slot());
         }
-        self.tail_lock.release(0);
-        self.news().rouse(|| self.size());
+        self.ring.tail_lock.release(0);
+        self.ring.news().rouse(|| self.ring.size());
     }
 
     fn oldest(&'static self, taken: u64) -> Option<usize> {
@@ -267,18 +228,18 @@ impl<M: Simulated> Lent<M> {
 
     /// Which cell was leased.
     fn try_lease(&'static self) -> Option<usize> {
-        if self.size() == 0 && self.word.load(Acquire) & CAME_BACK == 0 {
+        if self.ring.size() == 0 && self.word.load(Acquire) & CAME_BACK == 0 {
             return None;
         }
-        Self::lock(&self.head_lock);
-        let queue = self.queue();
+        lock(&self.ring.head_lock);
+        let queue = self.ring.queue();
         let mut found = None;
         if self.word.load(Acquire) & CAME_BACK != 0 {
-            let taken = count(self.head.load(Relaxed));
+            let taken = count(self.ring.head.load(Relaxed));
             found = self.oldest(taken).filter(|at| self.parcel(*at).claim_returned(slot()));
         }
         if found.is_none()
-            && let Some(front) = queue.front(&self.seen_tail).expect("undamaged")
+            && let Some(front) = queue.front(&self.ring.seen_tail).expect("undamaged")
         {
             let named = Self::at_of(front.message);
             let claimed = named.filter(|(at, generation)| self.parcel_of(*at, *generation).claim_front(slot()));
@@ -294,10 +255,10 @@ impl<M: Simulated> Lent<M> {
             queue.take(front).expect("undamaged");
             check(found.is_some(), "a record without its message");
         }
-        self.head_lock.release(0);
+        self.ring.head_lock.release(0);
         if found.is_some() {
             let came_back = || !self.plan.forgets_the_rest && self.word.load(Acquire) & CAME_BACK != 0;
-            self.news().rouse(|| self.size() + came_back() as u64);
+            self.ring.news().rouse(|| self.ring.size() + came_back() as u64);
         }
         found
     }
@@ -307,10 +268,10 @@ impl<M: Simulated> Lent<M> {
         if open || self.plan.hasty {
             return !open;
         }
-        if self.size() != 0 && !self.plan.looks_early {
+        if self.ring.size() != 0 && !self.plan.looks_early {
             return false;
         }
-        let taken = count(self.head.load(Acquire));
+        let taken = count(self.ring.head.load(Acquire));
         let mut parcels = (0..CELLS).map(|at| self.parcel(at));
         !parcels.any(|parcel| parcel.owner_if_sent().is_some_and(|owner| owner != slot()) && parcel.is_taken(taken))
     }
@@ -333,7 +294,7 @@ impl<M: Simulated> Lent<M> {
         }
         self.there[who as usize].store(0, Release);
         fence();
-        self.news().rouse_all();
+        self.ring.news().rouse_all();
     }
 
     fn consumer(&'static self) {
@@ -349,7 +310,7 @@ impl<M: Simulated> Lent<M> {
                     }
                     found => found.map(Some),
                 };
-                self.news().wait_until(None, || None, look).flatten()
+                self.ring.news().wait_until(None, || None, look).flatten()
             });
             let Some(at) = leased else { return };
             if self.show(at) && self.plan.holds_one {
@@ -381,16 +342,16 @@ impl<M: Simulated> Lent<M> {
         check(parcel.consume(slot()), "what is leased is somebody else's");
         self.consumed.set(self.consumed.get() | bit);
         self.collect(at);
-        self.news().wait.notify(u32::MAX);
+        self.ring.news().wait.notify(u32::MAX);
         true
     }
 
     fn settle(&'static self, dead: u32) {
-        if self.tail_lock.owner(0) != Some(dead) || self.plan.unsettled {
+        if self.ring.tail_lock.owner(0) != Some(dead) || self.plan.unsettled {
             return;
         }
         if let Some((at, generation)) = Self::at_of(self.putting.load(Acquire)) {
-            self.parcel_of(at, generation).send_for_the_dead(dead, count(self.tail.load(Acquire)));
+            self.parcel_of(at, generation).send_for_the_dead(dead, count(self.ring.tail.load(Acquire)));
         }
     }
 
@@ -400,15 +361,15 @@ impl<M: Simulated> Lent<M> {
         if self.plan.parcels_first {
             self.repair_parcels(dead);
         }
-        self.tail_lock.repair(dead, force);
-        self.head_lock.repair(dead, force);
+        self.ring.tail_lock.repair(dead, force);
+        self.ring.head_lock.repair(dead, force);
         if let Some(there) = self.there.get(dead as usize - 1) {
             there.store(0, Release);
         }
         if !self.plan.trusts_words && self.word.load(Acquire) & EVER != 0 {
             parcel::let_come_back::<M>(&self.word);
         }
-        self.news().broadcast(force);
+        self.ring.news().broadcast(force);
         if !self.plan.parcels_first {
             self.repair_parcels(dead);
         }
@@ -454,7 +415,7 @@ impl<M: Simulated> Scenario for Lent<M> {
         let lost = self.acked.get() & !self.consumed.get();
         if survived {
             check(lost == 0, "a message is lost");
-            check(whole.size() == 0, "a consumer ended before the messages did");
+            check(whole.ring.size() == 0, "a consumer ended before the messages did");
             for cell in &self.cells {
                 let life = cell.life.load(Acquire);
                 let owner = ((life & OWNER) >> 36) as usize;
@@ -466,7 +427,7 @@ impl<M: Simulated> Scenario for Lent<M> {
             return;
         }
         let sent = self.cells.iter().filter(|cell| cell.life.load(Acquire) & SENT != 0).count() as u64;
-        check(lost.count_ones() as u64 <= whole.size() + sent, "a message is lost with its consumer");
+        check(lost.count_ones() as u64 <= whole.ring.size() + sent, "a message is lost with its consumer");
     }
 }
 

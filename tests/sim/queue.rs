@@ -1,28 +1,20 @@
-//! Queues: producers, consumers and keepers die at every access; segments are as short as can be, so that each message
-//! needs one of its own.
+//! Queues: producers, consumers and keepers die at every access.
 
-use super::calls::{Note, check, fence, forget, me};
+use super::calls::{Note, check, fence, forget};
 use super::explore::Limits;
-use super::keepers::{KEEPER, hex, is_dead, keep, limits, nobody_died, show, start_keepers};
+use super::keepers::{KEEPER, hex, is_dead, keep, limits, nobody_died, start_keepers};
 use super::machine::with;
 use super::memory::{Sim, Simulated};
 use super::report::{Shows, catches, holds};
+use super::ring::{Ring, lock};
 use super::runner::Scenario;
-use carom::error::Result;
-use carom::shm::gate::Gate;
-use carom::shm::lock_word::{Acquired, LockWord};
 use carom::shm::memory::Word64;
-use carom::shm::queue::{Control, Place, Queue, Store, count};
-use carom::shm::wait_word::WaitWord;
+use carom::shm::queue::Store;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 const PRODUCER: u32 = 0;
 const CONSUMER: u32 = 1;
-
-/// Segments: a header, one message of eight bytes, and room for the mark of the end.
-const SEGMENT: u64 = 80;
-const BLOCKS: usize = 5;
 
 #[derive(Clone, Copy)]
 struct Plan {
@@ -79,98 +71,10 @@ const PLAN: Plan = Plan {
     in_pieces: false,
 };
 
-/// Blocks of the same length, and who has them.
-pub struct Blocks<M: Simulated> {
-    words: Vec<M::W64>,
-    /// The heap's lock, which is not modelled: an access.
-    lock: M::W64,
-    used: Vec<Note>,
-    piecemeal: bool,
-}
-
-impl<M: Simulated> Blocks<M> {
-    pub fn new(piecemeal: bool) -> Self {
-        let words = BLOCKS * SEGMENT as usize / 8;
-        Blocks {
-            words: (0..words).map(|i| M::word64(&format!("block {} word {}", i / 10, i % 10), 0, hex)).collect(),
-            lock: M::word64("heap", 0, hex),
-            used: (0..BLOCKS).map(|i| Note::new(&format!("used {i}"))).collect(),
-            piecemeal,
-        }
-    }
-}
-
-pub struct Heap<M: Simulated>(pub &'static Blocks<M>);
-impl<M: Simulated> Clone for Heap<M> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<M: Simulated> Copy for Heap<M> {}
-
-impl<M: Simulated> Store<M> for Heap<M> {
-    const LEAST: u64 = SEGMENT;
-    const MOST: u64 = SEGMENT;
-    const SPARE: u64 = SEGMENT;
-
-    fn word(self, offset: u64) -> Option<&'static M::W64> {
-        let index = (offset as usize).checked_sub(SEGMENT as usize)? / 8;
-        self.0.words.get(index)
-    }
-    fn words(self, offset: u64, count: u64) -> Option<&'static [M::W64]> {
-        let index = (offset as usize).checked_sub(SEGMENT as usize)? / 8;
-        self.0.words.get(index..index + count as usize)
-    }
-    fn take(self, _: u64, field: &'static M::W64) -> Result<()> {
-        self.0.lock.load(Relaxed);
-        let free = self.0.used.iter().position(|used| used.get() == 0);
-        check(free.is_some(), "the heap is empty: segments are lost");
-        let free = free.unwrap_or(0);
-        self.0.used[free].set(1);
-        M::poke64(field, (free as u64 + 1) * SEGMENT);
-        Ok(())
-    }
-    fn give(self, field: &'static M::W64) -> Result<()> {
-        let offset = field.load(Relaxed);
-        if offset == 0 {
-            return Ok(());
-        }
-        self.0.lock.load(Relaxed);
-        let block = (offset / SEGMENT - 1) as usize;
-        check(self.0.used[block].get() == 1, "a segment goes back twice");
-        self.0.used[block].set(0);
-        M::poke64(field, 0);
-        Ok(())
-    }
-    fn rearrange(self, moves: &[(&'static M::W64, u64)]) {
-        if self.0.piecemeal {
-            return moves.iter().for_each(|(field, value)| field.store(*value, Release));
-        }
-        self.0.lock.load(Relaxed);
-        moves.iter().for_each(|(field, value)| M::poke64(field, *value));
-    }
-}
-
-pub fn control<M: Simulated>() -> Control<M> {
-    let place = |name: &str| {
-        Place::from_words(["segment", "at", "bytes"].map(|part| M::word64(&format!("{name} {part}"), 0, hex)))
-    };
-    let fields = ["first", "retired", "spare", "fresh"].map(|name| M::word64(name, 0, hex));
-    Control::from_parts([place("tail 0"), place("tail 1")], [place("head 0"), place("head 1")], fields)
-}
-
 struct Messages<M: Simulated> {
-    tail: M::W64,
-    head: M::W64,
-    seen_tail: M::W64,
-    control: Control<M>,
-    tail_lock: LockWord<M>,
-    head_lock: LockWord<M>,
-    news: (WaitWord<M>, M::W32),
-    room: (WaitWord<M>, M::W32),
+    ring: Ring<M>,
     /// 1 while this producer or consumer may still put, or get.
     there: Vec<M::W64>,
-    blocks: Blocks<M>,
     /// Bit per message: put, and the call has returned; seen by a consumer.
     acked: Note,
     received: Note,
@@ -181,45 +85,14 @@ struct Messages<M: Simulated> {
 
 impl<M: Simulated> Messages<M> {
     fn new(plan: Plan) -> Self {
-        let word = |name: &str| M::word64(name, 0, hex);
         Messages {
-            tail: word("tail"),
-            head: word("head"),
-            seen_tail: word("seen tail"),
-            control: control(),
-            tail_lock: LockWord::from_word(word("tail's lock")),
-            head_lock: LockWord::from_word(word("head's lock")),
-            news: (WaitWord::from_word(M::word64("news", 0, show)), M::word32("news woken", 0)),
-            room: (WaitWord::from_word(M::word64("room", 0, show)), M::word32("room woken", 0)),
+            ring: Ring::new(plan.piecemeal),
             there: (0..plan.producers + plan.consumers).map(|i| M::word64(&format!("there {i}"), 1, hex)).collect(),
-            blocks: Blocks::new(plan.piecemeal),
             acked: Note::new("acked"),
             received: Note::new("received"),
             order: (0..plan.producers).map(|i| Note::new(&format!("order {i}"))).collect(),
             plan,
         }
-    }
-
-    fn queue(&'static self) -> Queue<M, Heap<M>> {
-        Queue { tail: &self.tail, head: &self.head, control: &self.control, store: Heap(&self.blocks) }
-    }
-
-    fn lock(lock: &LockWord<M>) {
-        let held = lock.acquire(0, me() as u32 + 1, true, None, || None);
-        check(held == Acquired::Held, "a lock without a time is not held");
-    }
-
-    fn news(&self) -> Gate<'_, M> {
-        Gate { wait: &self.news.0, woken: &self.news.1 }
-    }
-
-    fn room(&self) -> Gate<'_, M> {
-        Gate { wait: &self.room.0, woken: &self.room.1 }
-    }
-
-    fn size(&self) -> u64 {
-        let head = count(self.head.load(Acquire));
-        count(self.tail.load(Acquire)).saturating_sub(head)
     }
 
     fn nobody(&self, mut of: std::ops::Range<u64>) -> bool {
@@ -228,8 +101,8 @@ impl<M: Simulated> Messages<M> {
 
     // As in `src/queue.rs`.
     fn try_put(&'static self, first: u64) -> bool {
-        Self::lock(&self.tail_lock);
-        let queue = self.queue();
+        lock(&self.ring.tail_lock);
+        let queue = self.ring.queue();
         let full = self.plan.limit != 0 && queue.size() + self.plan.batch > self.plan.limit;
         if !full {
             let mut batch = queue.begin();
@@ -247,26 +120,26 @@ impl<M: Simulated> Messages<M> {
                 }
             }
             if self.plan.rouses_early {
-                self.news().rouse(|| 1);
+                self.ring.news().rouse(|| 1);
             }
             if !self.plan.in_pieces {
                 queue.commit(batch);
             }
         }
-        self.tail_lock.release(0);
+        self.ring.tail_lock.release(0);
         if !full && !self.plan.rouses_early {
-            self.news().rouse(|| self.size());
+            self.ring.news().rouse(|| self.ring.size());
         }
         !full
     }
 
     fn try_get(&'static self) -> Option<u64> {
-        if self.size() == 0 {
+        if self.ring.size() == 0 {
             return None;
         }
-        Self::lock(&self.head_lock);
-        let queue = self.queue();
-        let front = queue.front(&self.seen_tail).expect("undamaged");
+        lock(&self.ring.head_lock);
+        let queue = self.ring.queue();
+        let front = queue.front(&self.ring.seen_tail).expect("undamaged");
         let message = front.map(|mut front| {
             let read = |at| queue.store.word(at).expect("inside").load(Relaxed);
             let mut messages = vec![read(front.at)];
@@ -275,18 +148,18 @@ impl<M: Simulated> Messages<M> {
                     messages.push(read(at));
                     true
                 };
-                queue.follow(&mut front, 1, &self.seen_tail, show).expect("undamaged");
+                queue.follow(&mut front, 1, &self.ring.seen_tail, show).expect("undamaged");
             }
             queue.take(front).expect("undamaged");
             messages.iter().for_each(|message| self.note(*message));
             messages[0]
         });
-        self.head_lock.release(0);
+        self.ring.head_lock.release(0);
         if message.is_some() && self.plan.limit != 0 {
-            self.room().rouse(|| 1);
+            self.ring.room().rouse(|| 1);
         }
         if message.is_some() && !self.plan.keeps_quiet {
-            self.news().rouse(|| self.size());
+            self.ring.news().rouse(|| self.ring.size());
         }
         message
     }
@@ -315,7 +188,7 @@ impl<M: Simulated> Messages<M> {
                     false if self.nobody(consumers.clone()) => Some(false),
                     false => None,
                 };
-                self.room().wait_until(self.plan.timed.then_some(1), || None, look).unwrap_or(false)
+                self.ring.room().wait_until(self.plan.timed.then_some(1), || None, look).unwrap_or(false)
             };
             if put {
                 let bits = ((1 << self.plan.batch) - 1) << (who * 8 + round * self.plan.batch);
@@ -337,7 +210,7 @@ impl<M: Simulated> Messages<M> {
                     }
                     message => message.map(Some),
                 };
-                self.news().wait_until(self.plan.timed.then_some(1), || None, look).flatten()
+                self.ring.news().wait_until(self.plan.timed.then_some(1), || None, look).flatten()
             });
             match message {
                 Some(_) => got += 1,
@@ -356,24 +229,23 @@ impl<M: Simulated> Messages<M> {
         self.there[who as usize].store(0, Release);
         fence();
         if self.plan.resets_counts {
-            return self.news().broadcast(false);
+            return self.ring.news().broadcast(false);
         }
         if !self.plan.silent_end {
-            self.news().rouse_all();
+            self.ring.news().rouse_all();
         }
-        self.room().rouse_all();
+        self.ring.room().rouse_all();
     }
 
     fn repair(&self, dead: u32, force: bool) {
         if !self.plan.unrepaired {
-            self.tail_lock.repair(dead, force);
-            self.head_lock.repair(dead, force);
+            self.ring.tail_lock.repair(dead, force);
+            self.ring.head_lock.repair(dead, force);
         }
         if let Some(there) = self.there.get(dead as usize - 1) {
             there.store(0, Release);
         }
-        self.news().broadcast(force);
-        self.room().broadcast(force);
+        self.ring.broadcast(force);
     }
 }
 
@@ -404,7 +276,7 @@ impl<M: Simulated> Scenario for Messages<M> {
     fn end(&self) {
         // SAFETY: as in `process`.
         let whole = unsafe { &*(self as *const Self) };
-        let queue = whole.queue();
+        let queue = whole.ring.queue();
         let left = queue.size();
         let lost = (self.acked.get() & !self.received.get()).count_ones() as u64;
         let consumers = self.plan.producers as usize..(self.plan.producers + self.plan.consumers) as usize;
@@ -420,16 +292,7 @@ impl<M: Simulated> Scenario for Messages<M> {
             let whole = dead > 0 || self.plan.producers > 1 || number.is_multiple_of(self.plan.batch);
             check(whole, "a part of a batch");
         }
-        let mut owned = vec![0; BLOCKS];
-        queue.each_segment(&mut |field| {
-            let offset = field.load(Relaxed);
-            if offset != 0 {
-                owned[(offset / SEGMENT - 1) as usize] += 1;
-            }
-        });
-        check(owned.iter().all(|owners| *owners <= 1), "a segment has two owners");
-        let used = self.blocks.used.iter().map(Note::get);
-        check(used.zip(&owned).all(|(used, owners)| used == *owners), "a segment has no owner");
+        whole.ring.check_segments();
     }
 }
 

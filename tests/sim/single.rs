@@ -3,18 +3,16 @@
 
 use super::calls::{Note, check, fence_for_all, forget, me};
 use super::explore::Limits;
-use super::keepers::{KEEPER, hex, is_dead, keep, nobody_died, show, start_keepers};
+use super::keepers::{KEEPER, hex, is_dead, keep, nobody_died, start_keepers};
 use super::machine::with;
 use super::memory::{Sim, Simulated};
-use super::queue::{Blocks, Heap, control};
 use super::report::{Shows, catches, holds};
+use super::ring::{self, Ring, slot};
 use super::runner::Scenario;
-use carom::shm::gate::Gate;
-use carom::shm::lock_word::{Acquired, LockWord};
+use carom::shm::lock_word::LockWord;
 use carom::shm::memory::Word64;
-use carom::shm::queue::{Control, Queue, Store, count};
+use carom::shm::queue::Store;
 use carom::shm::sole::{Sole, Who};
-use carom::shm::wait_word::WaitWord;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
@@ -52,20 +50,12 @@ const PLAN: Plan = Plan {
 };
 
 struct Messages<M: Simulated> {
-    tail: M::W64,
-    head: M::W64,
-    seen_tail: M::W64,
-    control: Control<M>,
-    tail_lock: LockWord<M>,
-    head_lock: LockWord<M>,
+    ring: Ring<M>,
     producer: Sole<M>,
     consumer: Sole<M>,
-    news: (WaitWord<M>, M::W32),
-    room: (WaitWord<M>, M::W32),
     shut: M::W64,
     /// 1 while this producer, or the consumer, is there.
     there: Vec<M::W64>,
-    blocks: Blocks<M>,
     acked: Note,
     received: Note,
     inside: Note,
@@ -76,41 +66,16 @@ impl<M: Simulated> Messages<M> {
     fn new(plan: Plan) -> Self {
         let word = |name: &str| M::word64(name, 0, hex);
         Messages {
-            tail: word("tail"),
-            head: word("head"),
-            seen_tail: word("seen tail"),
-            control: control(),
-            tail_lock: LockWord::from_word(word("tail's lock")),
-            head_lock: LockWord::from_word(word("head's lock")),
+            ring: Ring::new(false),
             producer: Sole::from_word(word("producer")),
             consumer: Sole::from_word(word("consumer")),
-            news: (WaitWord::from_word(M::word64("news", 0, show)), M::word32("news woken", 0)),
-            room: (WaitWord::from_word(M::word64("room", 0, show)), M::word32("room woken", 0)),
             shut: word("shut"),
             there: (0..=plan.producers).map(|i| M::word64(&format!("there {i}"), 1, hex)).collect(),
-            blocks: Blocks::new(false),
             acked: Note::new("acked"),
             received: Note::new("received"),
             inside: Note::new("inside"),
             plan,
         }
-    }
-
-    fn queue(&'static self) -> Queue<M, Heap<M>> {
-        Queue { tail: &self.tail, head: &self.head, control: &self.control, store: Heap(&self.blocks) }
-    }
-
-    fn news(&self) -> Gate<'_, M> {
-        Gate { wait: &self.news.0, woken: &self.news.1 }
-    }
-
-    fn room(&self) -> Gate<'_, M> {
-        Gate { wait: &self.room.0, woken: &self.room.1 }
-    }
-
-    fn size(&self) -> u64 {
-        let head = count(self.head.load(Acquire));
-        count(self.tail.load(Acquire)).saturating_sub(head)
     }
 
     fn is_shut(&self) -> bool {
@@ -119,12 +84,10 @@ impl<M: Simulated> Messages<M> {
 
     // As in `src/queue/single.rs`; a second one waits there for a dead one only.
     fn enter(&self, role: &Sole<M>, lock: &LockWord<M>) -> Who {
-        let slot = me() as u32 + 1;
-        let who = Who::new(0, slot, slot);
+        let who = Who::new(0, slot(), slot());
         if !role.is_of(who) {
             if !self.plan.unlocked {
-                let held = lock.acquire(0, slot, true, None, || None);
-                check(held == Acquired::Held, "a lock without a time is not held");
+                ring::lock(lock);
             }
             role.take(who);
         }
@@ -135,13 +98,8 @@ impl<M: Simulated> Messages<M> {
     fn leave(&self, role: &Sole<M>, who: Who) {
         role.leave(who);
         if self.is_shut() {
-            self.wake_all();
+            self.ring.wake_all();
         }
-    }
-
-    fn wake_all(&self) {
-        self.news().rouse_all();
-        self.room().rouse_all();
     }
 
     fn heavy(&self) {
@@ -157,7 +115,7 @@ impl<M: Simulated> Messages<M> {
         if self.is_shut() {
             return None;
         }
-        let who = self.enter(&self.producer, &self.tail_lock);
+        let who = self.enter(&self.producer, &self.ring.tail_lock);
         if self.is_shut() {
             self.leave(&self.producer, who);
             return None;
@@ -165,7 +123,7 @@ impl<M: Simulated> Messages<M> {
         let other = self.inside.get();
         check(other == 0 || is_dead(other as usize - 1), "two producers at once");
         self.inside.set(me() as u64 + 1);
-        let queue = self.queue();
+        let queue = self.ring.queue();
         let full = self.plan.limit != 0 && queue.size() + 1 > self.plan.limit;
         if !full {
             let mut batch = queue.begin();
@@ -176,18 +134,18 @@ impl<M: Simulated> Messages<M> {
         self.inside.set(0);
         self.leave(&self.producer, who);
         if !full {
-            self.news().rouse_light(|| self.size());
+            self.ring.news().rouse_light(|| self.ring.size());
         }
         Some(!full)
     }
 
     fn try_get(&'static self) -> Option<u64> {
-        if self.size() == 0 {
+        if self.ring.size() == 0 {
             return None;
         }
-        let who = self.enter(&self.consumer, &self.head_lock);
-        let queue = self.queue();
-        let front = queue.front(&self.seen_tail).expect("undamaged");
+        let who = self.enter(&self.consumer, &self.ring.head_lock);
+        let queue = self.ring.queue();
+        let front = queue.front(&self.ring.seen_tail).expect("undamaged");
         let message = front.map(|front| {
             let message = queue.store.word(front.at).expect("inside").load(Relaxed);
             queue.take(front).expect("undamaged");
@@ -196,7 +154,7 @@ impl<M: Simulated> Messages<M> {
         });
         self.leave(&self.consumer, who);
         if message.is_some() && self.plan.limit != 0 {
-            self.room().rouse_light(|| 1);
+            self.ring.room().rouse_light(|| 1);
         }
         message
     }
@@ -228,13 +186,13 @@ impl<M: Simulated> Messages<M> {
                         put => Some(put.unwrap_or(false)),
                     }
                 };
-                self.room().wait_until(None, || None, look).unwrap_or(false)
+                self.ring.room().wait_until(None, || None, look).unwrap_or(false)
             };
             if put {
                 self.acked.set(self.acked.get() | 1 << (number * 8 + round));
             }
         }
-        self.end_of(number, &self.producer, &self.tail_lock);
+        self.end_of(number, &self.producer, &self.ring.tail_lock);
     }
 
     fn is_over(&self) -> bool {
@@ -264,19 +222,18 @@ impl<M: Simulated> Messages<M> {
                         message => message.map(Some),
                     }
                 };
-                self.news().wait_until(None, || None, look).flatten()
+                self.ring.news().wait_until(None, || None, look).flatten()
             });
             if message.is_none() {
                 break;
             }
         }
-        self.end_of(self.plan.producers, &self.consumer, &self.head_lock);
+        self.end_of(self.plan.producers, &self.consumer, &self.ring.head_lock);
     }
 
     /// Whoever has a role gives it back; the others hear that there is one less.
     fn end_of(&self, number: u64, role: &Sole<M>, lock: &LockWord<M>) {
-        let slot = me() as u32 + 1;
-        if role.is_of(Who::new(0, slot, slot)) {
+        if role.is_of(Who::new(0, slot(), slot())) {
             role.give_back();
             lock.release(0);
         }
@@ -285,7 +242,7 @@ impl<M: Simulated> Messages<M> {
         }
         self.there[number as usize].store(0, Release);
         M::fence();
-        self.wake_all();
+        self.ring.wake_all();
     }
 
     fn closes(&self) {
@@ -295,13 +252,13 @@ impl<M: Simulated> Messages<M> {
             forget(look);
             self.heavy();
             if self.plan.asks_nobody || !self.producer.is_inside() {
-                return self.wake_all();
+                return self.ring.wake_all();
             }
         }
     }
 
     fn repair(&self, dead: u32, force: bool) {
-        for (role, lock) in [(&self.producer, &self.tail_lock), (&self.consumer, &self.head_lock)] {
+        for (role, lock) in [(&self.producer, &self.ring.tail_lock), (&self.consumer, &self.ring.head_lock)] {
             if lock.owner(0) == Some(dead) {
                 role.give_back();
             }
@@ -310,8 +267,7 @@ impl<M: Simulated> Messages<M> {
         if let Some(there) = self.there.get(dead as usize - 1) {
             there.store(0, Release);
         }
-        self.news().broadcast(force);
-        self.room().broadcast(force);
+        self.ring.broadcast(force);
     }
 }
 
@@ -346,12 +302,13 @@ impl<M: Simulated> Scenario for Messages<M> {
         // SAFETY: as in `process`.
         let whole = unsafe { &*(self as *const Self) };
         fence_for_all();
-        let left = whole.queue().size();
+        let left = whole.ring.queue().size();
         let lost = (self.acked.get() & !self.received.get()).count_ones() as u64;
         let dead = is_dead(self.plan.producers as usize);
         check(lost <= left + dead as u64, "a message is lost");
         check(dead || left == 0, "the consumer ended before the messages did");
         check(!nobody_died() || lost == 0, "a message is lost, and nobody died");
+        whole.ring.check_segments();
     }
 }
 
