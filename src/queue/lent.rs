@@ -339,6 +339,9 @@ impl Queue {
         cell.parcel(generation).mark_taken();
         cell.item_size.store(target.to_bits(), Release);
         cell.let_go(arena, generation, self.slot());
+        // Who waits for the end of this queue waited for it too.
+        self.ends.news().rouse_all();
+        self.ends.tell(arena);
         if self.ends.flags() & JOINABLE != 0 {
             // As if it had been got here, and done.
             let inside = self.lock_head(None)?;

@@ -18,6 +18,7 @@ mod keepers;
 mod machine;
 mod memory;
 mod parcel;
+mod parcel_tests;
 mod pipe;
 mod pool;
 mod pool_tests;

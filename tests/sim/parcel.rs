@@ -1,22 +1,29 @@
-//! Messages in place: who reserved or leased one dies at every access, and so does who repairs that.
+//! Messages in place, and those that are brought to the dead letters: who reserved, leased or brings one dies at every access, and so
+//! does who repairs that. What is explored is in `parcel_tests.rs`.
 
 use super::calls::{Note, check, fence, forget};
-use super::explore::Limits;
-use super::keepers::{KEEPER, hex, is_dead, keep, limits, start_keepers};
+use super::keepers::{KEEPER, hex, is_dead, keep, show, start_keepers};
 use super::machine::with;
-use super::memory::{Sim, Simulated};
-use super::report::{Shows, catches, holds};
+use super::memory::Simulated;
 use super::ring::{Ring, lock, slot};
 use super::runner::Scenario;
+use carom::shm::gate::Gate;
+use carom::shm::lock_word::LockWord;
 use carom::shm::memory::{Word32, Word64};
 use carom::shm::parcel::{self, CAME_BACK, EVER, Parcel, SENT};
 use carom::shm::queue::{COPIED, Store, count};
+use carom::shm::wait_word::WaitWord;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::time::Duration;
 
 const PRODUCER: u32 = 0;
 const CONSUMER: u32 = 1;
+/// Of the dead letters.
+const READER: u32 = 3;
 const CELLS: usize = 5;
+
+/// Whose a parcel is: of the queue, or of that of the dead letters.
+const QUEUE: u64 = 0;
+const LETTERS: u64 = 1;
 
 /// What is modelled of a cell's life word besides what [`parcel`] knows: kind, generation, creator.
 const KIND: u64 = 0xff;
@@ -26,45 +33,56 @@ const GENERATION: u64 = 0xf_ffff << 16;
 const OWNER: u64 = 0xfff << 36;
 
 #[derive(Clone, Copy)]
-struct Plan {
-    producers: u64,
-    consumers: u64,
-    rounds: u64,
+pub struct Plan {
+    pub producers: u64,
+    pub consumers: u64,
+    pub rounds: u64,
     /// Every second message is put as bytes, and copied to be leased.
-    copied: bool,
+    pub copied: bool,
     /// Who gets a message for the first time returns it.
-    returns: bool,
+    pub returns: bool,
     /// A repair comes to the parcels before it comes to the queue.
-    parcels_first: bool,
+    pub parcels_first: bool,
+    /// So often a message is delivered, then it goes to the dead letters, of which there is a reader; 0 for any number of times.
+    pub most: u64,
     /// Wrong: a repair does not look what the dead one was putting.
-    unsettled: bool,
+    pub unsettled: bool,
     /// Who has a message is busy with it for ever, and producers stay.
-    holds_one: bool,
+    pub holds_one: bool,
     /// Wrong: who takes one that came back tells nobody of the rest.
-    forgets_the_rest: bool,
+    pub forgets_the_rest: bool,
     /// Wrong: a producer lets go before the record is there.
-    sends_early: bool,
+    pub sends_early: bool,
     /// Wrong: who returns one does not say so.
-    silent: bool,
+    pub silent: bool,
     /// Wrong: a repair does not say that one may have come back.
-    trusts_words: bool,
+    pub trusts_words: bool,
     /// Wrong: the record names nothing but the copy.
-    only_copy: bool,
+    pub only_copy: bool,
     /// Wrong: the end of the producers is the end, whatever is leased.
-    hasty: bool,
+    pub hasty: bool,
     /// Wrong: who looks for the end looks who has messages before all of them are taken.
-    looks_early: bool,
+    pub looks_early: bool,
     /// Wrong: the look for those that came back clears the word behind it.
-    clears_late: bool,
+    pub clears_late: bool,
+    /// Wrong: who brings one to the dead letters does not tell those who wait for the end.
+    pub quiet_burial: bool,
+    /// Wrong: it is taken from one queue, then put into the other.
+    pub two_steps: bool,
+    /// Wrong: its number stays what it was.
+    pub keeps_number: bool,
+    /// Wrong: who lets go of one wakes the queue that it was of.
+    pub tells_old_queue: bool,
 }
 
-const PLAN: Plan = Plan {
+pub const PLAN: Plan = Plan {
     producers: 1,
     consumers: 1,
     rounds: 2,
     copied: false,
     returns: false,
     parcels_first: false,
+    most: 0,
     unsettled: false,
     holds_one: false,
     forgets_the_rest: false,
@@ -75,6 +93,10 @@ const PLAN: Plan = Plan {
     hasty: false,
     looks_early: false,
     clears_late: false,
+    quiet_burial: false,
+    two_steps: false,
+    keeps_number: false,
+    tells_old_queue: false,
 };
 
 struct Cell<M: Simulated> {
@@ -82,11 +104,20 @@ struct Cell<M: Simulated> {
     number: M::W64,
     value: M::W64,
     deliveries: M::W64,
+    queue: M::W64,
 }
 
-struct Lent<M: Simulated> {
+/// What there is of the queue of the dead letters: its ring stays empty.
+struct Letters<M: Simulated> {
+    word: M::W32,
+    lock: LockWord<M>,
+    news: (WaitWord<M>, M::W32),
+}
+
+pub struct Lent<M: Simulated> {
     ring: Ring<M>,
     word: M::W32,
+    letters: Letters<M>,
     putting: M::W64,
     cells: Vec<Cell<M>>,
     there: Vec<M::W64>,
@@ -94,29 +125,55 @@ struct Lent<M: Simulated> {
     /// Bit per message: somebody was shown it; consumed it.
     shown: Note,
     consumed: Note,
+    /// How often each was shown, four bits for each.
+    times: Note,
     plan: Plan,
 }
 
 impl<M: Simulated> Lent<M> {
-    fn new(plan: Plan) -> Self {
+    pub fn new(plan: Plan) -> Self {
         let word = |name: &str| M::word64(name, 0, hex);
         let cell = |i: usize| Cell {
             life: word(&format!("life {i}")),
             number: word(&format!("number {i}")),
             value: word(&format!("value {i}")),
             deliveries: word(&format!("deliveries {i}")),
+            queue: word(&format!("queue {i}")),
         };
         Lent {
             ring: Ring::new(false),
             word: M::word32("came back", 0),
+            letters: Letters {
+                word: M::word32("letters came back", 0),
+                lock: LockWord::from_word(word("letters' lock")),
+                news: (WaitWord::from_word(M::word64("letters", 0, show)), M::word32("letters woken", 0)),
+            },
             putting: word("putting"),
             cells: (0..CELLS).map(cell).collect(),
-            there: (0..plan.producers).map(|i| M::word64(&format!("there {i}"), 1, hex)).collect(),
+            there: (0..plan.producers + plan.consumers).map(|i| M::word64(&format!("there {i}"), 1, hex)).collect(),
             acked: Note::new("acked"),
             shown: Note::new("shown"),
             consumed: Note::new("consumed"),
+            times: Note::new("times"),
             plan,
         }
+    }
+
+    fn word_of(&self, queue: u64) -> &M::W32 {
+        if queue == LETTERS { &self.letters.word } else { &self.word }
+    }
+
+    fn news_of(&self, queue: u64) -> Gate<'_, M> {
+        match queue {
+            LETTERS => Gate { wait: &self.letters.news.0, woken: &self.letters.news.1 },
+            _ => self.ring.news(),
+        }
+    }
+
+    /// The parcels of a queue, by their cells.
+    fn parcels_of(&'static self, queue: u64) -> impl Iterator<Item = usize> {
+        let all_of_one = self.plan.most == 0;
+        (0..CELLS).filter(move |at| all_of_one || self.cells[*at].queue.load(Acquire) == queue)
     }
 
     // ---- what `shm/cell.rs` and `shm/parcel_cell.rs` do
@@ -165,8 +222,9 @@ impl<M: Simulated> Lent<M> {
         }
         self.collect(at);
         if life & SENT != 0 && !self.plan.silent {
-            parcel::let_come_back::<M>(&self.word);
-            self.ring.news().rouse_all();
+            let now = if self.plan.most == 0 || self.plan.tells_old_queue { QUEUE } else { cell.queue.load(Acquire) };
+            parcel::let_come_back::<M>(self.word_of(now));
+            self.news_of(now).rouse_all();
         }
     }
 
@@ -180,6 +238,7 @@ impl<M: Simulated> Lent<M> {
         let next = (life + GENERATION_ONE) & GENERATION;
         if cell.life.compare_exchange(life, next, AcqRel, Acquire).is_ok() {
             M::poke64(&cell.deliveries, 0);
+            M::poke64(&cell.queue, QUEUE);
         }
     }
 
@@ -216,55 +275,103 @@ impl<M: Simulated> Lent<M> {
         self.ring.news().rouse(|| self.ring.size());
     }
 
-    fn oldest(&'static self, taken: u64) -> Option<usize> {
+    fn oldest(&'static self, queue: u64, taken: u64) -> Option<usize> {
         if self.plan.clears_late {
             let found = (0..CELLS).find(|at| self.parcel(*at).came_back(taken));
             self.word.store(EVER | if found.is_some() { CAME_BACK } else { 0 }, Relaxed);
             return found;
         }
-        let found = parcel::oldest(&self.word, taken, (0..CELLS).map(|at| self.parcel(at)))?;
+        let parcels = self.parcels_of(queue).map(|at| self.parcel(at));
+        let found = parcel::oldest(self.word_of(queue), taken, parcels)?;
         (0..CELLS).find(|at| std::ptr::eq(&self.cells[*at].life, found.life))
     }
 
     /// Which cell was leased.
     fn try_lease(&'static self) -> Option<usize> {
-        if self.ring.size() == 0 && self.word.load(Acquire) & CAME_BACK == 0 {
+        loop {
+            if self.ring.size() == 0 && self.word.load(Acquire) & CAME_BACK == 0 {
+                return None;
+            }
+            lock(&self.ring.head_lock);
+            let (mut found, mut dead) = (self.find_returned(), false);
+            if let Some(at) = found {
+                dead = self.plan.most != 0 && self.cells[at].deliveries.load(Relaxed) >= self.plan.most;
+            } else {
+                found = self.find_front();
+            }
+            self.ring.head_lock.release(0);
+            if found.is_some() {
+                let came_back = || !self.plan.forgets_the_rest && self.word.load(Acquire) & CAME_BACK != 0;
+                self.ring.news().rouse(|| self.ring.size() + came_back() as u64);
+            }
+            match found {
+                Some(at) if dead => self.bury(at),
+                found => return found,
+            }
+        }
+    }
+
+    fn find_returned(&'static self) -> Option<usize> {
+        if self.word.load(Acquire) & CAME_BACK == 0 {
             return None;
         }
-        lock(&self.ring.head_lock);
+        let taken = count(self.ring.head.load(Relaxed));
+        self.oldest(QUEUE, taken).filter(|at| self.parcel(*at).claim_returned(slot()))
+    }
+
+    fn find_front(&'static self) -> Option<usize> {
         let queue = self.ring.queue();
-        let mut found = None;
-        if self.word.load(Acquire) & CAME_BACK != 0 {
-            let taken = count(self.ring.head.load(Relaxed));
-            found = self.oldest(taken).filter(|at| self.parcel(*at).claim_returned(slot()));
+        let front = queue.front(&self.ring.seen_tail).expect("undamaged")?;
+        let named = Self::at_of(front.message);
+        let claimed = named.filter(|(at, generation)| self.parcel_of(*at, *generation).claim_front(slot()));
+        let mut found = claimed.map(|(at, _)| at);
+        let has_bytes = front.message == 0 || front.message & COPIED != 0 && !self.plan.only_copy;
+        if found.is_none() && has_bytes {
+            let (at, reference) = self.make(queue.store.word(front.at).expect("inside").load(Relaxed));
+            self.cells[at].number.store(front.number, Relaxed);
+            queue.set_copy(&front, reference).expect("undamaged");
+            self.parcel(at).claim_front(slot());
+            found = Some(at);
         }
-        if found.is_none()
-            && let Some(front) = queue.front(&self.ring.seen_tail).expect("undamaged")
-        {
-            let named = Self::at_of(front.message);
-            let claimed = named.filter(|(at, generation)| self.parcel_of(*at, *generation).claim_front(slot()));
-            found = claimed.map(|(at, _)| at);
-            let has_bytes = front.message == 0 || front.message & COPIED != 0 && !self.plan.only_copy;
-            if found.is_none() && has_bytes {
-                let (at, reference) = self.make(queue.store.word(front.at).expect("inside").load(Relaxed));
-                self.cells[at].number.store(front.number, Relaxed);
-                queue.set_copy(&front, reference).expect("undamaged");
-                self.parcel(at).claim_front(slot());
-                found = Some(at);
-            }
-            queue.take(front).expect("undamaged");
-            check(found.is_some(), "a record without its message");
+        queue.take(front).expect("undamaged");
+        check(found.is_some(), "a record without its message");
+        found
+    }
+
+    fn bury(&'static self, at: usize) {
+        let parcel = self.parcel(at);
+        parcel::expect::<M>(&self.letters.word);
+        if !self.plan.keeps_number {
+            parcel.mark_taken();
         }
-        self.ring.head_lock.release(0);
-        if found.is_some() {
-            let came_back = || !self.plan.forgets_the_rest && self.word.load(Acquire) & CAME_BACK != 0;
-            self.ring.news().rouse(|| self.ring.size() + came_back() as u64);
+        if self.plan.two_steps {
+            check(parcel.consume(slot()), "what is leased is somebody else's");
+            self.cells[at].queue.store(LETTERS, Release);
+            self.cells[at].life.store(self.cells[at].life.load(Relaxed) | SENT, Release);
+            parcel::let_come_back::<M>(&self.letters.word);
+            self.news_of(LETTERS).rouse_all();
+        } else {
+            self.cells[at].queue.store(LETTERS, Release);
+            self.let_go(at, parcel.generation as u64, slot());
         }
+        if !self.plan.quiet_burial {
+            self.ring.news().rouse_all();
+        }
+    }
+
+    fn try_letter(&'static self) -> Option<usize> {
+        if self.letters.word.load(Acquire) & CAME_BACK == 0 {
+            return None;
+        }
+        lock(&self.letters.lock);
+        let found = self.oldest(LETTERS, 0).filter(|at| self.parcel(*at).claim_returned(slot()));
+        self.letters.lock.release(0);
         found
     }
 
     fn is_over(&'static self) -> bool {
-        let open = self.there.iter().any(|there| there.load(Acquire) == 1);
+        let mut producers = self.there[..self.plan.producers as usize].iter();
+        let open = producers.any(|there| there.load(Acquire) == 1);
         if open || self.plan.hasty {
             return !open;
         }
@@ -272,7 +379,7 @@ impl<M: Simulated> Lent<M> {
             return false;
         }
         let taken = count(self.ring.head.load(Acquire));
-        let mut parcels = (0..CELLS).map(|at| self.parcel(at));
+        let mut parcels = self.parcels_of(QUEUE).map(|at| self.parcel(at));
         !parcels.any(|parcel| parcel.owner_if_sent().is_some_and(|owner| owner != slot()) && parcel.is_taken(taken))
     }
 
@@ -295,9 +402,12 @@ impl<M: Simulated> Lent<M> {
         self.there[who as usize].store(0, Release);
         fence();
         self.ring.news().rouse_all();
+        if self.plan.most != 0 {
+            self.news_of(LETTERS).rouse_all();
+        }
     }
 
-    fn consumer(&'static self) {
+    fn consumer(&'static self, who: u64) {
         let mut turn = 0;
         loop {
             forget(turn);
@@ -312,15 +422,47 @@ impl<M: Simulated> Lent<M> {
                 };
                 self.ring.news().wait_until(None, || None, look).flatten()
             });
-            let Some(at) = leased else { return };
-            if self.show(at) && self.plan.holds_one {
+            let Some(at) = leased else { break };
+            if self.show(at, QUEUE) && self.plan.holds_one {
                 return;
             }
         }
+        if self.plan.most != 0 {
+            // Here it is all for the reader; other consumers do not hear that one has had enough.
+            self.there[who as usize].store(0, Release);
+            fence();
+            self.news_of(LETTERS).rouse_all();
+        }
+    }
+
+    /// Those who put there are all who may bring a letter.
+    fn reader(&'static self) {
+        let mut turn = 0;
+        loop {
+            forget(turn);
+            turn += 1;
+            let letter = self.try_letter().or_else(|| {
+                let look = || match self.try_letter() {
+                    None if self.are_no_letters_left() => {
+                        fence();
+                        Some(self.try_letter())
+                    }
+                    found => found.map(Some),
+                };
+                self.news_of(LETTERS).wait_until(None, || None, look).flatten()
+            });
+            let Some(at) = letter else { return };
+            self.show(at, LETTERS);
+        }
+    }
+
+    fn are_no_letters_left(&'static self) -> bool {
+        let gone = self.there.iter().all(|there| there.load(Acquire) == 0);
+        gone && !self.parcels_of(LETTERS).any(|at| self.parcel(at).owner_if_sent().is_some_and(|owner| owner != slot()))
     }
 
     /// Whether it was not returned.
-    fn show(&'static self, at: usize) -> bool {
+    fn show(&'static self, at: usize, queue: u64) -> bool {
         let cell = &self.cells[at];
         let deliveries = cell.deliveries.load(Relaxed) + 1;
         cell.deliveries.store(deliveries, Relaxed);
@@ -331,6 +473,10 @@ impl<M: Simulated> Lent<M> {
         check(self.consumed.get() & bit == 0, "a consumed message comes again");
         check(self.shown.get() & bit == 0 || deliveries > 1, "a message comes again without a word");
         self.shown.set(self.shown.get() | bit);
+        self.times.set(self.times.get() + (1 << (4 * value)));
+        check(self.times.get() >> (4 * value) & 0xf <= deliveries, "a delivery is not counted");
+        let often = self.plan.most != 0 && deliveries > self.plan.most;
+        check(often == (queue == LETTERS), "a message is in the wrong queue");
         if self.plan.returns && deliveries == 1 {
             self.let_go(at, parcel.generation as u64, slot());
             return false;
@@ -342,7 +488,7 @@ impl<M: Simulated> Lent<M> {
         check(parcel.consume(slot()), "what is leased is somebody else's");
         self.consumed.set(self.consumed.get() | bit);
         self.collect(at);
-        self.ring.news().wait.notify(u32::MAX);
+        self.news_of(queue).wait.notify(u32::MAX);
         true
     }
 
@@ -361,15 +507,20 @@ impl<M: Simulated> Lent<M> {
         if self.plan.parcels_first {
             self.repair_parcels(dead);
         }
-        self.ring.tail_lock.repair(dead, force);
-        self.ring.head_lock.repair(dead, force);
+        for lock in [&self.ring.tail_lock, &self.ring.head_lock, &self.letters.lock] {
+            lock.repair(dead, force);
+        }
         if let Some(there) = self.there.get(dead as usize - 1) {
             there.store(0, Release);
         }
-        if !self.plan.trusts_words && self.word.load(Acquire) & EVER != 0 {
-            parcel::let_come_back::<M>(&self.word);
+        let queues = if self.plan.most == 0 { QUEUE..=QUEUE } else { QUEUE..=LETTERS };
+        for queue in queues {
+            let word = self.word_of(queue);
+            if !self.plan.trusts_words && word.load(Acquire) & EVER != 0 {
+                parcel::let_come_back::<M>(word);
+            }
+            self.news_of(queue).broadcast(force);
         }
-        self.ring.news().broadcast(force);
         if !self.plan.parcels_first {
             self.repair_parcels(dead);
         }
@@ -388,7 +539,11 @@ impl<M: Simulated> Scenario for Lent<M> {
     fn begin(&self) {
         with(|machine| {
             (0..self.plan.producers).for_each(|who| _ = machine.start("producer", PRODUCER, who, false, true));
-            (0..self.plan.consumers).for_each(|who| _ = machine.start("consumer", CONSUMER, who, false, true));
+            let consumers = self.plan.producers..self.plan.producers + self.plan.consumers;
+            consumers.for_each(|who| _ = machine.start("consumer", CONSUMER, who, false, true));
+            if self.plan.most != 0 {
+                machine.start("reader", READER, 0, false, true);
+            }
         });
         start_keepers();
     }
@@ -398,9 +553,10 @@ impl<M: Simulated> Scenario for Lent<M> {
         let whole = unsafe { &*(self as *const Self) };
         match role {
             PRODUCER => whole.producer(argument),
-            CONSUMER => whole.consumer(),
+            CONSUMER => whole.consumer(argument),
+            READER => whole.reader(),
             KEEPER => {
-                let first = (self.plan.producers + self.plan.consumers) as usize;
+                let first = self.there.len() + (self.plan.most != 0) as usize;
                 keep(first, argument, false, |dead, force| whole.repair(dead, force));
             }
             _ => {}
@@ -412,120 +568,26 @@ impl<M: Simulated> Scenario for Lent<M> {
         let whole = unsafe { &*(self as *const Self) };
         let (producers, consumers) = (self.plan.producers as usize, self.plan.consumers as usize);
         let survived = (producers..producers + consumers).any(|who| !is_dead(who));
-        let lost = self.acked.get() & !self.consumed.get();
-        if survived {
-            check(lost == 0, "a message is lost");
-            check(whole.ring.size() == 0, "a consumer ended before the messages did");
-            for cell in &self.cells {
-                let life = cell.life.load(Acquire);
-                let owner = ((life & OWNER) >> 36) as usize;
-                // What the dead had may not be repaired yet.
-                let dead = owner != 0 && is_dead(owner - 1);
-                let left = life & SENT == 0 || self.plan.holds_one;
-                check(dead || left || life & KIND == 0, "a parcel is left that nobody gets");
-            }
-            return;
+        let unread = self.plan.most != 0 && is_dead(producers + consumers);
+        let lost = (self.acked.get() & !self.consumed.get()).count_ones() as u64;
+        let sent = |queue| {
+            let is_sent = |at: &usize| self.cells[*at].life.load(Acquire) & SENT != 0;
+            whole.parcels_of(queue).filter(is_sent).count() as u64
+        };
+        let letters = if unread { sent(LETTERS) } else { 0 };
+        if !survived {
+            let all = whole.ring.size() + sent(QUEUE) + letters;
+            return check(lost <= all, "a message is lost with its consumer");
         }
-        let sent = self.cells.iter().filter(|cell| cell.life.load(Acquire) & SENT != 0).count() as u64;
-        check(lost.count_ones() as u64 <= whole.ring.size() + sent, "a message is lost with its consumer");
+        check(lost <= letters, "a message is lost");
+        check(whole.ring.size() == 0, "a consumer ended before the messages did");
+        for cell in &self.cells {
+            let life = cell.life.load(Acquire);
+            let owner = ((life & OWNER) >> 36) as usize;
+            // What the dead had may not be repaired yet.
+            let dead = owner != 0 && is_dead(owner - 1) || unread && cell.queue.load(Acquire) == LETTERS;
+            let left = life & SENT == 0 || self.plan.holds_one;
+            check(dead || left || life & KIND == 0, "a parcel is left that nobody gets");
+        }
     }
-}
-
-fn lent(plan: Plan) -> impl FnOnce() -> Lent<Sim> {
-    move || Lent::new(plan)
-}
-
-#[test]
-fn parcels_one_to_one() {
-    holds("messages in place, 1 producer, 1 consumer, 2 kills", limits(2, 0, 40_000), lent(PLAN));
-}
-
-#[test]
-fn parcels_one_to_two() {
-    let plan = Plan { consumers: 2, rounds: 1, ..PLAN };
-    holds("messages in place, 1 producer, 2 consumers, 2 kills", limits(2, 0, 40_000), lent(plan));
-    let plan = Plan { returns: true, ..plan };
-    holds("messages in place, the same, returned once", limits(2, 0, 30_000), lent(plan));
-    let plan = Plan { parcels_first: true, ..plan };
-    holds("messages in place, repaired before their queue", limits(2, 0, 30_000), lent(plan));
-}
-
-#[test]
-fn parcels_copied() {
-    let plan = Plan { consumers: 2, rounds: 1, copied: true, ..PLAN };
-    holds("messages copied to be leased, 2 consumers, 2 kills", limits(2, 0, 40_000), lent(plan));
-}
-
-#[test]
-fn parcels_random() {
-    let plan = Plan { producers: 2, consumers: 2, rounds: 2, copied: true, returns: true, ..PLAN };
-    let limits = Limits { spurious: 2, random: Duration::from_millis(1500), buffered: true, ..limits(3, 0, 0) };
-    holds("messages in place, 2 producers, 2 consumers, 3 kills", limits, lent(plan));
-}
-
-#[track_caller]
-fn wrong(name: &str, shows: Shows, kills: u8, plan: Plan) {
-    catches(name, shows, limits(kills, 0, 500_000), lent(plan));
-}
-
-#[test]
-fn bug_parcel_unsettled() {
-    let plan = Plan { unsettled: true, ..PLAN };
-    wrong("bug: what the dead one was putting goes with it", Shows::Violation, 1, plan);
-}
-
-#[test]
-fn bug_parcel_sent_early() {
-    wrong("bug: a parcel is the queue's before it is put", Shows::Violation, 1, Plan { sends_early: true, ..PLAN });
-}
-
-const BUSY: Plan = Plan { holds_one: true, returns: true, rounds: 2, consumers: 2, ..PLAN };
-
-#[test]
-fn parcels_busy() {
-    holds("messages in place, returned, then held for ever", limits(0, 0, 200_000), lent(BUSY));
-}
-
-#[test]
-fn bug_parcel_forgets_the_rest() {
-    let plan = Plan { forgets_the_rest: true, ..BUSY };
-    wrong("bug: who takes one that came back tells nobody of the rest", Shows::Hang, 0, plan);
-}
-
-#[test]
-fn bug_parcel_silent_return() {
-    let plan = Plan { silent: true, returns: true, rounds: 1, ..PLAN };
-    wrong("bug: who returns a message does not say so", Shows::Hang, 0, plan);
-}
-
-#[test]
-fn bug_parcel_repair_trusts_words() {
-    let plan = Plan { trusts_words: true, returns: true, rounds: 1, consumers: 2, ..PLAN };
-    wrong("bug: a repair does not look for what came back", Shows::Hang, 1, plan);
-}
-
-#[test]
-fn bug_parcel_only_copy() {
-    let plan = Plan { only_copy: true, copied: true, rounds: 1, consumers: 2, ..PLAN };
-    wrong("bug: a copy that went with its maker was all there was", Shows::Violation, 1, plan);
-}
-
-#[test]
-fn bug_parcel_hasty_end() {
-    let plan = Plan { hasty: true, rounds: 1, consumers: 2, ..PLAN };
-    wrong("bug: an end while another has a message", Shows::Violation, 1, plan);
-}
-
-#[test]
-fn bug_parcel_looks_early() {
-    // Many steps have to fall into each other, which a search from the front does not come to.
-    let plan = Plan { looks_early: true, rounds: 1, consumers: 2, ..PLAN };
-    let limits = Limits { random: Duration::from_secs(20), ..limits(1, 0, 0) };
-    catches("bug: who has messages is looked at before all are taken", Shows::Violation, limits, lent(plan));
-}
-
-#[test]
-fn bug_parcel_clears_late() {
-    let plan = Plan { clears_late: true, returns: true, rounds: 2, consumers: 2, ..PLAN };
-    wrong("bug: a word is cleared behind the look", Shows::Hang, 0, plan);
 }
