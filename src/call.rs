@@ -57,6 +57,8 @@ pub struct Call {
     code: i32,
     /// It has asked to be called when it should stop.
     hooked: bool,
+    /// It has reserved, failed or borrowed: done something that the next run must not find.
+    used: bool,
     message: [u8; MESSAGE],
     message_len: usize,
     /// What was opened for this run only, and how each is given back.
@@ -130,6 +132,7 @@ impl Call {
             reserved: None,
             code: 0,
             hooked: false,
+            used: false,
             message: [0; MESSAGE],
             message_len: 0,
             borrowed: Vec::new(),
@@ -158,6 +161,14 @@ impl Call {
         self.input = input;
         self.output = output;
         self.replied = None;
+        if self.used {
+            self.forget();
+        }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        self.used = false;
         self.reserved = None;
         self.message_len = 0;
         self.give_back();
@@ -165,6 +176,7 @@ impl Call {
 
     /// `what` was opened for this run; `give_back` is called with it when the run is over.
     pub fn borrow(&mut self, what: u64, give_back: fn(u64)) {
+        self.used = true;
         self.borrowed.push((what, give_back));
     }
 
@@ -260,6 +272,15 @@ impl Call {
         }
     }
 
+    /// The most usual case of [`Call::read`]: a number that is an item. True if this was it, and is done.
+    #[inline(always)]
+    pub fn read_number(&self, index: usize, bytes: &mut [u8]) -> bool {
+        match self.input {
+            Input::Item(item) => index == 0 && item.read_number(bytes),
+            _ => false,
+        }
+    }
+
     /// The usual case of [`Call::read`]: true if this was it, and is done. Apart, because a `Result` that goes
     /// through memory costs as much as the rest of the call.
     #[inline(always)]
@@ -292,6 +313,17 @@ impl Call {
             Argument::Real(real) => copy(&real.to_ne_bytes(), bytes),
             _ => Err(Error::invalid("the argument is not bytes")),
         }
+    }
+
+    /// The most usual case of [`Call::reply`]: a number for an item. True if this was it, and is done.
+    #[inline(always)]
+    pub fn reply_number(&mut self, bytes: &[u8]) -> bool {
+        let Output::Exact(place) = self.output else { return false };
+        let done = place.write_number(bytes);
+        if done {
+            self.replied = Some(bytes.len());
+        }
+        done
     }
 
     /// The usual case of [`Call::reply`]: true if this was it, and is done.
@@ -348,6 +380,7 @@ impl Call {
                 }
             }
         };
+        self.used = true;
         self.reserved = place;
         self.replied = None;
         Ok(place)
@@ -395,6 +428,7 @@ impl Call {
         }
         self.message[..len].copy_from_slice(&message.as_bytes()[..len]);
         self.message_len = len;
+        self.used = true;
         if code == 0 { 1 } else { code }
     }
 

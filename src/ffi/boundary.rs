@@ -182,6 +182,20 @@ pub fn bytes_mut<'a>(data: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), len) })
 }
 
+/// The bytes of an input of which there are some, for the short way of calls: nothing is said about what is wrong.
+#[inline(always)]
+pub fn some_bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: as `bytes`.
+    (!data.is_null() && len <= isize::MAX as usize).then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// The same for an output buffer.
+#[inline(always)]
+pub fn some_bytes_mut<'a>(data: *mut c_void, len: usize) -> Option<&'a mut [u8]> {
+    // SAFETY: as `bytes_mut`.
+    (!data.is_null() && len <= isize::MAX as usize).then(|| unsafe { std::slice::from_raw_parts_mut(data.cast(), len) })
+}
+
 /// The items of an input array. NULL is fine where there are none.
 pub fn items<'a, T>(data: *const T, count: usize) -> Result<&'a [T]> {
     if count == 0 {

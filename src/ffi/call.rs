@@ -216,7 +216,25 @@ fn at_once<'a>(call: *const carom_call) -> Option<&'a mut Call> {
     call::is_first(call as usize).then(|| unsafe { &mut *(call as *mut Call) })
 }
 
-// Functions of their own: the usual case then saves no registers for them.
+// Functions of their own: the more usual cases then save no registers for them.
+#[inline(never)]
+fn read_at_once(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
+    let done = at_once(call).zip(boundary::some_bytes_mut(data, len));
+    if done.is_some_and(|(call, bytes)| call.read_at_once(index, bytes)) {
+        return 0;
+    }
+    read_with_care(call, index, data, len)
+}
+
+#[inline(never)]
+fn reply_at_once(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
+    let done = at_once(call).zip(boundary::some_bytes(data, len));
+    if done.is_some_and(|(call, bytes)| call.reply_at_once(bytes)) {
+        return 0;
+    }
+    reply_with_care(call, data, len)
+}
+
 #[inline(never)]
 fn read_with_care(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
     boundary::status(|| running(call)?.read(index, boundary::bytes_mut(data, len)?))
@@ -252,11 +270,11 @@ pub extern "C" fn carom_call_count(call: *const carom_call) -> i64 {
 /// `CAROM_EMSGSIZE` for another length, `CAROM_EINVAL` if there is no such argument or it has no bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_read(call: *mut carom_call, index: usize, data: *mut c_void, len: usize) -> carom_status {
-    let done = at_once(call).zip(boundary::bytes_mut(data, len).ok());
-    if done.is_some_and(|(call, bytes)| call.read_at_once(index, bytes)) {
+    let number = at_once(call).zip(boundary::some_bytes_mut(data, len));
+    if number.is_some_and(|(call, bytes)| call.read_number(index, bytes)) {
         return 0;
     }
-    read_with_care(call, index, data, len)
+    read_at_once(call, index, data, len)
 }
 
 /// Shows argument `index` in place: bytes and strings are aligned to 16, lists and maps are arrays of `carom_argument`, as they were passed. All
@@ -453,11 +471,11 @@ pub extern "C" fn carom_handle_keep(call: *mut carom_call, handle: *mut c_void) 
 /// `CAROM_EMSGSIZE` where the caller wants another size (map), `CAROM_ENOMEM` if the arena is full: an earlier reply is gone then.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_call_reply(call: *mut carom_call, data: *const c_void, len: usize) -> carom_status {
-    let done = at_once(call).zip(boundary::bytes(data, len).ok());
-    if done.is_some_and(|(call, bytes)| call.reply_at_once(bytes)) {
+    let number = at_once(call).zip(boundary::some_bytes(data, len));
+    if number.is_some_and(|(call, bytes)| call.reply_number(bytes)) {
         return 0;
     }
-    reply_with_care(call, data, len)
+    reply_at_once(call, data, len)
 }
 
 /// Replies with a value of any kind, copied: a method of an object of a manager. The last reply counts.

@@ -1,6 +1,8 @@
 //! A worker: runs the tasks of one lane, one after the other.
 #![forbid(unsafe_code)]
 
+mod items;
+
 use super::meter::Meter;
 use super::{event, stderr};
 use crate::call::{Call, Input, Output};
@@ -12,8 +14,8 @@ use crate::shm::job_note::JobNote;
 use crate::shm::lane::{State, Task, TaskWord, Turn, at_place, first_place};
 use crate::shm::memory::Memory;
 use crate::shm::plan::{
-    ACCEPTED, Chunk, FLAG_EXACT, FLAG_HELD, FLAG_TELLS, Hook, Lane, NOTHING_FAILED, OFFERED, Phase, PlanRef, SLOTS,
-    Set, Slot, TOO_LATE, TaskKind, WRONG_ITEM, WRONG_REPLY,
+    ACCEPTED, FLAG_HELD, FLAG_TELLS, Hook, Lane, NOTHING_FAILED, OFFERED, Phase, PlanRef, SLOTS, Set, Slot, TOO_LATE,
+    TaskKind,
 };
 use crate::shm::real::Real;
 use crate::shm::region::Region;
@@ -21,7 +23,7 @@ use crate::sys::clock::{self, now_ns};
 use crate::sys::{descriptor, fork, statm, stop};
 use std::cell::Cell;
 use std::os::fd::RawFd;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 /// How long a worker looks for the next task before it sleeps: about the cost of a wake.
@@ -411,92 +413,6 @@ impl Worker {
         self.note(slot, slot.word.load().item(), REFUSED, message.as_bytes());
     }
 
-    /// Runs the items of a chunk; `None` if the keeper decided that one took too long.
-    fn run_chunk(&self, slot: &'static Slot, first: Task, address: usize, call: &mut Call) -> Option<Task> {
-        let chunk = slot.chunk();
-        let arena = self.plan.arena;
-        let all = |at: u64, size: u64| chunk.count.checked_mul(size).and_then(|len| Region::of(arena, at, len));
-        let items = all(chunk.items, chunk.item_size);
-        let replies = if chunk.replies == 0 { Some(Region::EMPTY) } else { all(chunk.replies, chunk.reply_size) };
-        let (Some(items), Some(replies), Some(codes)) = (items, replies, all(chunk.codes, 4)) else {
-            self.refuse_chunk(slot, first.item(), "the items are not where they should be");
-            return Some(first);
-        };
-        let exact = slot.limit_ns.load(Relaxed) != 0 || slot.flags.load(Relaxed) & FLAG_EXACT != 0;
-        call.renew(Input::Item(Region::EMPTY), Output::Nowhere);
-        // Its first item is counted already.
-        let until = first.item().saturating_add(self.left.get() + 1);
-        let work = Items { until, first: first.item(), items, replies, codes, chunk, exact, address };
-        call.enter(|call| self.run_items(slot, first, &work, call)).ok()?
-    }
-
-    // A function of its own, and small: what it needs then stays in registers.
-    #[inline(never)]
-    fn run_items(&self, slot: &'static Slot, first: Task, work: &Items, call: &mut Call) -> Option<Task> {
-        let (item_size, reply_size) = (work.chunk.item_size as usize, work.chunk.reply_size as usize);
-        let answers = work.chunk.replies != 0;
-        let mut task = first;
-        let mut input = work.items.from(task.item() as usize * item_size)?;
-        let mut output = if answers { work.replies.from(task.item() as usize * reply_size)? } else { Region::EMPTY };
-        loop {
-            let place = if answers { Output::Exact(output.part(0, reply_size)?) } else { Output::Nowhere };
-            call.renew(Input::Item(input.part(0, item_size)?), place);
-            let code = call.run(work.address);
-            if code != 0 || answers && call.replied().is_none() {
-                self.fail_item(slot, task.item() as usize, code, work, call);
-            }
-            if task.item() + 1 >= slot.chunk_end() {
-                self.count_items(task, work);
-                return Some(task);
-            }
-            if task.item() + 1 == work.until {
-                self.count_items(task, work);
-                slot.leave_chunk(work.until);
-                return Some(task);
-            }
-            task = if work.exact { self.advance_exact(slot, task)? } else { slot.word.advance(task) };
-            input = input.from(item_size)?;
-            if answers {
-                output = output.from(reply_size)?;
-            }
-        }
-    }
-
-    /// Of what this worker may still do, the items of a chunk: the first was counted when it began.
-    fn count_items(&self, last: Task, work: &Items) {
-        self.left.set(self.left.get() - (last.item() - work.first));
-    }
-
-    #[cold]
-    fn fail_item(&self, slot: &'static Slot, index: usize, code: i32, work: &Items, call: &Call) {
-        let noted = match code {
-            0 => WRONG_ITEM,
-            WRONG_ITEM => 1,
-            code => code,
-        };
-        let is_first = slot.failed_item.load(Relaxed) == NOTHING_FAILED;
-        if is_first {
-            // The host looks at the codes of a chunk only if an item of it failed: until then they are
-            // whatever they were, and their memory is not touched.
-            work.own_codes().into_iter().for_each(Region::clear);
-        }
-        if let Some(place) = work.codes.part(index * 4, 4) {
-            place.write(&noted.to_ne_bytes());
-        }
-        if is_first {
-            self.note_failure(slot, index as u64, call);
-            if code == 0 {
-                slot.code.store(WRONG_REPLY, Release);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn advance_exact(&self, slot: &Slot, task: Task) -> Option<Task> {
-        let next = slot.word.advance_exact(task);
-        next.or_else(|now| self.leave_told(slot, now, TaskWord::advance_exact)).ok()
-    }
-
     /// Leaves an item by `step` whose word turned out to be `now`: if its task was told to stop, the signal has come by
     /// the time that this returns, and hits nothing that is begun later.
     #[cold]
@@ -528,44 +444,12 @@ impl Worker {
             };
         }
     }
-
-    /// No item of the chunk can be run.
-    #[cold]
-    fn refuse_chunk(&self, slot: &'static Slot, first: u64, message: &str) {
-        let chunk = slot.chunk();
-        for index in first..chunk.end {
-            let place = chunk.codes.checked_add(index * 4).and_then(|at| Region::of(self.plan.arena, at, 4));
-            place.map(|place| place.write(&REFUSED.to_ne_bytes()));
-        }
-        self.refuse(slot, message);
-    }
 }
 
 /// Whether `place` is `from` or comes after it. Places of a worker that took a lane over begin at what the slots
 /// tell, which counts [`PLACES`] of them; the host counts on.
 fn is_due(place: u64, from: u64) -> bool {
     place.wrapping_sub(from) % PLACES < PLACES / 2
-}
-
-/// What a chunk works on, checked.
-struct Items {
-    first: u64,
-    /// This worker's last task is the item before this one.
-    until: u64,
-    items: Region,
-    replies: Region,
-    codes: Region,
-    chunk: Chunk,
-    exact: bool,
-    address: usize,
-}
-
-impl Items {
-    /// The codes of this chunk's items; no other worker writes them.
-    fn own_codes(&self) -> Option<Region> {
-        let len = self.chunk.end.saturating_sub(self.first) as usize;
-        self.codes.part(self.first as usize * 4, len * 4)
-    }
 }
 
 #[cfg(test)]

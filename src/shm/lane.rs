@@ -283,7 +283,8 @@ impl<M: Memory> TaskWord<M> {
     /// Worker: the same for a task that nobody else may end, by a plain store.
     #[inline]
     pub fn advance(&self, running: Task) -> Task {
-        let next = Task::new(State::Running, running.sequence(), running.item() + 1);
+        debug_assert!(running.state() == State::Running && running.item() < ITEM);
+        let next = Task(running.0 + 1);
         self.word.store(next.0, Release);
         next
     }

@@ -94,6 +94,13 @@ impl Region {
         Some(Region { address: self.address.wrapping_add(at), len })
     }
 
+    /// Its parts of `size` bytes from number `index` on, of which it has `count`; `None` if it has not.
+    pub fn row(self, index: usize, size: usize, count: usize) -> Option<Row> {
+        let behind = count.checked_sub(index)?.checked_sub(1)?;
+        self.part(0, count.checked_mul(size)?)?;
+        Some(Row { here: self.part(index * size, size)?, behind })
+    }
+
     /// A part of it; `None` if that is not inside.
     #[inline(always)]
     pub fn part(self, at: usize, len: usize) -> Option<Region> {
@@ -123,6 +130,20 @@ impl Region {
         // SAFETY: as `write`, the other way round.
         unsafe { move_bytes(self.address, bytes.as_mut_ptr(), bytes.len()) };
         true
+    }
+
+    /// Copies `bytes` to it if both are a number of 8 or 4 bytes; else false.
+    #[inline(always)]
+    pub fn write_number(self, bytes: &[u8]) -> bool {
+        let is_number = self.len == bytes.len() && matches!(bytes.len(), 8 | 4);
+        is_number && if bytes.len() == 8 { self.write(&bytes[..8]) } else { self.write(&bytes[..4]) }
+    }
+
+    /// The same, the other way round.
+    #[inline(always)]
+    pub fn read_number(self, bytes: &mut [u8]) -> bool {
+        let is_number = self.len == bytes.len() && matches!(bytes.len(), 8 | 4);
+        is_number && if bytes.len() == 8 { self.read(&mut bytes[..8]) } else { self.read(&mut bytes[..4]) }
     }
 
     /// Fills it with zeros.
@@ -180,5 +201,51 @@ impl Region {
             8 => on!(AtomicU64, u64, i64),
             _ => return None,
         })
+    }
+}
+
+/// A part of a region, and how many of the same size lie behind it.
+pub struct Row {
+    here: Region,
+    behind: usize,
+}
+
+impl Row {
+    /// The part.
+    #[inline(always)]
+    pub fn here(&self) -> Region {
+        self.here
+    }
+
+    /// On to the one behind it; false if there is none.
+    #[inline(always)]
+    pub fn step(&mut self) -> bool {
+        if self.behind == 0 {
+            return false;
+        }
+        self.behind -= 1;
+        self.here.address = self.here.address.wrapping_add(self.here.len);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Region;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn a_row_ends_where_its_region_does() {
+        static WORDS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+        let words = Region::of_words(&WORDS);
+        assert!(words.row(0, 8, 5).is_none() && words.row(4, 8, 4).is_none() && words.row(0, usize::MAX, 2).is_none());
+        let mut row = words.row(1, 8, 4).unwrap();
+        let mut steps = 0;
+        while row.step() {
+            steps += 1;
+        }
+        assert_eq!((steps, row.here().len()), (2, 8));
+        assert_eq!(row.here().address() as usize, words.address() as usize + 24);
+        assert!(Region::EMPTY.row(0, 0, 3).is_some_and(|mut row| row.step() && row.step() && !row.step()));
     }
 }
