@@ -103,6 +103,7 @@ GOALS = [
     Goal("E.pool_map_range", "chunks-inlined", at_most=1.25),
     Goal("E.pool_map_range", "rayon", at_most=1.0),
     Goal("E.pool_map_chunk_1", "", at_most=100, unit="ns"),
+    Goal("E.pool_1MiB_in_and_out", "billiard.Pool", faster=20),
     Goal("E.pool_recycle", "", at_most=6000, unit="us"),
     Goal("F.counter_locked_1p", "futex-mutex+inc", at_most=1.11),
     Goal("F.counter_atomic_1p", "atomic-fetch_add", at_most=1.05),

@@ -31,6 +31,10 @@ def square(x):
     return x * x
 
 
+def echo(data):
+    return data
+
+
 def hang(x):
     time.sleep(60)
 
@@ -109,6 +113,17 @@ def measure_tasks(name, submit, result, apply, map):
     emit(name, "E.pool_map_1e6", len(items) / seconds, "tasks/s")
 
 
+def measure_large(name, apply):
+    size, n = 1 << 20, 32
+    sent = bytearray(size)
+    t = now()
+    for i in range(n):
+        sent[i] = i + 1
+        received = apply(bytes(sent))
+        assert len(received) == size and received[i] == i + 1
+    emit(name, "E.pool_1MiB_in_and_out", n * 2 * size / (now() - t) / 1e9, "GB/s")
+
+
 def section_E(peer, ctx):
     if peer == "futures":
         from concurrent.futures import ProcessPoolExecutor
@@ -116,10 +131,12 @@ def section_E(peer, ctx):
             list(ex.map(inc, range(100)))
             measure_tasks("ProcessPoolExecutor", lambda i: ex.submit(inc, i), lambda f: f.result(), lambda i: ex.submit(inc, i).result(),
                           lambda f, items: list(ex.map(f, items, chunksize=len(items) // 8)))   # the chunk that the pools choose
+            measure_large("ProcessPoolExecutor", lambda data: ex.submit(echo, data).result())
         return
     pool = ctx.Pool(2)
     pool.map(inc, range(100))
     measure_tasks(f"{peer}.Pool", lambda i: pool.apply_async(inc, (i,)), lambda r: r.get(), lambda i: pool.apply(inc, (i,)), pool.map)
+    measure_large(f"{peer}.Pool", lambda data: pool.apply(echo, (data,)))
     pool.terminate()
     pool.join()
     n, t = 2, now()
