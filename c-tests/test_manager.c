@@ -152,7 +152,29 @@ static void dicts(void) {
     CHECK_EQ(found.len, 2);
     CHECK_EQ(carom_dict_contains(dict, &a), 0);
     CHECK_EQ(get_integer(dict, "c"), 5);
+    /* Wholes, and the last one; what does not fit stays. */
     CHECK_OK(carom_dict_clear(dict));
+    set_integer(dict, "a", 1);
+    set_integer(dict, "b", 2);
+    size_t needed = 0;
+    const carom_argument *got;
+    CHECK_OK(carom_dict_keys(dict, &found, data, sizeof data, NULL));
+    got = found.data;
+    CHECK(found.kind == CAROM_ARGUMENT_LIST && found.len == 2 && *(const char *)got[0].data == 'a' && *(const char *)got[1].data == 'b');
+    CHECK_OK(carom_dict_values(dict, &found, data, sizeof data, NULL));
+    got = found.data;
+    CHECK(found.kind == CAROM_ARGUMENT_LIST && found.len == 2 && got[0].integer == 1 && got[1].integer == 2);
+    CHECK_OK(carom_dict_copy(dict, &found, data, sizeof data, NULL));
+    got = found.data;
+    CHECK(found.kind == CAROM_ARGUMENT_MAP && found.len == 2 && got[1].integer == 1 && got[3].integer == 2);
+    CHECK_STATUS(carom_dict_copy(dict, &found, data, 16, &needed), CAROM_EMSGSIZE);
+    CHECK_OK(carom_dict_copy(dict, &found, data, needed, NULL));
+    CHECK_STATUS(carom_dict_popitem(dict, &found, data, 16, NULL), CAROM_EMSGSIZE);
+    CHECK_OK(carom_dict_popitem(dict, &found, data, sizeof data, NULL));
+    got = found.data;
+    CHECK(found.len == 2 && *(const char *)got[0].data == 'b' && got[1].integer == 2);
+    CHECK_OK(carom_dict_popitem(dict, &found, data, sizeof data, NULL));
+    CHECK_STATUS(carom_dict_popitem(dict, &found, data, sizeof data, NULL), CAROM_ENOENT);
     CHECK_EQ(carom_dict_len(dict), 0);
     end();
 }
@@ -184,6 +206,78 @@ static void lists(void) {
     CHECK_EQ(carom_list_len(list), 2);
     CHECK_OK(carom_list_clear(list));
     CHECK_EQ(carom_list_len(list), 0);
+    end();
+}
+
+static void is_list_of(const int64_t *wanted, int64_t count) {
+    carom_argument found;
+    _Alignas(16) char data[4096];
+    CHECK_EQ(carom_list_len(list), count);
+    CHECK_OK(carom_list_slice(list, 0, INT64_MAX, &found, data, sizeof data, NULL));
+    for (int64_t i = 0; i < count; i++) CHECK_EQ(((const carom_argument *)found.data)[i].integer, wanted[i]);
+}
+
+/* Python's +=, *=, slices, in and reversed. */
+static void whole_lists(void) {
+    begin();
+    carom_list *other;
+    carom_argument items[] = {INT(1), INT(2), INT(3)}, found, inner, four = INT(4);
+    _Alignas(16) char data[200];
+    CHECK_OK(carom_manager_list(manager, &other));
+    CHECK_OK(carom_list_extend(list, items, 3));
+    CHECK_OK(carom_list_repeat(list, 2));
+    CHECK_OK(carom_list_repeat(list, 1));
+    is_list_of((int64_t[]){1, 2, 3, 1, 2, 3}, 6);
+    CHECK_OK(carom_list_set_slice(list, 1, 5, &four, 1));
+    is_list_of((int64_t[]){1, 4, 3}, 3);
+    CHECK_OK(carom_list_set_slice(list, -1, -1, items, 2));
+    is_list_of((int64_t[]){1, 4, 1, 2, 3}, 5);
+    CHECK_OK(carom_list_set_slice(list, 0, 2, NULL, 0));
+    CHECK_EQ(carom_list_contains(list, &four), 0);
+    CHECK_EQ(carom_list_contains(list, &items[0]), 1);
+    /* Another list, itself, and an empty one. */
+    CHECK_OK(carom_list_extend(other, &four, 1));
+    CHECK_OK(carom_list_extend_from(list, other));
+    CHECK_OK(carom_list_extend_from(list, list));
+    is_list_of((int64_t[]){1, 2, 3, 4, 1, 2, 3, 4}, 8);
+    CHECK_EQ(carom_list_len(other), 1);
+    CHECK_OK(carom_list_clear(other));
+    CHECK_OK(carom_list_extend_from(list, other));
+    CHECK_EQ(carom_list_len(list), 8);
+    /* What is in the other one is in this one too, and lives as long. */
+    inner = HANDLE(other);
+    CHECK_OK(carom_list_append(other, &inner));
+    CHECK_OK(carom_list_clear(list));
+    CHECK_OK(carom_list_extend_from(list, other));
+    CHECK_OK(carom_list_clear(other));
+    carom_list_free(other);
+    CHECK_EQ(objects(), 3);
+    CHECK_OK(carom_list_pop(list, 0, &found, NULL, 0, NULL));
+    other = found.handle;
+    /* Both ways, as many as fit. */
+    for (int64_t i = 0; i < 100; i++) items[0] = INT(i), CHECK_OK(carom_list_append(list, items));
+    int64_t (*const walks[])(carom_list *, uint64_t *, carom_argument *, size_t, void *, size_t, size_t *) = {carom_list_items, carom_list_reversed};
+    for (int way = 0; way < 2; way++) {
+        uint64_t cursor = 0;
+        int64_t met = 0, count;
+        size_t len = 0;
+        while ((count = walks[way](list, &cursor, &found, met < 10 ? 7 : 0, data, sizeof data, &len)) > 0) {
+            CHECK_EQ(found.len, count);
+            CHECK(len <= sizeof data && (met >= 10 || count <= 7));
+            for (int64_t i = 0; i < count; i++, met++) CHECK_EQ(((const carom_argument *)found.data)[i].integer, way ? 99 - met : met);
+        }
+        CHECK_EQ(count, 0);
+        CHECK_EQ(met, 100);
+        CHECK_EQ(walks[way](list, &cursor, &found, 0, data, sizeof data, NULL), 0);
+    }
+    /* A list without an end would not fit into the manager. */
+    CHECK_STATUS(carom_list_repeat(list, SIZE_MAX), CAROM_ENOMEM);
+    CHECK_EQ(carom_list_len(list), 100);
+    CHECK_OK(carom_list_repeat(list, 0));
+    CHECK_EQ(carom_list_len(list), 0);
+    CHECK_OK(carom_list_repeat(list, SIZE_MAX));
+    CHECK_EQ(carom_list_len(list), 0);
+    carom_list_free(other);
     end();
 }
 
@@ -419,6 +513,18 @@ static void bad_input(void) {
     CHECK_STATUS(carom_dict_get(dict, &huge, &found, NULL, 0, NULL), CAROM_EMSGSIZE);
     CHECK_STATUS(carom_dict_contains(dict, &huge), CAROM_EMSGSIZE);
     munmap(bytes, large);
+
+    /* More values than a message has room for, and about as many as it has. */
+    size_t many = 1 << 21;
+    carom_argument *items = calloc(many, sizeof *items);
+    for (size_t i = 0; i < many; i++) items[i] = INT(i);
+    CHECK_STATUS(carom_list_extend(list, items, many), CAROM_EMSGSIZE);
+    CHECK_EQ(carom_list_len(list), 0);
+    many = ((size_t)64 << 20) / sizeof *items - 10;
+    CHECK_OK(carom_list_extend(list, items, many));
+    CHECK_EQ(carom_list_len(list), many);
+    CHECK_OK(carom_list_clear(list));
+    free(items);
 
     carom_proxy *proxy;
     CHECK_STATUS(carom_manager_create(manager, "teapot", NULL, 0, NULL, &proxy), CAROM_ENOENT);
@@ -661,6 +767,7 @@ int main(int argc, char **argv) {
     CASE(values);
     CASE(dicts);
     CASE(lists);
+    CASE(whole_lists);
     CASE(by_name);
     CASE(bad_input);
     CASE(references);

@@ -3506,6 +3506,12 @@ carom_status carom_dict_get(carom_dict *dict, const carom_argument *key, carom_a
 carom_status carom_dict_pop(carom_dict *dict, const carom_argument *key, carom_argument *found, void *data,
                             size_t capacity, size_t *len);
 
+/**
+ * The key that came last, and what it stands for: a list of the two, as in `carom_dict_get`; takes the key out.
+ * `CAROM_ENOENT` if there is none.
+ */
+carom_status carom_dict_popitem(carom_dict *dict, carom_argument *pair, void *data, size_t capacity, size_t *len);
+
 /** What `key` stands for; if there is no such key it is set to `new_value` first. As `carom_dict_get`. */
 carom_status carom_dict_setdefault(carom_dict *dict, const carom_argument *key, const carom_argument *new_value,
                                    carom_argument *found, void *data, size_t capacity, size_t *len);
@@ -3560,6 +3566,15 @@ carom_status carom_dict_clear(carom_dict *dict);
 int64_t carom_dict_items(carom_dict *dict, uint64_t *cursor, carom_argument *pairs, size_t most, void *data,
                          size_t capacity, size_t *len);
 
+/** All keys, in their order: a list, as in `carom_dict_get`. `carom_dict_items` gives as many as fit. */
+carom_status carom_dict_keys(carom_dict *dict, carom_argument *found, void *data, size_t capacity, size_t *len);
+
+/** All values, in the order of their keys: a list, as in `carom_dict_get`. */
+carom_status carom_dict_values(carom_dict *dict, carom_argument *found, void *data, size_t capacity, size_t *len);
+
+/** The whole dict: a map, as in `carom_dict_get`. */
+carom_status carom_dict_copy(carom_dict *dict, carom_argument *found, void *data, size_t capacity, size_t *len);
+
 /**
  * Waits up to `timeout_ms` until `key` is set, or taken out, after the change that `*version` names (0: any), and moves
  * that on. `*found` is what it stands for now, nil if it is not there, as in `carom_proxy_call`. Of several changes the
@@ -3591,6 +3606,16 @@ carom_status carom_list_append(carom_list *list, const carom_argument *item);
 /** Adds `count` items at the end, in one step. */
 carom_status carom_list_extend(carom_list *list, const carom_argument *items, size_t count);
 
+/** Adds the items of another list of the same manager at the end, in one step; of itself too. */
+carom_status carom_list_extend_from(carom_list *list, carom_list *other);
+
+/**
+ * The list `count` times, one behind the other, in one step; 0 empties it.
+ *
+ * `CAROM_ENOMEM`, and nothing is changed, if that is more than the manager may hold.
+ */
+carom_status carom_list_repeat(carom_list *list, size_t count);
+
 /** Puts an item before the one at `index`; beyond the end, at the end. */
 carom_status carom_list_insert(carom_list *list, int64_t index, const carom_argument *item);
 
@@ -3613,6 +3638,24 @@ carom_status carom_list_pop(carom_list *list, int64_t index, carom_argument *fou
 carom_status carom_list_slice(carom_list *list, int64_t start, int64_t stop, carom_argument *found, void *data,
                               size_t capacity, size_t *len);
 
+/** Puts `count` items in the place of those from `start` to before `stop`, in one step; none: these are taken out. */
+carom_status carom_list_set_slice(carom_list *list, int64_t start, int64_t stop, const carom_argument *items,
+                                  size_t count);
+
+/**
+ * Walks through the list: `*items` is a list of the next ones, at most `most` (0: as many as fit), as in
+ * `carom_list_get`. `*cursor` is 0 at the beginning, and moves on: it is the index of the next one. So what others
+ * insert or take out before it moves the walk.
+ *
+ * How many items there are, 0 at the end, or a status: `CAROM_EMSGSIZE` if not even the next one fits.
+ */
+int64_t carom_list_items(carom_list *list, uint64_t *cursor, carom_argument *items, size_t most, void *data,
+                         size_t capacity, size_t *len);
+
+/** The same from the last one to the first; the cursor is 0 at the beginning here too, and then its own. */
+int64_t carom_list_reversed(carom_list *list, uint64_t *cursor, carom_argument *items, size_t most, void *data,
+                            size_t capacity, size_t *len);
+
 /** Another item at `index`. */
 carom_status carom_list_set(carom_list *list, int64_t index, const carom_argument *item);
 
@@ -3627,6 +3670,9 @@ int64_t carom_list_index(carom_list *list, const carom_argument *item);
 
 /** How many items equal `item`, or a status. */
 int64_t carom_list_count(carom_list *list, const carom_argument *item);
+
+/** 1 if an item equals `item`, 0 if none does, or a status. */
+int32_t carom_list_contains(carom_list *list, const carom_argument *item);
 
 /**
  * Sorts the list, equal items as they were; `descending` not 0: the largest first.

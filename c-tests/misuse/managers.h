@@ -227,6 +227,17 @@ ROW(carom_dict_set) {
 GETTER(carom_dict_get)
 GETTER(carom_dict_pop)
 GETTER(carom_dict_setdefault, &good_key)
+#define WHOLE_GETTER(function)                                                                                         \
+    ROW(function) {                                                                                                    \
+        EACH_BAD_DICT(UNTOUCHED(carom_argument, out, function(h, out, NULL, 0, NULL), CAROM_EBADHANDLE));              \
+        UNTOUCHED(carom_argument, out, function(dict, out, NULL, 0, NULL), CAROM_EMSGSIZE);                            \
+        UNTOUCHED(carom_argument, out, function(dict, out, NULL, 1, NULL), CAROM_EINVAL);                              \
+        REFUSED(function(dict, NULL, NULL, 0, NULL), CAROM_EINVAL);                                                    \
+    }
+WHOLE_GETTER(carom_dict_popitem)
+WHOLE_GETTER(carom_dict_keys)
+WHOLE_GETTER(carom_dict_values)
+WHOLE_GETTER(carom_dict_copy)
 ROW(carom_dict_delete) {
     EACH_BAD_DICT(REFUSED(carom_dict_delete(h, &known_key), CAROM_EBADHANDLE));
     EACH_BAD_VALUE(a, REFUSED(carom_dict_delete(dict, a), status));
@@ -264,15 +275,17 @@ ROW(carom_dict_apply) {
 }
 ROW(carom_dict_len) { EACH_BAD_DICT(REFUSED(carom_dict_len(h), CAROM_EBADHANDLE)); }
 ROW(carom_dict_clear) { EACH_BAD_DICT(REFUSED(carom_dict_clear(h), CAROM_EBADHANDLE)); }
-ROW(carom_dict_items) {
-    uint64_t cursor = 0, absurd = UINT64_MAX;
-    EACH_BAD_DICT(UNTOUCHED(carom_argument, out, carom_dict_items(h, &cursor, out, 0, NULL, 0, NULL), CAROM_EBADHANDLE));
-    UNTOUCHED(carom_argument, out, carom_dict_items(dict, NULL, out, 0, NULL, 0, NULL), CAROM_EINVAL);
-    UNTOUCHED(carom_argument, out, carom_dict_items(dict, &absurd, out, 0, NULL, 0, NULL), CAROM_EINVAL);
-    UNTOUCHED(carom_argument, out, carom_dict_items(dict, &cursor, out, 0, NULL, 0, NULL), CAROM_EMSGSIZE);
-    REFUSED(carom_dict_items(dict, &cursor, NULL, 0, NULL, 0, NULL), CAROM_EINVAL);
-    CHECK_EQ(cursor, 0);
-}
+#define WALK(function, EACH_BAD_ONE, good)                                                                             \
+    ROW(function) {                                                                                                    \
+        uint64_t cursor = 0, absurd = UINT64_MAX;                                                                      \
+        EACH_BAD_ONE(UNTOUCHED(carom_argument, out, function(h, &cursor, out, 0, NULL, 0, NULL), CAROM_EBADHANDLE));   \
+        UNTOUCHED(carom_argument, out, function(good, NULL, out, 0, NULL, 0, NULL), CAROM_EINVAL);                     \
+        UNTOUCHED(carom_argument, out, function(good, &absurd, out, 0, NULL, 0, NULL), CAROM_EINVAL);                  \
+        UNTOUCHED(carom_argument, out, function(good, &cursor, out, 0, NULL, 0, NULL), CAROM_EMSGSIZE);                \
+        REFUSED(function(good, &cursor, NULL, 0, NULL, 0, NULL), CAROM_EINVAL);                                        \
+        CHECK_EQ(cursor, 0);                                                                                           \
+    }
+WALK(carom_dict_items, EACH_BAD_DICT, dict)
 ROW(carom_dict_wait) {
     uint64_t version = 0, absurd = UINT64_MAX;
     EACH_BAD_DICT(UNTOUCHED(carom_argument, out, carom_dict_wait(h, &good_key, &version, out, NULL, 0, NULL, 0), CAROM_EBADHANDLE));
@@ -295,6 +308,26 @@ ROW(carom_list_extend) {
     EACH_BAD_LIST(REFUSED(carom_list_extend(h, &good_key, 1), CAROM_EBADHANDLE));
     EACH_BAD_VALUE(a, REFUSED(carom_list_extend(shared_list, a, 1), status));
     REFUSED(carom_list_extend(shared_list, &good_key, SIZE_MAX), CAROM_EINVAL);
+}
+ROW(carom_list_extend_from) {
+    EACH_BAD_LIST(REFUSED(carom_list_extend_from(h, shared_list), CAROM_EBADHANDLE));
+    EACH_BAD_LIST(REFUSED(carom_list_extend_from(shared_list, h), CAROM_EBADHANDLE));
+}
+ROW(carom_list_repeat) {
+    EACH_BAD_LIST(REFUSED(carom_list_repeat(h, 2), CAROM_EBADHANDLE));
+    REFUSED(carom_list_repeat(shared_list, SIZE_MAX), CAROM_ENOMEM);
+    REFUSED(carom_list_repeat(shared_list, (size_t)1 << 40), CAROM_ENOMEM);
+}
+ROW(carom_list_set_slice) {
+    EACH_BAD_LIST(REFUSED(carom_list_set_slice(h, 0, 1, &good_key, 1), CAROM_EBADHANDLE));
+    EACH_BAD_VALUE(a, REFUSED(carom_list_set_slice(shared_list, 0, 1, a, 1), status));
+    REFUSED(carom_list_set_slice(shared_list, 0, 1, &good_key, SIZE_MAX), CAROM_EINVAL);
+}
+WALK(carom_list_items, EACH_BAD_LIST, shared_list)
+WALK(carom_list_reversed, EACH_BAD_LIST, shared_list)
+ROW(carom_list_contains) {
+    EACH_BAD_LIST(REFUSED(carom_list_contains(h, &good_key), CAROM_EBADHANDLE));
+    EACH_BAD_VALUE(a, REFUSED(carom_list_contains(shared_list, a), status));
 }
 ROW(carom_list_insert) {
     EACH_BAD_LIST(REFUSED(carom_list_insert(h, 0, &good_key), CAROM_EBADHANDLE));

@@ -10,9 +10,8 @@ use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
-use super::managed::{self, Managed, Place, ask, fetch, order};
+use super::managed::{self, Managed, Place, ask, fetch, number, order, unexpected};
 use super::passing::handle_argument;
-use crate::error::{Error, Result};
 use crate::manager::value::Value;
 use std::ffi::c_void;
 
@@ -62,6 +61,18 @@ pub extern "C" fn carom_dict_pop(
     len: *mut usize,
 ) -> carom_status {
     fetch(dict, "pop", &[One(key)], (found, data, capacity, len))
+}
+
+/// The key that came last, and what it stands for: a list of the two, as in `carom_dict_get`; takes the key out. `CAROM_ENOENT` if there is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_dict_popitem(
+    dict: *mut carom_dict,
+    pair: *mut carom_argument,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    fetch(dict, "popitem", &[], (pair, data, capacity, len))
 }
 
 /// What `key` stands for; if there is no such key it is set to `new_value` first. As `carom_dict_get`.
@@ -171,28 +182,43 @@ pub extern "C" fn carom_dict_items(
     capacity: usize,
     len: *mut usize,
 ) -> i64 {
-    boundary::answer(|| {
-        let place = Place::new(pairs, data, capacity, len)?;
-        let most = if most == 0 { i64::MAX } else { most.min(i64::MAX as usize) as i64 };
-        let (dict, arguments) = managed::request(dict, &[Integer(number(cursor)?), Integer(most)])?;
-        let result = dict.call("batch", arguments, Some(place.batch_room()), 0, |value, adopt| {
-            let Value::List(parts) = value else { return Err(unexpected()) };
-            let [Value::Integer(next), map @ Value::Map(met)] = &parts[..] else { return Err(unexpected()) };
-            place.show(map, adopt)?;
-            write(cursor, *next as u64)?;
-            Ok(met.len() as i64)
-        });
-        place.say_needed(result)
-    })
+    managed::walk(dict, cursor, most, &[], (pairs, data, capacity, len))
 }
 
-/// A cursor or a version that the caller has.
-fn number(place: *mut u64) -> Result<i64> {
-    i64::try_from(boundary::read(place)?).map_err(|_| Error::invalid("that is no number of this library's"))
+/// All keys, in their order: a list, as in `carom_dict_get`. `carom_dict_items` gives as many as fit.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_dict_keys(
+    dict: *mut carom_dict,
+    found: *mut carom_argument,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    fetch(dict, "keys", &[], (found, data, capacity, len))
 }
 
-fn unexpected() -> Error {
-    Error::Broken("the server answered something else".into())
+/// All values, in the order of their keys: a list, as in `carom_dict_get`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_dict_values(
+    dict: *mut carom_dict,
+    found: *mut carom_argument,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    fetch(dict, "values", &[], (found, data, capacity, len))
+}
+
+/// The whole dict: a map, as in `carom_dict_get`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_dict_copy(
+    dict: *mut carom_dict,
+    found: *mut carom_argument,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> carom_status {
+    fetch(dict, "copy", &[], (found, data, capacity, len))
 }
 
 /// Waits up to `timeout_ms` until `key` is set, or taken out, after the change that `*version` names (0: any), and moves that on. `*found` is what it stands for now, nil if it is not there, as in `carom_proxy_call`. Of

@@ -7,8 +7,9 @@ use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
-use super::managed::{Managed, ask, fetch, order};
-use super::passing::handle_argument;
+use super::managed::{self, Managed, ask, fetch, order};
+use super::passing::{self, handle_argument};
+use crate::wire::Argument;
 use std::ffi::c_void;
 
 /// A list of a manager. Opaque.
@@ -31,6 +32,26 @@ pub extern "C" fn carom_list_append(list: *mut carom_list, item: *const carom_ar
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_extend(list: *mut carom_list, items: *const carom_argument, count: usize) -> carom_status {
     order(list, "extend", &[Many(items, count)])
+}
+
+/// Adds the items of another list of the same manager at the end, in one step; of itself too.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_extend_from(list: *mut carom_list, other: *mut carom_list) -> carom_status {
+    boundary::status(|| {
+        let list = managed::target(list, Kind::List)?;
+        managed::target(other, Kind::List)?;
+        let other = passing::reference(other.cast())?;
+        let other = list.value_of(&Argument::Handle(other.to_bits()))?;
+        list.order_with("extend", vec![other])
+    })
+}
+
+/// The list `count` times, one behind the other, in one step; 0 empties it.
+///
+/// `CAROM_ENOMEM`, and nothing is changed, if that is more than the manager may hold.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_repeat(list: *mut carom_list, count: usize) -> carom_status {
+    order(list, "repeat", &[Integer(count.min(i64::MAX as usize) as i64)])
 }
 
 /// Puts an item before the one at `index`; beyond the end, at the end.
@@ -81,6 +102,49 @@ pub extern "C" fn carom_list_slice(
     fetch(list, "slice", &[Integer(start), Integer(stop)], (found, data, capacity, len))
 }
 
+/// Puts `count` items in the place of those from `start` to before `stop`, in one step; none: these are taken out.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_set_slice(
+    list: *mut carom_list,
+    start: i64,
+    stop: i64,
+    items: *const carom_argument,
+    count: usize,
+) -> carom_status {
+    order(list, "set_slice", &[Integer(start), Integer(stop), Many(items, count)])
+}
+
+/// Walks through the list: `*items` is a list of the next ones, at most `most` (0: as many as fit), as in `carom_list_get`. `*cursor` is 0 at the beginning, and moves on: it is the index of the next one. So what others
+/// insert or take out before it moves the walk.
+///
+/// How many items there are, 0 at the end, or a status: `CAROM_EMSGSIZE` if not even the next one fits.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_items(
+    list: *mut carom_list,
+    cursor: *mut u64,
+    items: *mut carom_argument,
+    most: usize,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> i64 {
+    managed::walk(list, cursor, most, &[], (items, data, capacity, len))
+}
+
+/// The same from the last one to the first; the cursor is 0 at the beginning here too, and then its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_reversed(
+    list: *mut carom_list,
+    cursor: *mut u64,
+    items: *mut carom_argument,
+    most: usize,
+    data: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> i64 {
+    managed::walk(list, cursor, most, &[Integer(1)], (items, data, capacity, len))
+}
+
 /// Another item at `index`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_set(list: *mut carom_list, index: i64, item: *const carom_argument) -> carom_status {
@@ -109,6 +173,12 @@ pub extern "C" fn carom_list_index(list: *mut carom_list, item: *const carom_arg
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_list_count(list: *mut carom_list, item: *const carom_argument) -> i64 {
     boundary::answer(|| ask(list, "count", &[One(item)]))
+}
+
+/// 1 if an item equals `item`, 0 if none does, or a status.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_list_contains(list: *mut carom_list, item: *const carom_argument) -> i32 {
+    boundary::answer(|| Ok(ask(list, "contains", &[One(item)])? as i32))
 }
 
 /// Sorts the list, equal items as they were; `descending` not 0: the largest first.

@@ -1,6 +1,6 @@
 //! What the nouns of a manager have in common: values on their way to a server, and back into the caller's memory.
 
-use super::boundary::{self, write_optional};
+use super::boundary::{self, write, write_optional};
 use super::call::{self, CAROM_ARGUMENT_BOOL, CAROM_ARGUMENT_BYTES, CAROM_ARGUMENT_HANDLE, CAROM_ARGUMENT_INTEGER};
 use super::call::{CAROM_ARGUMENT_LIST, CAROM_ARGUMENT_MAP, CAROM_ARGUMENT_REAL, CAROM_ARGUMENT_STRING};
 use super::call::{EMPTY, carom_argument};
@@ -86,6 +86,41 @@ pub(super) fn fetch<T: Managed>(
 
 /// Where a caller wants a value: the argument, memory for what that points to, how much, and where the length goes.
 pub(super) type Room = (*mut carom_argument, *mut c_void, usize, *mut usize);
+
+/// A number that the caller has from an earlier call: a cursor, a version.
+pub(super) fn number(place: *mut u64) -> Result<i64> {
+    i64::try_from(boundary::read(place)?).map_err(|_| Error::invalid("that is no number of this library's"))
+}
+
+pub(super) fn unexpected() -> Error {
+    Error::Broken("the server answered something else".into())
+}
+
+/// Shows the next items of a container, or pairs, that the method `batch` gives: how many, and the cursor moves on.
+pub(super) fn walk<T: Managed>(
+    object: *mut T,
+    cursor: *mut u64,
+    most: usize,
+    more: &[Given],
+    (shown, data, capacity, len): Room,
+) -> i64 {
+    boundary::answer(|| {
+        let place = Place::new(shown, data, capacity, len)?;
+        let most = if most == 0 { i64::MAX } else { most.min(i64::MAX as usize) as i64 };
+        let (target, mut arguments) = request(object, &[Given::Integer(number(cursor)?), Given::Integer(most)])?;
+        arguments.extend(request(object, more)?.1);
+        let result = target.call("batch", arguments, Some(place.batch_room()), 0, |value, adopt| {
+            let Value::List(parts) = value else { return Err(unexpected()) };
+            let [Value::Integer(next), items @ (Value::Map(_) | Value::List(_))] = &parts[..] else {
+                return Err(unexpected());
+            };
+            place.show(items, adopt)?;
+            write(cursor, *next as u64)?;
+            Ok(items.parts() as i64)
+        });
+        place.say_needed(result)
+    })
+}
 
 /// What C passed, for the server of `target`.
 pub(super) fn values(target: &Target, arguments: *const carom_argument, count: usize) -> Result<Vec<Value>> {

@@ -6,7 +6,8 @@
 //! - Namespace: get(name), set(name value), delete(name), contains(name), list().
 //! - set: add(item), discard(item), remove(item), contains(item), update(list), pop(), list(), len(), clear().
 //! - list: append(item), extend(list), insert(index item), get(index), set(index item), delete(index), pop([index]), remove(item), index(item [start stop]), count(item), contains(item), increment(index [by]),
-//!   swap(index new expected), slice([start stop]), set_slice(start stop list), reverse(), sort([descending]), len(), copy(), clear().
+//!   swap(index new expected), slice([start stop]), set_slice(start stop list), reverse(), sort([descending]), repeat(times), batch(cursor [most backwards]),
+//!   len(), copy(), clear().
 //! - Value: get(), set(value), increment([by]), swap(new expected). Array: get(index), set(index value), increment(index [by]), swap(index new expected), slice([start stop]), set_slice(start stop list), len(),
 //!   copy(), index(item), count(item). Both keep to their type.
 //! - Queue: put(item), put_many(list), get(), get_many(most length), size(), empty(), full(), task_done(), join(), shutdown().

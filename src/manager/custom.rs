@@ -9,7 +9,7 @@
 use super::client;
 use super::object::Object;
 use super::server::Server;
-use super::value::{Proxy, Value};
+use super::value::{self, Proxy, Value};
 use super::{Job, Outcome, Phase, kind, no_method, protocol};
 use crate::call::{Call, Input, Output};
 use crate::error::{Error, Result};
@@ -68,6 +68,8 @@ pub(super) struct Work {
     /// Cells that stand for objects among the arguments, and their generations.
     cells: Vec<(u64, u32)>,
     object: u64,
+    /// Whose call it is: what comes of it is stored for him, whoever has called meanwhile.
+    client: u64,
     result: Option<String>,
 }
 
@@ -81,6 +83,7 @@ pub(super) struct Done {
     made: Option<u64>,
     cells: Vec<(u64, u32)>,
     pub(super) object: u64,
+    client: u64,
     result: Option<String>,
 }
 
@@ -191,8 +194,8 @@ impl Work {
             Err(error) => (1, error.to_string()),
         };
         let answer = if code == 0 { call.take_answer() } else { Vec::new() };
-        let (cells, object, result) = (self.cells, self.object, self.result);
-        Done { code, message, answer, made: call.made, cells, object, result }
+        let (cells, object, client, result) = (self.cells, self.object, self.client, self.result);
+        Done { code, message, answer, made: call.made, cells, object, client, result }
     }
 }
 
@@ -279,7 +282,10 @@ impl Server {
     ) -> Result<Work> {
         let mut cells = Vec::new();
         match self.encode(&given, &mut cells) {
-            Ok(input) => Ok(Work { function, state, input: Lent::new(input), cells, object, result }),
+            Ok(input) => {
+                let client = value::payer();
+                Ok(Work { function, state, input: Lent::new(input), cells, object, client, result })
+            }
             Err(error) => {
                 self.put_cells_away(&cells);
                 Err(error)
@@ -348,6 +354,7 @@ impl Server {
 
     /// What a function's run gives to its caller.
     fn conclude(&mut self, done: Done) -> Result<Value> {
+        value::charge(done.client);
         let result = done.check().and_then(|()| self.value_of(&done));
         self.put_cells_away(&done.cells);
         result
@@ -403,7 +410,7 @@ impl Server {
         if custom.kind.destroy != 0 && !custom.is_busy() {
             let nothing = Lent::new(wire::to_vec(&[]).unwrap_or_default());
             let (function, state) = (custom.kind.destroy, custom.state);
-            Work { function, state, input: nothing, cells: Vec::new(), object: 0, result: None }.run();
+            Work { function, state, input: nothing, cells: Vec::new(), object: 0, client: 0, result: None }.run();
         }
     }
 }

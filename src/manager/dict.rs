@@ -1,15 +1,15 @@
 //! Dicts, namespaces and sets: keys in the order in which they came.
 #![forbid(unsafe_code)]
 
-use super::value::{ARGUMENT, Arguments, Key, Stored, Value};
-use super::{Outcome, fit, no_method};
+use super::value::{Arguments, Key, Stored, Value};
+use super::{Outcome, Room, fit, no_method};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 const MISSING: Error = Error::NotFound("there is no such key");
 /// A walk in batches gives at most so many at once.
-const BATCH: i64 = 4096;
+pub(super) const BATCH: i64 = 4096;
 
 /// What stands under a key.
 struct Slot {
@@ -18,6 +18,12 @@ struct Slot {
     /// Raised with every change of the dict; that of this key's last one.
     version: u64,
     value: Stored,
+}
+
+/// What stood under a key before a batch, and that key's version.
+struct Before {
+    slot: Option<Slot>,
+    version: u64,
 }
 
 /// A dict.
@@ -72,16 +78,21 @@ impl Dict {
     }
 
     /// Puts back what [`Dict::remove`] or [`Dict::insert`] changed.
-    fn restore(&mut self, key: Key, slot: Option<Slot>) {
+    fn restore(&mut self, key: Key, Before { slot, version }: Before) {
         if let Some(now) = self.slots.remove(&key) {
             self.order.remove(&now.place);
         }
-        if let Some(slot) = slot {
-            self.taken_out.remove(&key);
-            let key = Rc::new(key);
-            self.order.insert(slot.place, key.clone());
-            self.slots.insert(key, slot);
-        }
+        self.taken_out.remove(&key);
+        let Some(slot) = slot else {
+            // Nothing has changed for those who wait for a change.
+            if version > 0 {
+                self.taken_out.insert(key, version);
+            }
+            return;
+        };
+        let key = Rc::new(key);
+        self.order.insert(slot.place, key.clone());
+        self.slots.insert(key, slot);
     }
 
     fn update(&mut self, pairs: Vec<(Value, Value)>) -> Result<()> {
@@ -106,20 +117,13 @@ impl Dict {
     /// `[cursor, {pairs}]`: those behind the cursor; the list is empty at the end. What is added or taken out meanwhile is
     /// met or not, all else once.
     fn batch(&self, cursor: i64, most: i64, room: Option<usize>) -> Result<Value> {
-        // Less what the list around the pairs takes.
-        let mut room = room.map_or(usize::MAX, |room| room.saturating_sub(4 * ARGUMENT));
-        let (mut next, mut pairs) = (cursor, Vec::new());
+        let (mut room, mut next, mut pairs) = (Room::of_walk(room), cursor, Vec::new());
         for (place, key) in self.order.range(cursor.max(0) as u64..).take(most.clamp(1, BATCH) as usize) {
             let Some(value) = self.get(key) else { continue };
             let pair = Value::Map(vec![(key.value(), value.clone())]);
-            let needed = pair.room();
-            if needed > room {
-                if pairs.is_empty() {
-                    return Err(Error::MessageSize { needed, capacity: room });
-                }
+            if !room.takes(pair.room())? {
                 break;
             }
-            room -= needed;
             next = *place as i64 + 1;
             if let Value::Map(pair) = pair {
                 pairs.extend(pair);
@@ -140,13 +144,13 @@ impl Dict {
 
     /// Several calls, of which all happen or none does.
     fn apply(&mut self, calls: Vec<Value>) -> Result<Value> {
-        let mut undo = Vec::new();
+        let mut undo = HashMap::new();
         let mut results = Vec::new();
         for call in calls {
             match self.step(call, &mut undo) {
                 Ok(result) => results.push(result),
                 Err(error) => {
-                    undo.into_iter().rev().for_each(|(key, slot)| self.restore(key, slot));
+                    undo.into_iter().for_each(|(key, before)| self.restore(key, before));
                     return Err(error);
                 }
             }
@@ -154,8 +158,8 @@ impl Dict {
         Ok(Value::List(results))
     }
 
-    /// One call of a batch, and what was there before it.
-    fn step(&mut self, call: Value, undo: &mut Vec<(Key, Option<Slot>)>) -> Result<Value> {
+    /// One call of a batch, and what was there before the first that changes its key.
+    fn step(&mut self, call: Value, undo: &mut HashMap<Key, Before>) -> Result<Value> {
         let Value::List(call) = call else { return Err(Error::invalid("a batch is a list of lists")) };
         let mut call = Arguments::new(call);
         let (method, key) = (call.text()?, call.need()?);
@@ -165,13 +169,11 @@ impl Dict {
             ));
         }
         let name = Key::of(key.clone())?;
-        let before = match self.slots.get(&name) {
-            Some(slot) => {
-                Some(Slot { place: slot.place, version: slot.version, value: Stored::new(slot.value.value().clone())? })
-            }
-            None => None,
-        };
-        undo.push((name, before));
+        let copy = |slot: &Slot| Ok(Slot { place: slot.place, version: slot.version, value: slot.value.copy()? });
+        if !matches!(&*method, "get" | "contains") && !undo.contains_key(&name) {
+            let (slot, version) = (self.slots.get(&name).map(copy).transpose()?, self.version_of(&name));
+            undo.insert(name, Before { slot, version });
+        }
         let mut arguments = vec![key];
         arguments.extend(std::iter::from_fn(|| call.optional()));
         match self.call(&method, Arguments::new(arguments), None)? {
@@ -401,6 +403,23 @@ mod tests {
         assert_eq!(results, Value::List(vec![Value::Nil, Value::Nil, Value::Nil, int(16)]));
         assert!(!dict.slots.contains_key(&Key::Integer(2)));
         assert!(call(&mut dict, "apply", vec![Value::List(vec![step("wait", vec![int(1), int(0)])])]).is_err());
+        // Whoever waits for a change of what it would have changed waits on, and what was there is whose it was.
+        value::set_limits(1 << 20, 10_000);
+        value::charge(1);
+        call(&mut dict, "set", vec![int(4), Value::Bytes(vec![0; 9_000])]).unwrap();
+        call(&mut dict, "set", vec![int(5), int(5)]).unwrap();
+        call(&mut dict, "delete", vec![int(5)]).unwrap();
+        let versions = [4, 5].map(|key| dict.version_of(&Key::Integer(key)));
+        let bytes = value::bytes_of(1);
+        value::charge(2);
+        let bad = [("set", 4), ("set", 5), ("delete", 5), ("set", 5), ("delete", 4), ("delete", 4)];
+        let bad = bad.map(|(method, key)| match method {
+            "set" => step(method, vec![int(key), Value::Bytes(vec![0; 100])]),
+            _ => step(method, vec![int(key)]),
+        });
+        assert_eq!(call(&mut dict, "apply", vec![Value::List(bad.to_vec())]), Err(MISSING));
+        assert_eq!(versions, [4, 5].map(|key| dict.version_of(&Key::Integer(key))));
+        assert_eq!((value::bytes_of(1), value::bytes_of(2)), (bytes, 0));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Lists.
 #![forbid(unsafe_code)]
 
-use super::value::{Arguments, Stored, Value};
-use super::{Outcome, fit, no_method};
+use super::dict::BATCH;
+use super::value::{self, ARGUMENT, Arguments, Stored, Value};
+use super::{Outcome, Room, fit, no_method};
 use crate::error::{Error, Result};
 use std::cmp::Ordering;
 
@@ -70,8 +71,40 @@ impl List {
         Ok(start..stop.max(start))
     }
 
-    pub(super) fn values(&self) -> impl DoubleEndedIterator<Item = &Value> + ExactSizeIterator {
+    pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &Value> + Clone {
         self.items.iter().map(Stored::value)
+    }
+
+    /// Its items so many times, one behind the other.
+    fn repeat(&mut self, count: i64) -> Result<()> {
+        if count <= 0 {
+            self.items.clear();
+        }
+        let weight: usize = self.values().map(Value::weight).sum();
+        let more = usize::try_from(count - 1).unwrap_or(0);
+        value::check_room(weight.saturating_mul(more))?;
+        let copies = self.values().cycle().take(self.items.len() * more).cloned().collect();
+        self.items.extend(Stored::all(copies)?);
+        Ok(())
+    }
+
+    /// `[cursor, [items]]`: those behind the cursor, or, backwards, before it; the list is empty at the end. 0 is the beginning of
+    /// either; backwards a cursor is one more than there are items left.
+    fn batch(&self, cursor: i64, most: i64, backwards: bool, room: Option<usize>) -> Result<Value> {
+        let (len, most) = (self.items.len(), most.clamp(1, BATCH) as usize);
+        let at = usize::try_from(cursor).map_err(|_| Error::invalid("a cursor is not negative"))?;
+        let (mut room, mut items) = (Room::of_walk(room), Vec::new());
+        let left = if at == 0 { len } else { (at - 1).min(len) };
+        for index in 0..most {
+            let place = if backwards { left.checked_sub(index + 1) } else { at.checked_add(index) };
+            let Some(item) = place.and_then(|place| self.items.get(place)) else { break };
+            if !room.takes(ARGUMENT + item.value().room())? {
+                break;
+            }
+            items.push(item.value().clone());
+        }
+        let next = if backwards { 1 + left - items.len() } else { at.saturating_add(items.len()) };
+        Ok(Value::List(vec![Value::Integer(next as i64), Value::List(items)]))
     }
 
     fn sort(&mut self, reverse: bool) -> Result<()> {
@@ -143,14 +176,22 @@ impl List {
                 }
                 Value::Bool(same)
             }
-            _ => self.call_whole(method, given)?,
+            _ => self.call_whole(method, given, room)?,
         };
         Ok(Outcome::Done(value))
     }
 
     /// Those that concern more than one item.
-    fn call_whole(&mut self, method: &str, mut given: Arguments) -> Result<Value> {
+    fn call_whole(&mut self, method: &str, mut given: Arguments, room: Option<usize>) -> Result<Value> {
         Ok(match method {
+            "repeat" => {
+                self.repeat(given.integer()?)?;
+                Value::Nil
+            }
+            "batch" => {
+                let (cursor, most) = (given.integer()?, given.optional_integer()?.unwrap_or(BATCH));
+                self.batch(cursor, most, given.optional_integer()?.unwrap_or(0) != 0, room)?
+            }
             "index" => {
                 let value = given.need()?;
                 let range = self.range(&mut given)?;
@@ -241,10 +282,60 @@ mod tests {
         assert_eq!(call("increment", &[int(0), int(4)]), Ok(int(5)));
         assert_eq!(call("swap", &[int(0), int(6), int(4)]), Ok(Value::Bool(false)));
         assert_eq!(call("swap", &[int(0), int(6), int(5)]), Ok(Value::Bool(true)));
+        call("repeat", &[int(2)]).unwrap();
+        assert_eq!(call("copy", &[]), Ok(ints(&[6, 8, 7, 6, 8, 7])));
+        assert!(matches!(call("repeat", &[int(i64::MAX)]), Err(Error::NoMemory(_))));
+        call("repeat", &[int(1)]).unwrap();
+        call("set_slice", &[int(3), int(6), ints(&[])]).unwrap();
         call("append", &[Value::Nil]).unwrap();
         assert!(call("sort", &[]).is_err());
         assert_eq!(call("len", &[]), Ok(int(4)));
+        call("repeat", &[int(-1)]).unwrap();
+        call("repeat", &[int(i64::MAX)]).unwrap();
+        assert_eq!(call("len", &[]), Ok(int(0)));
         drop(list);
         assert_eq!(value::bytes(), 0);
+    }
+
+    /// Both ways, in batches of any length, while others take away and add at the end.
+    #[test]
+    fn a_walk_meets_all_that_stays() {
+        value::set_limits(1 << 20, 1 << 20);
+        let int = Value::Integer;
+        for (backwards, most) in [(0, 1), (0, 3), (0, 100), (1, 1), (1, 3), (1, 100)] {
+            let mut list = List::new((0..50).map(int).collect()).unwrap();
+            let (mut cursor, mut met) = (0, Vec::new());
+            loop {
+                let given = Arguments::new(vec![int(cursor), int(most), int(backwards)]);
+                let batch = done(list.call("batch", given, None)).unwrap();
+                let Value::List(parts) = batch else { unreachable!() };
+                let (Value::Integer(next), Value::List(items)) = (&parts[0], &parts[1]) else { unreachable!() };
+                if items.is_empty() {
+                    assert_eq!(*next, if backwards == 1 { 1 } else { list.len() as i64 });
+                    break;
+                }
+                cursor = *next;
+                met.extend(items.iter().map(|item| item.integer().unwrap()));
+                let length = list.len();
+                if met.len() < 10 {
+                    let change = if backwards == 1 { "append" } else { "pop" };
+                    let given = if backwards == 1 { vec![int(-1)] } else { vec![] };
+                    done(list.call(change, Arguments::new(given), None)).unwrap();
+                    assert_ne!(list.len(), length);
+                }
+            }
+            let mut wanted: Vec<_> = (0..50).collect();
+            if backwards == 1 {
+                wanted.reverse();
+            } else {
+                wanted.truncate(list.len());
+            }
+            assert_eq!(met, wanted);
+        }
+        let mut list = List::new(vec![Value::Bytes(vec![1; 100]); 3]).unwrap();
+        let mut batch = |room| done(list.call("batch", Arguments::new(vec![int(0), int(9)]), Some(room)));
+        assert!(matches!(batch(4 * ARGUMENT + 159), Err(Error::MessageSize { needed: 160, .. })));
+        let two = Value::List(vec![int(2), Value::List(vec![Value::Bytes(vec![1; 100]); 2])]);
+        assert_eq!(batch(4 * ARGUMENT + 330), Ok(two));
     }
 }

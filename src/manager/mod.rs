@@ -169,6 +169,32 @@ fn fit(value: &Value, room: Option<usize>) -> Result<()> {
     }
 }
 
+/// Room for one part after the other of a result.
+struct Room {
+    left: usize,
+    is_new: bool,
+}
+
+impl Room {
+    /// Of a walk in batches: less what the list around the parts takes.
+    fn of_walk(room: Option<usize>) -> Room {
+        let left = room.map_or(usize::MAX, |room| room.saturating_sub(4 * value::ARGUMENT));
+        Room { left, is_new: true }
+    }
+
+    /// Whether one more part fits, of so many bytes. Not even the first one: an error.
+    fn takes(&mut self, needed: usize) -> Result<bool> {
+        match self.left.checked_sub(needed) {
+            None if self.is_new => Err(Error::MessageSize { needed, capacity: self.left }),
+            None => Ok(false),
+            Some(left) => {
+                (self.left, self.is_new) = (left, false);
+                Ok(true)
+            }
+        }
+    }
+}
+
 fn no_method() -> Error {
     Error::NotFound("the object has no such method")
 }

@@ -26,8 +26,8 @@ pub const LONGEST: usize = 64 << 20;
 pub const DEPTH: usize = wire::MAX_DEPTH;
 /// What a message has around a value: itself, its arguments, the calls of a batch, one of these.
 const AROUND: usize = 4;
-/// Values of one message.
-const NODES: usize = 1 << 20;
+/// Values of one message: as many as fit into the longest one at the least that each weighs.
+const NODES: usize = LONGEST / ARGUMENT;
 const PROXY: i8 = 1;
 const PROXY_LEN: usize = 9;
 

@@ -4,7 +4,9 @@
 
 use super::object::Object;
 use super::server::Server;
-use super::value;
+use super::value::{self, Proxy, Value};
+use super::{Job, kind};
+use crate::error::Result;
 use crate::shm::arena::Arena;
 
 impl Server {
@@ -26,6 +28,19 @@ impl Server {
             entry.references -= 1;
         }
         self.doubtful.push(object);
+    }
+
+    /// A list that another one is extended by: its items are the argument.
+    pub(super) fn spread(&self, job: &mut Job) -> Result<()> {
+        let [Value::Proxy(Proxy { object, kind: kind::LIST })] = job.arguments[..] else { return Ok(()) };
+        if job.method != "extend" {
+            return Ok(());
+        }
+        if let Some(Some(Object::List(list))) = self.entries.get(&object).map(|entry| &entry.object) {
+            value::check_room(list.values().map(Value::weight).sum())?;
+            job.arguments = vec![Value::List(list.values().cloned().collect())];
+        }
+        Ok(())
     }
 
     /// Which cells of an object are still there.

@@ -230,7 +230,6 @@ impl Server {
             }
             _ if client.waits.is_some() => self.send_away(key, "a client that does not wait for its reply"),
             (Some(session), request) => {
-                value::charge(session);
                 // Whoever goes on has received what he asked for before.
                 client.lent = None;
                 self.serve(key, session, request);
@@ -320,6 +319,7 @@ impl Server {
     fn create(&mut self, session: u64, name: &str, arguments: Vec<Value>, persistent: bool) -> Result<Value> {
         let kind = self.kind_of(name).unwrap_or(0);
         self.check_proxies(&arguments)?;
+        value::charge(session);
         value::demand_bytes(self.terms.only_bytes && kind::CONTAINERS.contains(&kind));
         if name == DIRECTORY {
             self.refer(session, FIRST);
@@ -371,6 +371,9 @@ impl Server {
         if let Err(error) = self.check_proxies(&job.arguments) {
             return self.finish(job, Err(error));
         }
+        if let Err(error) = self.spread(&mut job) {
+            return self.finish(job, Err(error));
+        }
         let object = job.object;
         match self.attempt(&mut job) {
             Ok(Outcome::Wait) if at_once => self.give_up(job),
@@ -383,6 +386,8 @@ impl Server {
     }
 
     fn attempt(&mut self, job: &mut Job) -> Result<Outcome> {
+        // Whoever made the others wait, or go on, may have asked last.
+        value::charge(job.who.session);
         let mut taken = Vec::new();
         let entry = self.entries.get_mut(&job.object);
         let is_container = entry.as_ref().is_some_and(|entry| kind::CONTAINERS.contains(&entry.kind));

@@ -33,12 +33,17 @@ fn serve() -> Service {
 }
 
 fn serve_with(prepare: impl FnOnce(&mut Server) + Send + 'static) -> Service {
+    serve_within(64 << 20, prepare)
+}
+
+/// Of the bytes that objects may take, so many may be of one client.
+fn serve_within(client_limit: usize, prepare: impl FnOnce(&mut Server) + Send + 'static) -> Service {
     let options = || Options { key: Some(KEY), ..Default::default() };
     let listener = Listener::new(None, options()).unwrap();
     let address = listener.address().to_str().unwrap().to_string();
     let thread = std::thread::spawn(move || {
         let (limit, types) = (64 << 20, Vec::new());
-        let terms = Terms { identity: [7; 16], cell: 0, limit, client_limit: limit, types, only_bytes: false };
+        let terms = Terms { identity: [7; 16], cell: 0, limit, client_limit, types, only_bytes: false };
         let mut server = Server::new(listener, terms).unwrap();
         prepare(&mut server);
         server.run();
@@ -148,6 +153,36 @@ fn what_did_not_arrive_goes_to_the_next() {
     drop(four);
     assert_eq!(five.hear(), Ok(Value::Integer(9)));
     drop((one, five));
+    service.end();
+}
+
+/// What waits for room is charged to whoever brings it, and not to whoever makes room.
+#[test]
+fn who_waits_pays_himself() {
+    const LEN: usize = 700;
+    let service = serve_within(1000, |_| {});
+    let (one, two) = (service.talk(1), service.talk(2));
+    let queue = one.create("Queue", vec![Value::Integer(1)]);
+    let dict = one.create("dict", vec![]);
+    let bytes = || Value::Bytes(vec![7; LEN]);
+    one.call(queue, "put", vec![Value::Integer(1)]).unwrap();
+    // Whoever makes room has no room left himself.
+    two.call(dict, "set", vec![Value::Integer(2), bytes()]).unwrap();
+    one.start(queue, "put", vec![bytes()], -1);
+    two.await_waiting(1);
+    assert_eq!(two.call(queue, "get", vec![]), Ok(Value::Integer(1)));
+    assert_eq!(one.hear(), Ok(Value::Nil));
+    let full = Error::NoMemory("").status();
+    assert_eq!(status(one.call(dict, "set", vec![Value::Integer(1), bytes()])), full);
+    assert_eq!(status(two.call(dict, "set", vec![Value::Integer(1), bytes()])), full);
+    two.call(dict, "clear", vec![]).unwrap();
+    two.call(dict, "set", vec![Value::Integer(1), bytes()]).unwrap();
+    // Whoever takes it away, it is the first one's room again.
+    assert_eq!(two.call(queue, "get", vec![]), Ok(bytes()));
+    two.tell(Request::Taken);
+    assert_eq!(two.call(queue, "size", vec![]), Ok(Value::Integer(0)));
+    one.call(dict, "set", vec![Value::Integer(3), bytes()]).unwrap();
+    drop((one, two));
     service.end();
 }
 

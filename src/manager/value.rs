@@ -72,6 +72,15 @@ impl Value {
         }
     }
 
+    /// How many items or pairs it has.
+    pub fn parts(&self) -> usize {
+        match self {
+            Value::List(items) => items.len(),
+            Value::Map(pairs) => pairs.len(),
+            _ => 0,
+        }
+    }
+
     /// Calls `visit` for every object that it names.
     pub fn each_proxy(&self, visit: &mut impl FnMut(Proxy)) {
         match self {
@@ -191,6 +200,11 @@ pub fn charge(client: u64) {
     LEDGER.with_borrow_mut(|ledger| ledger.client = client);
 }
 
+/// Whose that is.
+pub fn payer() -> u64 {
+    LEDGER.with_borrow(|ledger| ledger.client)
+}
+
 /// Whether what is stored from now on must be bytes or an object: programs that encode their values themselves.
 pub fn demand_bytes(only_bytes: bool) {
     LEDGER.with_borrow_mut(|ledger| ledger.only_bytes = only_bytes);
@@ -213,15 +227,24 @@ impl Ledger {
         if self.bytes.saturating_add(weight) > self.limit {
             return Err(FULL);
         }
+        let of_client = self.clients.get(&self.client).copied().unwrap_or(0);
+        if self.tells_clients() && of_client.saturating_add(weight) > self.client_limit {
+            return Err(Error::NoMemory("this client's values in the manager take as much as they may"));
+        }
+        self.add(self.client, weight);
+        Ok(self.client)
+    }
+
+    fn add(&mut self, client: u64, weight: usize) {
         if self.tells_clients() {
-            let of_client = self.clients.entry(self.client).or_default();
-            if of_client.saturating_add(weight) > self.client_limit {
-                return Err(Error::NoMemory("this client's values in the manager take as much as they may"));
-            }
-            *of_client += weight;
+            *self.clients.entry(client).or_default() += weight;
         }
         self.bytes += weight;
-        Ok(self.client)
+    }
+
+    /// The objects that a stored value names.
+    fn name(&mut self, value: &Value) {
+        value.each_proxy(&mut |proxy| *self.named.entry(proxy.object).or_default() += 1);
     }
 
     fn give_back(&mut self, client: u64, weight: usize) {
@@ -275,10 +298,21 @@ impl Stored {
                 return Err(Error::invalid("this manager's serializer is bytes: it stores bytes and handles only"));
             }
             let client = ledger.take(weight)?;
-            value.each_proxy(&mut |proxy| *ledger.named.entry(proxy.object).or_default() += 1);
+            ledger.name(&value);
             Ok(client)
         })?;
         Ok(Stored { value, client })
+    }
+
+    /// One more of the same for a while, brought by the same client, of which no more is asked than there is room for.
+    pub fn copy(&self) -> Result<Stored> {
+        let weight = self.value.weight();
+        check_room(weight)?;
+        LEDGER.with_borrow_mut(|ledger| {
+            ledger.add(self.client, weight);
+            ledger.name(&self.value);
+        });
+        Ok(Stored { value: self.value.clone(), client: self.client })
     }
 
     /// The same for many; all or none.
