@@ -38,6 +38,16 @@ static inline carom_status try_get(carom_queue *from) {
 }
 static inline void arena_is_well(void) { CHECK_OK(carom_arena_check(NULL)); }
 
+/* As many objects and blocks as before: what the dead had is given back, soon. */
+static inline void nothing_more_than(carom_arena_info before) {
+    int64_t until = now_ms() + PATIENCE_MS;
+    carom_arena_info now;
+    while ((now = census()).objects > before.objects || now.blocks > before.blocks) {
+        CHECK(now_ms() < until);
+        sched_yield();
+    }
+}
+
 /* A thread that is about to sleep in `body`. */
 static inline void asleep(void *(*body)(void *), carom_status *status, pthread_t *thread) {
     *status = 1;

@@ -163,6 +163,13 @@ static inline int32_t ended(carom_process *process) {
     return code;
 }
 
+/* What there is in the arena, which is well. */
+static inline carom_arena_info census(void) {
+    carom_arena_info info = {.size = sizeof info};
+    CHECK_OK(carom_arena_check(&info));
+    return info;
+}
+
 #define CASE(body) run_case_(#body, body)
 
 #endif

@@ -4,12 +4,6 @@
 
 static int32_t nothing(carom_call *call) { (void)call; return 0; }
 
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-
 static void counts_what_is_there(void) {
     carom_arena_info none = census(), some;
     CHECK_EQ(none.members, 1);

@@ -10,19 +10,6 @@ static void *get_handle(carom_queue *from) {
     CHECK(handle);
     return handle;
 }
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-static void nothing_more_than(carom_arena_info before) {
-    int64_t until = now_ms() + PATIENCE_MS;
-    carom_arena_info now;
-    while ((now = census()).objects > before.objects || now.blocks > before.blocks) {
-        CHECK(now_ms() < until);
-        sched_yield();
-    }
-}
 
 /* With the memory that it needs anyway. */
 static carom_queue *used_queue(void) {

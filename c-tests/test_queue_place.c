@@ -43,20 +43,6 @@ static int64_t consume_number(carom_queue *from) {
     CHECK_OK(carom_queue_consume(from, &message));
     return number;
 }
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-/* As many objects and blocks as before: what the dead had is given back, soon. */
-static void nothing_more_than(carom_arena_info before) {
-    int64_t until = now_ms() + PATIENCE_MS;
-    carom_arena_info now;
-    while ((now = census()).objects > before.objects || now.blocks > before.blocks) {
-        CHECK(now_ms() < until);
-        sched_yield();
-    }
-}
 
 /* ----------------------------------------------------------------------------------------------- one process, one thread */
 

@@ -16,11 +16,7 @@ static carom_queue *single(int sides, uint64_t max_items) {
     CHECK_OK(carom_queue_new(&options, &made));
     return made;
 }
-static uint64_t blocks(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info.blocks;
-}
+static uint64_t blocks(void) { return census().blocks; }
 
 /* ----------------------------------------------------------------------------------------------- one process, one thread */
 

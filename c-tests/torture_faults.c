@@ -138,12 +138,6 @@ static void gives_a_status(carom_status status) {
     CHECK(carom_error_message()[0] != 0);
 }
 
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-
 /* What is there goes down to what was there before, at the latest when somebody waits for something. */
 static void nothing_is_left(const carom_arena_info *before) {
     carom_semaphore *never = NULL;

@@ -221,12 +221,6 @@ static void strikes(void) {
     }
 }
 
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-
 static void nothing_is_left(const carom_arena_info *before) {
     for (int64_t until = now_ms() + PATIENCE_MS;;) {
         carom_arena_info now = census();

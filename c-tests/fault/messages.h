@@ -74,15 +74,18 @@ static int32_t puts_one(carom_call *call) {
     if (carom_call_queue(call, 0, &given) != CAROM_OK) return 1;
     return carom_queue_put(given, "short", 5, PATIENCE_MS) == CAROM_OK ? 7 : 1;
 }
-static carom_status queue_given(void) {
-    carom_argument argument = CAROM_HANDLE(queue);
-    OR_RETURN(carom_process_start(puts_one, &argument, 1, NULL, &process));
-    carom_status status = carom_queue_get(queue, got, sizeof got, NULL, patience());
+static carom_status queue_receives(int64_t timeout_ms) { return carom_queue_get(queue, got, sizeof got, NULL, timeout_ms); }
+/* A process that is given `handle` sends something: it is received, at the latest when calls work again. */
+static carom_status given_to(carom_function function, void *handle, carom_status (*receives)(int64_t timeout_ms)) {
+    carom_argument argument = CAROM_HANDLE(handle);
+    OR_RETURN(carom_process_start(function, &argument, 1, NULL, &process));
+    carom_status status = receives(patience());
     no_more_faults();
     process_ends();
-    if (status != CAROM_OK) CHECK_OK(carom_queue_get(queue, got, sizeof got, NULL, PATIENCE_MS));
+    if (status != CAROM_OK) CHECK_OK(receives(PATIENCE_MS));
     return status;
 }
+static carom_status queue_given(void) { return given_to(puts_one, queue, queue_receives); }
 
 /* ---- pipes, and connections over sockets ---- */
 
@@ -169,15 +172,8 @@ static int32_t sends_one(carom_call *call) {
     if (carom_call_connection(call, 0, &given) != CAROM_OK) return 1;
     return carom_connection_send(given, "short", 5, PATIENCE_MS) == CAROM_OK ? 7 : 1;
 }
-static carom_status socket_given(void) {
-    carom_argument argument = CAROM_HANDLE(left);
-    OR_RETURN(carom_process_start(sends_one, &argument, 1, NULL, &process));
-    carom_status status = carom_connection_recv(right, got, sizeof got, NULL, patience());
-    no_more_faults();
-    process_ends();
-    if (status != CAROM_OK) CHECK_OK(carom_connection_recv(right, got, sizeof got, NULL, PATIENCE_MS));
-    return status;
-}
+static carom_status socket_receives(int64_t timeout_ms) { return carom_connection_recv(right, got, sizeof got, NULL, timeout_ms); }
+static carom_status socket_given(void) { return given_to(sends_one, left, socket_receives); }
 
 /* ---- listeners and clients: the other side is a process of its own, with no family ---- */
 
