@@ -19,7 +19,7 @@ torture := $(addprefix build/,$(basename $(wildcard c-tests/torture_*.c)))
 sanitized := $(patsubst build/c-tests/%,build/sanitize/%,$(tests))
 examples := $(patsubst examples-c/%.c,build/examples/%,$(shell grep -l '^int main\b' examples-c/*.c 2>/dev/null))
 
-.PHONY: help run test test-c step sanitize sanitize-c torture bench lib examples header abi install clean force
+.PHONY: help run test test-c step sanitize sanitize-c torture sweep bench lib examples header abi install clean force
 help: ## list the goals
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
@@ -77,6 +77,9 @@ torture: $(torture) build/c-tests/runner build/c-tests/test_start_many ## kill a
 	CAROM_POINTS=$(points) $(evidence) build/c-tests/torture_step $(or $(SECONDS),600)
 	c-tests/seeded.sh
 	c-tests/points.sh $(points) $(if $(SECONDS),1,1000000)
+
+sweep: build/c-tests/torture_step ## kill at every instruction there is, which takes hours; or of OPERATION='keeper, born' SCRIPT=alone
+	$(evidence) build/c-tests/torture_step 0 "$(OPERATION)" "$(SCRIPT)"
 
 bench: ## measure, and compare with others
 	@scripts/setup.sh bench

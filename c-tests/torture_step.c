@@ -2,10 +2,13 @@
  * Killed at every instruction. A victim does one operation, and is killed before each of its instructions; a third party
  * does something at that moment. It is the release build of the library that is stepped through, with all that it calls.
  *
- *     torture_step [SECONDS [OPERATION [SCRIPT]]]      (20 seconds, all)
+ *     torture_step [SECONDS [OPERATION [SCRIPT]]]      (20 seconds; "": all)
  *
- * One line per operation: its instructions, points at which it was killed, hangs and losses (none, or the run fails), leaks,
- * and how often a run went another way and missed its point (there, too, it was killed and everything looked at).
+ * In 0 seconds, without a limit, it is killed at every instruction; else at as many as there is time for, evenly over all.
+ *
+ * One line per operation: its instructions, points at which it was killed of those there are (with each script, every
+ * instruction), hangs and losses (none, or the run fails), leaks, and how often a run went another way and missed its point
+ * (there, too, it was killed and everything looked at).
  */
 #include "step/harness.h"
 #include "step/locks.h"
@@ -48,7 +51,7 @@ static const char *only_operation, *only_script;
 static int is_wanted(uint32_t pair) {
     const struct operation *operation = &operations[pair / SCRIPTS];
     enum script script = (enum script)(pair % SCRIPTS);
-    if (only_operation && strcmp(only_operation, operation->name) != 0) return 0;
+    if (only_operation && *only_operation && strcmp(only_operation, operation->name) != 0) return 0;
     if (only_script && strcmp(only_script, script_names[script]) != 0) return 0;
     /* What is executed lies elsewhere each time, unless the kernel was told not to. */
     if (operation->executes && !(personality(WHAT_IT_IS) & ADDR_NO_RANDOMIZE)) return 0;
@@ -113,6 +116,7 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     }
 }
 
+/* `until`: when it is to be over, or NO_LIMIT. */
 static void run_pairs(int64_t until, int runner, int runners) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (uint32_t pair; (pair = atomic_fetch_add(&board->next, 1)) < PAIRS;) {
@@ -120,7 +124,7 @@ static void run_pairs(int64_t until, int runner, int runners) {
         if (!is_wanted(pair)) continue;
         for (uint32_t other = pair; other < PAIRS; other++) left += is_wanted(other);
         /* Its share of what is left. The long ones are at the end, and get what the short ones did not need. */
-        run_pair(pair, runner, (until - now_ms()) * runners / (left + runners - 1));
+        run_pair(pair, runner, until == NO_LIMIT ? NO_LIMIT : (until - now_ms()) * runners / (left + runners - 1));
     }
 }
 
@@ -131,6 +135,7 @@ static struct count sum_of(int operation, uint32_t *losses) {
         const struct count *it = &board->counts[operation][script];
         if (it->instructions > sum.instructions) sum.instructions = it->instructions;
         sum.points += it->points;
+        sum.all += it->all;
         sum.missed += it->missed;
         sum.hangs += it->hangs;
         sum.leaks += it->leaks;
@@ -148,10 +153,11 @@ static struct count report(void) {
         uint32_t losses;
         struct count sum = sum_of(i, &losses);
         if (!sum.points && !atomic_load(&board->failures[i])) continue;
-        printf("step: %-28s %7ld instructions %7ld points %3ld hangs %3u losses %3ld leaks %7ld missed\n", operations[i].name,
-               sum.instructions, sum.points, sum.hangs, losses, sum.leaks, sum.missed);
+        printf("step: %-28s %6ld instructions %6ld points of %6ld %3ld hangs %3u losses %3ld leaks %6ld missed\n", operations[i].name,
+               sum.instructions, sum.points, sum.all, sum.hangs, losses, sum.leaks, sum.missed);
         if (points) fprintf(points, "stepping|%s|%ld|%ld|%u|%ld\n", operations[i].name, sum.points, sum.hangs, losses, sum.leaks);
         total.points += sum.points;
+        total.all += sum.all;
         total.missed += sum.missed;
         total.hangs += sum.hangs;
         total.leaks += sum.leaks;
@@ -178,7 +184,7 @@ int main(int argc, char **argv) {
     only_operation = argc > 2 ? argv[2] : NULL;
     only_script = argc > 3 ? argv[3] : NULL;
     board = share(sizeof *board);
-    int64_t begin = now_ms(), until = begin + seconds * 1000;
+    int64_t begin = now_ms(), until = seconds == 0 ? NO_LIMIT : begin + seconds * 1000;
     for (int i = 0; i < RUNNERS; i++) {
         if ((runners[i] = fork()) == 0) {
             run_pairs(until, i, RUNNERS);
@@ -188,7 +194,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < RUNNERS; i++) CHECK_EQ(wait_for(runners[i]), 0);
     struct count total = report();
     uint32_t failed = atomic_load(&board->failed);
-    printf("step: killed at %ld points: %ld hangs, %ld losses, %ld leaks; %ld missed; %lld s%s\n", total.points, total.hangs,
+    printf("step: killed at %ld points of %ld: %ld hangs, %ld losses, %ld leaks; %ld missed; %lld s%s\n", total.points, total.all, total.hangs,
            (long)failed - total.hangs - total.leaks, total.leaks, total.missed, (long long)(now_ms() - begin + 500) / 1000,
            failed ? ": FAILED, see above" : "");
     return failed || total.points == 0;

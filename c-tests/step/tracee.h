@@ -93,6 +93,7 @@ static int64_t patient_until; /* all that a point needs is done before */
 /* What has been done of an operation under one script, and what was found there, once at most: then it ends. */
 static struct count {
     long instructions, points, missed, hangs, leaks;
+    long all; /* points there are: `instructions`, and one asleep, where it sleeps */
     long at; /* the instruction of the point under way */
 } *count;
 

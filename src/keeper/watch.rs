@@ -10,8 +10,8 @@ use crate::shm::repair::{self, Repaired};
 use crate::sys::descriptor::{self, Kept, Poll};
 use crate::sys::pidfd;
 use std::os::fd::{IntoRawFd, RawFd};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// pidfd of each watched member, and which generation of the slot it is. Static, since a
 /// keeper's stack is that of whatever thread forked it; used by the keeper's only thread.
@@ -19,6 +19,8 @@ static FDS: [Kept; MEMBERS] = [const { Kept::none() }; MEMBERS];
 static GENERATIONS: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
 /// Which generation was told of its parent's death, all bits flipped: 0 for none.
 static TOLD: [AtomicU32; MEMBERS] = [const { AtomicU32::new(0) }; MEMBERS];
+/// Whether this process, or one that it is the fork of, has watched anybody: some of `FDS` may not be as they were born.
+static HAS_WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// The members as the keeper knows them.
 pub struct Watch {
@@ -32,8 +34,10 @@ pub struct Watch {
 impl Watch {
     /// Watches nobody yet.
     pub fn new(me: Family, poll: &Poll) -> Watch {
-        // There are some if this process is the fork of a keeper's; else no page of them is written.
-        FDS.iter().filter(|fd| fd.get() >= 0).for_each(|fd| fd.set(-1));
+        // There are some if this process is the fork of a keeper's; else no page of them is looked at.
+        if HAS_WATCHED.swap(false, Relaxed) {
+            FDS.iter().filter(|fd| fd.get() >= 0).for_each(|fd| fd.set(-1));
+        }
         Watch { me, poll: poll.raw(), duty: false, stale: false }
     }
 
@@ -112,6 +116,7 @@ impl Watch {
             return false;
         }
         if poll.add(pidfd::raw(&fd), id.slot as u64).is_ok() {
+            HAS_WATCHED.store(true, Relaxed);
             FDS[id.slot as usize].set(fd.into_raw_fd());
             GENERATIONS[id.slot as usize].store(id.generation, Relaxed);
         }
