@@ -83,6 +83,20 @@ static int none_stays(int end) {
     return end == 0 ? CHECK_FAILED : end;
 }
 
+static int has_failed(int status) { return WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED; }
+
+/* How a family ended. What it left to this process, keepers above all, is reaped as it ends: thousands of dead ones would
+ * make every look through /proc longer. */
+static int end_of(pid_t pid) {
+    int status, found = 0;
+    for (pid_t seen; (seen = waitpid(-1, &status, 0)) != pid;) {
+        if (seen < 0) CHECK_EQ(errno, EINTR);
+        else found |= has_failed(status);
+    }
+    int end = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return end == 0 && found ? CHECK_FAILED : end;
+}
+
 /* A family of its own for each pair; when it has ended nothing of it may be left. */
 static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
     const struct operation *operation = &operations[pair / SCRIPTS];
@@ -99,10 +113,10 @@ static void run_pair(uint32_t pair, int runner, int64_t budget_ms) {
         CHECK(waitpid(-1, NULL, WNOHANG) < 0);
         _exit(0);
     }
-    int end = wait_for(pid), status;
+    int end = end_of(pid), status;
     int64_t until = now_ms() + (end == 0 ? PATIENCE_MS : 1000);
     for (pid_t seen; (seen = waitpid(-1, &status, WNOHANG)) >= 0;) {
-        if (seen > 0 && WIFEXITED(status) && WEXITSTATUS(status) == CHECK_FAILED) end = CHECK_FAILED;
+        if (seen > 0 && has_failed(status)) end = CHECK_FAILED;
         if (seen > 0) continue;
         if (now_ms() > until) end = none_stays(end);
         usleep(500);
