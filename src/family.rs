@@ -39,6 +39,12 @@ pub fn current() -> Result<Family> {
     }
 }
 
+/// The family of this process, if it has one.
+#[inline(always)]
+pub fn current_if_there() -> Option<Family> {
+    Some(Family { arena: Arena::get()?, me: identity::get()? })
+}
+
 /// Whether this process was forked from a member without carom, and has not attached.
 pub fn is_forked() -> bool {
     Arena::get().is_some() && identity::get().is_none()

@@ -1,6 +1,7 @@
 //! Queues: messages from any process of the family to any other. What survives whom is in [`crate::shm::queue`].
 #![forbid(unsafe_code)]
 
+mod at_once;
 mod lent;
 pub mod poll;
 mod single;
@@ -21,9 +22,10 @@ use crate::shm::queue::count;
 use crate::shm::queue_cell::{Block, CLOSED, CREATOR_CLOSED, DOOMED, Ends, ONE_GETS, ONE_PUTS, SHUT, views};
 use crate::shm::real::Real;
 use crate::shm::region::Region;
-use crate::shm::sole::{Sole, Who};
+use crate::shm::sole::Who;
 use crate::shm::stop;
 use crate::sys::clock::{now_ns, spin_or_yield};
+use single::Side;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::fence;
 
@@ -65,24 +67,17 @@ pub struct Queue {
 /// One of the two locks, held. Whoever wanted to take the queue apart meanwhile left that to us.
 struct Inside {
     queue: Queue,
-    cell: &'static Cell,
-    generation: u16,
-    /// Where one thread only puts, or gets: its role, with which it keeps the lock.
-    role: Option<(&'static Sole<Real>, Who)>,
+    side: Side,
+    /// Where one thread only puts, or gets: who has the role, and with it keeps the lock.
+    me: Option<Who>,
 }
 
 impl Drop for Inside {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some((role, me)) = self.role {
-            return self.queue.leave(self, role, me);
-        }
-        let slot = self.queue.family.me.slot;
-        if !self.cell.lock.try_release_to(self.cell.free_lock(), self.generation, slot) {
-            self.cell.lock.release(self.generation);
-        }
-        if self.queue.ends.flags() & DOOMED != 0 {
-            self.queue.collect();
+        match self.me {
+            Some(me) => self.queue.leave_role(self.side, me),
+            None => self.queue.unlock(self.side),
         }
     }
 }
@@ -169,12 +164,27 @@ impl Queue {
     // ---- the locks ----
 
     #[inline(always)]
-    fn lock(self, cell: &'static Cell, generation: u32, deadline: Deadline) -> Result<Inside> {
-        let generation = generation as u16;
-        if !cell.lock.try_acquire_from(cell.free_lock(), generation, self.family.me.slot) {
-            self.lock_slowly(cell, generation, deadline)?;
+    fn lock(self, side: Side, deadline: Deadline) -> Result<Inside> {
+        if !self.try_lock(side) {
+            self.lock_slowly(side.cell, side.generation as u16, deadline)?;
         }
-        Ok(Inside { queue: self, cell, generation, role: None })
+        Ok(Inside { queue: self, side, me: None })
+    }
+
+    #[inline(always)]
+    fn try_lock(self, side: Side) -> bool {
+        side.cell.lock.try_acquire_from(side.cell.free_lock(), side.generation as u16, self.family.me.slot)
+    }
+
+    #[inline(always)]
+    fn unlock(self, side: Side) {
+        let generation = side.generation as u16;
+        if !side.cell.lock.try_release_to(side.cell.free_lock(), generation, self.family.me.slot) {
+            side.cell.lock.release(generation);
+        }
+        if self.ends.flags() & DOOMED != 0 {
+            self.collect();
+        }
     }
 
     #[inline(always)]
@@ -182,7 +192,7 @@ impl Queue {
         if self.ends.flags() & ONE_PUTS != 0 {
             return self.enter_tail(deadline);
         }
-        self.lock(self.ends.inlet, self.ends.generation, deadline)
+        self.lock(self.tail_side(), deadline)
     }
 
     #[inline(always)]
@@ -190,7 +200,7 @@ impl Queue {
         if self.ends.flags() & ONE_GETS != 0 {
             return self.enter_head(deadline);
         }
-        self.lock(self.ends.outlet, self.ends.outlet_generation, deadline)
+        self.lock(self.head_side(), deadline)
     }
 
     /// A dead holder's lock is as good as any: there is nothing to repair.
@@ -287,13 +297,8 @@ impl Queue {
             if items as u64 > max_items {
                 return Err(Error::MessageSize { needed: items, capacity: max_items as usize });
             }
-            // The head as it was when this was last asked for, as long as that will do.
-            let (seen_head, tail) = (&self.ends.inlet.inline[1], count(self.ends.inlet.inline[0].load(Relaxed)));
-            if tail + items as u64 - seen_head.load(Relaxed) > max_items {
-                seen_head.store(count(self.ends.outlet.inline[0].load(Acquire)), Relaxed);
-                if tail + items as u64 - seen_head.load(Relaxed) > max_items {
-                    return Ok(false);
-                }
+            if !self.have_room(items as u64, max_items) {
+                return Ok(false);
             }
         }
         if max_bytes != 0 {
@@ -303,6 +308,18 @@ impl Queue {
             return Ok(self.ends.queue(self.family.arena)?.bytes() + bytes as u64 <= max_bytes);
         }
         Ok(true)
+    }
+
+    /// Whether so many messages more are no more than `most`; the tail's lock is held.
+    #[inline(always)]
+    fn have_room(self, more: u64, most: u64) -> bool {
+        // The head as it was when this was last asked for, as long as that will do.
+        let (seen_head, tail) = (&self.ends.inlet.inline[1], count(self.ends.inlet.inline[0].load(Relaxed)));
+        let fit = || (tail + more).wrapping_sub(seen_head.load(Relaxed)) <= most;
+        fit() || {
+            seen_head.store(count(self.ends.outlet.inline[0].load(Acquire)), Relaxed);
+            fit()
+        }
     }
 
     /// Whether nobody is left who could make room: there were others, they have ended, and this process never got
@@ -387,23 +404,20 @@ impl Queue {
             self.ends.ledger(self.family.arena)?.add(self.family.me, got as i64);
         }
         queue.take(front)?;
-        self.leave_head(inside, block)?;
+        self.leave_head(inside, block);
         Ok(Some(got))
     }
 
     /// Something was taken: who waits for room, or for what is left, hears of it.
     #[inline(always)]
-    fn leave_head(self, inside: Inside, block: &Block) -> Result<()> {
-        if self.ends.outlet.type_code.load(Relaxed) != self.family.me.slot {
-            self.ends.outlet.type_code.store(self.family.me.slot, Relaxed);
-        }
+    fn leave_head(self, inside: Inside, block: &Block) {
+        self.note_getter();
         let flags = self.ends.flags();
         // While the lock is held: behind it the queue may be gone.
         let max = if flags & BOUNDED != 0 { block.max_items.load(Relaxed) } else { 0 };
         drop(inside);
         if flags & BOUNDED != 0 {
-            // How much room there is, for whoever decides about a wake; never 0.
-            let room = || if max != 0 { max.saturating_sub(self.size_now()).max(1) } else { 1 };
+            let room = || self.room_now(max);
             if flags & ONE_GETS != 0 {
                 self.ends.room().rouse_light(room);
             } else {
@@ -414,7 +428,20 @@ impl Queue {
         if flags & ONE_GETS == 0 {
             self.ends.news().rouse(|| self.size_now() + self.some_came_back() as u64);
         }
-        Ok(())
+    }
+
+    /// How much room there is where there may be `most` messages (0: any number), for whoever decides about a wake; never 0.
+    fn room_now(self, most: u64) -> u64 {
+        if most != 0 { most.saturating_sub(self.size_now()).max(1) } else { 1 }
+    }
+
+    /// Who got last, for [`Queue::is_abandoned`].
+    #[inline(always)]
+    fn note_getter(self) {
+        let (getter, me) = (&self.ends.outlet.type_code, self.family.me.slot);
+        if getter.load(Relaxed) != me {
+            getter.store(me, Relaxed);
+        }
     }
 
     /// Whether a message may have come back.

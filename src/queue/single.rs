@@ -40,22 +40,24 @@ fn refused() -> Error {
 
 /// One side of a queue.
 #[derive(Clone, Copy)]
-struct Side {
-    cell: &'static Cell,
-    generation: u32,
-    role: &'static Sole<Real>,
+pub(super) struct Side {
+    pub(super) cell: &'static Cell,
+    pub(super) generation: u32,
+    pub(super) role: &'static Sole<Real>,
     one: u32,
     taken: &'static str,
 }
 
 impl Queue {
-    fn tail_side(self) -> Side {
+    #[inline(always)]
+    pub(super) fn tail_side(self) -> Side {
         let taken = "another thread is this queue's single producer";
         let (cell, generation) = (self.ends.inlet, self.ends.generation);
         Side { cell, generation, role: self.ends.producer(), one: ONE_PUTS, taken }
     }
 
-    fn head_side(self) -> Side {
+    #[inline(always)]
+    pub(super) fn head_side(self) -> Side {
         let taken = "another thread is this queue's single consumer";
         let (cell, generation) = (self.ends.outlet, self.ends.outlet_generation);
         Side { cell, generation, role: self.ends.consumer(), one: ONE_GETS, taken }
@@ -95,27 +97,26 @@ impl Queue {
         if self.ends.flags() & LIGHT == 0 {
             Real::fence();
         }
-        let (cell, generation) = (side.cell, side.generation as u16);
-        Ok(Inside { queue: self, cell, generation, role: Some((side.role, me)) })
+        Ok(Inside { queue: self, side, me: Some(me) })
     }
 
     #[inline(always)]
-    pub(super) fn leave(self, inside: &Inside, role: &Sole<Real>, me: Who) {
-        role.leave(me);
+    pub(super) fn leave_role(self, side: Side, me: Who) {
+        side.role.leave(me);
         let flags = self.ends.flags();
         if flags & LIGHT == 0 {
             Real::fence();
         }
         if flags & (DOOMED | SHUT) != 0 {
-            self.leave_at_end(inside, role, flags);
+            self.leave_at_end(side, flags);
         }
     }
 
     #[cold]
-    fn leave_at_end(self, inside: &Inside, role: &Sole<Real>, flags: u32) {
+    fn leave_at_end(self, side: Side, flags: u32) {
         if flags & DOOMED != 0 {
-            role.give_back();
-            inside.cell.lock.release(inside.generation);
+            side.role.give_back();
+            side.cell.lock.release(side.generation as u16);
             self.collect();
         } else {
             // Who shut it down waits for the last put before he wakes those who wait for its end; but he may be dead.

@@ -241,6 +241,29 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         Ok(1 + more)
     }
 
+    /// Room for one message of `len` bytes that lie here, in the segment at hand: a batch of it, and the words where its bytes go.
+    /// `None` if the segment has not that much room.
+    #[inline(always)]
+    pub fn one_more(&self, len: u64) -> Option<(Batch, &'static [M::W64])> {
+        let mut batch = self.begin();
+        let spot = &mut batch.spot;
+        let need = record_len(len, 0)?;
+        // The last 16 bytes of a segment are kept for `END`.
+        let end = spot.at.checked_add(need + RECORD)?;
+        if spot.segment == 0 || end > self.store.word(spot.segment.wrapping_add(8))?.load(Relaxed) {
+            return None;
+        }
+        let [length, message, bytes @ ..] = self.store.words(spot.segment.wrapping_add(spot.at), need / 8)? else {
+            return None;
+        };
+        length.store(len, Relaxed);
+        message.store(0, Relaxed);
+        spot.at += need;
+        spot.bytes = spot.bytes.wrapping_add(len);
+        batch.added = 1;
+        Some((batch, bytes))
+    }
+
     /// All of the batch is there from now on.
     #[inline(always)]
     pub fn commit(&self, batch: Batch) {
@@ -405,6 +428,33 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         Ok(Front { spot, moved, number: count(seen), len, at: at + RECORD, message })
     }
 
+    /// The oldest message, if its bytes, up to `most` of them, lie here, in the segment at hand; and the words that they lie in. `seen_tail`
+    /// as in [`Queue::front`].
+    #[inline(always)]
+    pub fn front_here(&self, seen_tail: &M::W64, most: u64) -> Option<(Front, &'static [M::W64])> {
+        let seen = self.head.load(Relaxed);
+        if count(seen_tail.load(Relaxed)) <= count(seen) {
+            let tail = self.tail.load(Acquire);
+            if count(tail) == count(seen) {
+                return None;
+            }
+            seen_tail.store(tail, Relaxed);
+        }
+        let mut spot = self.control.head[copy_of(seen)].load();
+        let at = spot.segment.wrapping_add(spot.at);
+        let [length, message] = self.store.words(at, RECORD / 8)? else { return None };
+        let (len, message) = (length.load(Relaxed), message.load(Relaxed));
+        // `END` is longer than anything.
+        if spot.segment == 0 || message != 0 || len > most {
+            return None;
+        }
+        let need = record_len(len, 0)?;
+        let words = self.store.words(at + RECORD, (need - RECORD) / 8)?;
+        spot.at = spot.at.wrapping_add(need);
+        spot.bytes = spot.bytes.wrapping_add(len);
+        Some((Front { spot, moved: false, number: count(seen), len, at: at + RECORD, message: 0 }, words))
+    }
+
     /// From here on there is a copy of the message elsewhere, for as long as that is there.
     pub fn set_copy(&self, front: &Front, message: u64) -> Result<()> {
         self.word(front.at - RECORD + 8)?.store(message | COPIED, Release);
@@ -414,11 +464,17 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     /// The message, and all before it, are taken.
     #[inline(always)]
     pub fn take(&self, front: Front) -> Result<()> {
+        self.take_here(front);
+        if front.moved { self.tidy(front.spot.segment) } else { Ok(()) }
+    }
+
+    /// The same for what [`Queue::front_here`] gave.
+    #[inline(always)]
+    pub fn take_here(&self, front: Front) {
         let now = self.head.load(Relaxed);
         let next = (front.number + 1) << 1 | (now & 1 ^ 1);
         self.control.head[copy_of(next)].store(front.spot);
         self.head.store(next, Release);
-        if front.moved { self.tidy(front.spot.segment) } else { Ok(()) }
     }
 
     /// Takes every segment before `current` out of the chain.

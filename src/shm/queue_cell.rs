@@ -226,13 +226,20 @@ impl Ends {
     /// The block, for who holds one of the locks.
     #[inline(always)]
     pub fn block(self, arena: Arena) -> Result<&'static Block> {
+        self.block_if_there(arena).ok_or_else(|| Error::Panic("a queue without its block".into()))
+    }
+
+    /// The same.
+    #[inline(always)]
+    pub fn block_if_there(self, arena: Arena) -> Option<&'static Block> {
         let offset = self.inlet.block.load(Acquire);
-        let address =
-            arena.address(offset, size_of::<Block>() as u64).filter(|_| offset != 0 && offset.is_multiple_of(16));
-        let address = address.ok_or_else(|| Error::Panic("a queue without its block".into()))?;
+        let address = arena.address(offset, size_of::<Block>() as u64)?;
+        if !offset.is_multiple_of(16) {
+            return None;
+        }
         // SAFETY: inside the mapping, which is never unmapped, aligned to 16, made of atomics. The block is the
         // queue's as long as the caller holds a lock of it (see the head of this module).
-        Ok(unsafe { &*address.cast::<Block>() })
+        Some(unsafe { &*address.cast::<Block>() })
     }
 
     /// The messages, for who holds one of the locks.

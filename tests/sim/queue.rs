@@ -104,7 +104,11 @@ impl<M: Simulated> Messages<M> {
         lock(&self.ring.tail_lock);
         let queue = self.ring.queue();
         let full = self.plan.limit != 0 && queue.size() + self.plan.batch > self.plan.limit;
-        if !full {
+        let at_once = if full || self.plan.batch > 1 || self.plan.rouses_early { None } else { queue.one_more(8) };
+        if let Some((batch, words)) = at_once {
+            words[0].store(first, Relaxed);
+            queue.commit(batch);
+        } else if !full {
             let mut batch = queue.begin();
             let mut number = 0;
             while number < self.plan.batch {
@@ -139,7 +143,14 @@ impl<M: Simulated> Messages<M> {
         }
         lock(&self.ring.head_lock);
         let queue = self.ring.queue();
-        let front = queue.front(&self.ring.seen_tail).expect("undamaged");
+        let here = if self.plan.pairs { None } else { queue.front_here(&self.ring.seen_tail, 8) };
+        let at_once = here.map(|(front, words)| {
+            let message = words[0].load(Relaxed);
+            queue.take_here(front);
+            self.note(message);
+            message
+        });
+        let front = if at_once.is_some() { None } else { queue.front(&self.ring.seen_tail).expect("undamaged") };
         let message = front.map(|mut front| {
             let read = |at| queue.store.word(at).expect("inside").load(Relaxed);
             let mut messages = vec![read(front.at)];
@@ -154,6 +165,7 @@ impl<M: Simulated> Messages<M> {
             messages.iter().for_each(|message| self.note(*message));
             messages[0]
         });
+        let message = at_once.or(message);
         self.ring.head_lock.release(0);
         if message.is_some() && self.plan.limit != 0 {
             self.ring.room().rouse(|| 1);

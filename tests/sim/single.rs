@@ -125,7 +125,11 @@ impl<M: Simulated> Messages<M> {
         self.inside.set(me() as u64 + 1);
         let queue = self.ring.queue();
         let full = self.plan.limit != 0 && queue.size() + 1 > self.plan.limit;
-        if !full {
+        let at_once = if full { None } else { queue.one_more(8) };
+        if let Some((batch, words)) = at_once {
+            words[0].store(message, Relaxed);
+            queue.commit(batch);
+        } else if !full {
             let mut batch = queue.begin();
             let fill = |at| queue.store.word(at).expect("inside").store(message, Relaxed);
             queue.push_some(&mut batch, 8, 1, fill).expect("there is room");
@@ -145,12 +149,21 @@ impl<M: Simulated> Messages<M> {
         }
         let who = self.enter(&self.consumer, &self.ring.head_lock);
         let queue = self.ring.queue();
-        let front = queue.front(&self.ring.seen_tail).expect("undamaged");
-        let message = front.map(|front| {
-            let message = queue.store.word(front.at).expect("inside").load(Relaxed);
-            queue.take(front).expect("undamaged");
+        let here = queue.front_here(&self.ring.seen_tail, 8);
+        let at_once = here.map(|(front, words)| {
+            let message = words[0].load(Relaxed);
+            queue.take_here(front);
             self.note(message);
             message
+        });
+        let front = if at_once.is_some() { None } else { queue.front(&self.ring.seen_tail).expect("undamaged") };
+        let message = at_once.or_else(|| {
+            front.map(|front| {
+                let message = queue.store.word(front.at).expect("inside").load(Relaxed);
+                queue.take(front).expect("undamaged");
+                self.note(message);
+                message
+            })
         });
         self.leave(&self.consumer, who);
         if message.is_some() && self.plan.limit != 0 {
