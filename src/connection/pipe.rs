@@ -47,6 +47,8 @@ struct PipeEnd {
     users: AtomicUsize,
     /// There is a bell. Written by whoever has its turn.
     polled: AtomicBool,
+    /// Of an end that is used alone: a message was taken, and the other end does not know yet that there is room.
+    untold: AtomicBool,
     /// What this process polls.
     bell: Turn<Option<Bell>>,
 }
@@ -66,7 +68,8 @@ pub fn new(one_way: bool) -> Result<[Connection; 2]> {
     make(if one_way { [RECEIVES, SENDS] } else { [both, both] })
 }
 
-/// Makes a pipe for [`open_lane`]. Its ends are no handles, and travel nowhere else.
+/// Makes a pipe for [`open_lane`]. Its ends are no handles, travel nowhere else, and are used *alone*: each by one thread at a time, which
+/// alone closes it, in the process that made or opened it. So where nothing has to wait there is nobody to lock out, and nobody to count.
 pub fn new_lane() -> Result<[Connection; 2]> {
     make([RECEIVES | SENDS | LANE; 2])
 }
@@ -107,6 +110,7 @@ fn of(family: Family, reference: Reference, view: u64) -> Result<Connection> {
         hold: AtomicU64::new(hold_of(family.me, view)),
         users: AtomicUsize::new(0),
         polled: AtomicBool::new(false),
+        untold: AtomicBool::new(false),
         bell: Turn::new(None),
     }))
 }
@@ -224,7 +228,8 @@ impl PipeEnd {
     }
 
     /// Writes a message to a slot that is this end's to write.
-    fn put(&self, slot: &Slot<Real>, message: &[u8]) -> Result<()> {
+    #[inline(always)]
+    fn put(&self, slot: &Slot<Real>, message: &[u8]) -> Result<u64> {
         if message.len() <= INLINE * 8 {
             for (word, bytes) in slot.words.iter().zip(message.chunks(8)) {
                 let mut whole = [0; 8];
@@ -244,22 +249,20 @@ impl PipeEnd {
             let place = Region::of(self.arena, block, len).ok_or_else(damaged)?;
             place.write(message);
         }
-        slot.len.store(message.len() as u64, Relaxed);
-        Ok(())
+        Ok(message.len() as u64)
     }
 
     /// Writes an object that `keeper` keeps to a slot that is this end's to write.
-    fn put_object(&self, slot: &Slot<Real>, bits: u64, keeper: &Cell) {
-        let number = self.end.out.tail.word.load(Relaxed);
-        transit::set_number(keeper, number);
+    fn put_object(&self, slot: &Slot<Real>, bits: u64, keeper: &Cell) -> u64 {
+        transit::set_number(keeper, self.end.out.next());
         slot.words[0].store(bits, Relaxed);
         slot.words[1].store(keeper.reference(self.arena).to_bits(), Relaxed);
-        slot.len.store(OBJECT, Relaxed);
+        OBJECT
     }
 
     /// Shows `make` the object of a slot that is this end's to read.
-    fn take_object(&self, family: Family, slot: &Slot<Real>, make: Make<'_>) -> Result<()> {
-        if slot.len.load(Relaxed) & OBJECT == 0 {
+    fn take_object(&self, family: Family, slot: &Slot<Real>, len: u64, make: Make<'_>) -> Result<()> {
+        if len & OBJECT == 0 {
             return Err(Error::NotPermitted("what comes next is a message"));
         }
         let bits = slot.words[0].load(Relaxed);
@@ -268,8 +271,8 @@ impl PipeEnd {
     }
 
     /// Reads the message of a slot that is this end's to read.
-    fn take(&self, slot: &Slot<Real>, out: &mut [u8]) -> Result<usize> {
-        let len = slot.len.load(Relaxed);
+    #[inline(always)]
+    fn take(&self, slot: &Slot<Real>, len: u64, out: &mut [u8]) -> Result<usize> {
         if len & OBJECT != 0 {
             return Err(Error::NotPermitted("what comes next is a handle"));
         }
@@ -287,8 +290,8 @@ impl PipeEnd {
         Ok(len)
     }
 
-    fn give_back(&self, slot: &Slot<Real>) {
-        if slot.len.load(Relaxed) & OBJECT != 0 {
+    fn give_back(&self, slot: &Slot<Real>, len: u64) {
+        if len & OBJECT != 0 {
             let keeper = Reference::from_bits(slot.words[1].load(Relaxed)).cell(self.arena);
             if let (Some(keeper), Ok(family)) = (keeper, family::current()) {
                 keeper.collect(self.arena, family.me.slot);
@@ -335,6 +338,48 @@ impl PipeEnd {
         }
     }
 
+    /// Whether this end is used alone, see [`new_lane`], and not closed.
+    #[inline(always)]
+    fn is_alone(&self) -> bool {
+        self.flags & LANE != 0 && self.users.load(Relaxed) == 0
+    }
+
+    /// The other end is told what happened here.
+    #[inline(always)]
+    fn tell_other(&self) {
+        self.end.wake_other(self.arena);
+        self.untold.store(false, Relaxed);
+    }
+
+    /// Sends from an end that is used alone; `None` if that has to wait, or cannot be.
+    #[inline(always)]
+    fn send_alone(&self, message: &[u8]) -> Option<Result<()>> {
+        let out = self.end.out;
+        match out.try_send(message.len() > LONG, || out.has_receiver(), |slot| self.put(slot, message)) {
+            Tried::Done(sent) => {
+                self.tell_other();
+                Some(sent)
+            }
+            Tried::Nothing | Tried::Gone => None,
+        }
+    }
+
+    /// Receives at an end that is used alone; `None` if that has to wait, or cannot be. That there is room is said with the next message that is
+    /// sent, or the next look that finds nothing.
+    #[inline(always)]
+    fn receive_alone(&self, out: &mut [u8]) -> Option<Result<usize>> {
+        let into = self.end.into;
+        let (take, give_back) =
+            (|slot: &Slot<Real>, len| self.take(slot, len, out), |slot: &Slot<Real>, len| self.give_back(slot, len));
+        match into.try_receive(|| into.has_sender(), take, give_back) {
+            Tried::Done(received) => {
+                self.untold.store(true, Relaxed);
+                Some(received)
+            }
+            Tried::Nothing | Tried::Gone => None,
+        }
+    }
+
     fn check(&self, flag: u32, why: &'static str) -> Result<()> {
         if self.flags & flag != 0 { Ok(()) } else { Err(Error::NotPermitted(why)) }
     }
@@ -348,7 +393,7 @@ impl PipeEnd {
         &self,
         inside: &Inside,
         long: bool,
-        put: impl Fn(&Slot<Real>) -> Result<()>,
+        put: impl Fn(&Slot<Real>) -> Result<u64>,
         deadline: Deadline,
     ) -> Result<()> {
         self.check(SENDS, "this end of the pipe only receives")?;
@@ -374,7 +419,7 @@ impl PipeEnd {
     fn receive_inside<T>(
         &self,
         inside: &Inside,
-        mut take: impl FnMut(&Slot<Real>) -> Result<T>,
+        mut take: impl FnMut(&Slot<Real>, u64) -> Result<T>,
         deadline: Deadline,
     ) -> Result<T> {
         self.check_receives()?;
@@ -382,7 +427,8 @@ impl PipeEnd {
         loop {
             if end.into.is_readable(|| end.into.has_sender()) {
                 let locked = self.lock(inside.family, deadline)?;
-                let tried = end.into.try_receive(|| end.into.has_sender(), &mut take, |slot| self.give_back(slot));
+                let tried =
+                    end.into.try_receive(|| end.into.has_sender(), &mut take, |slot, len| self.give_back(slot, len));
                 drop(locked);
                 match tried {
                     Tried::Done(received) => {
@@ -402,6 +448,11 @@ impl PipeEnd {
 
 impl Backend for PipeEnd {
     fn send(&self, message: &[u8], deadline: Deadline) -> Result<()> {
+        if self.is_alone()
+            && let Some(sent) = self.send_alone(message)
+        {
+            return sent;
+        }
         let (inside, end, long) = (self.enter()?, &self.end, message.len() > LONG);
         let is_writable = || end.out.is_writable(long, || end.out.has_receiver());
         let sent = self.send_inside(&inside, long, |slot| self.put(slot, message), deadline);
@@ -418,10 +469,7 @@ impl Backend for PipeEnd {
             ));
         }
         let keeper = transit::make(family.arena, object, receiver, family.me.slot)?;
-        let put = |slot: &Slot<Real>| {
-            self.put_object(slot, bits, keeper);
-            Ok(())
-        };
+        let put = |slot: &Slot<Real>| Ok(self.put_object(slot, bits, keeper));
         let generation = keeper.generation();
         let sent = self.send_inside(&inside, false, put, deadline);
         // From here on the message keeps it, if there is one.
@@ -431,13 +479,18 @@ impl Backend for PipeEnd {
 
     fn receive_object(&self, make: Make<'_>, deadline: Deadline) -> Result<()> {
         let inside = self.enter()?;
-        let take = |slot: &Slot<Real>| self.take_object(inside.family, slot, make);
+        let take = |slot: &Slot<Real>, len| self.take_object(inside.family, slot, len, make);
         self.told(inside.family, self.receive_inside(&inside, take, deadline), || false)
     }
 
     fn receive(&self, out: &mut [u8], deadline: Deadline) -> Result<usize> {
+        if self.is_alone()
+            && let Some(received) = self.receive_alone(out)
+        {
+            return received;
+        }
         let inside = self.enter()?;
-        let received = self.receive_inside(&inside, |slot| self.take(slot, out), deadline);
+        let received = self.receive_inside(&inside, |slot, len| self.take(slot, len, out), deadline);
         self.told(inside.family, received, || false)
     }
     fn is_ready(&self, deadline: Deadline) -> Result<bool> {
@@ -452,13 +505,20 @@ impl Backend for PipeEnd {
     }
 
     fn has_something(&self) -> Result<bool> {
+        if self.is_alone() {
+            let found = self.end.into.is_readable(|| self.end.into.has_sender());
+            if !found && self.untold.load(Relaxed) {
+                self.tell_other();
+            }
+            return Ok(found);
+        }
         let _inside = self.enter()?;
         self.check_receives()?;
         Ok(self.end.into.is_readable(|| self.end.into.has_sender()))
     }
 
     fn is_all_taken(&self) -> bool {
-        !self.end.out.has_message()
+        self.end.out.is_all_taken()
     }
 
     fn flush(&self, _: Deadline) -> Result<()> {

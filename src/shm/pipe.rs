@@ -3,15 +3,18 @@
 //!
 //! | word | written by | meaning |
 //! |---|---|---|
-//! | `tail` | the writing end, under its lock | messages ever committed |
+//! | `len` of a slot | the writing end, under its lock | which message lies there, see [`mark`], and its length: its commit |
+//! | `tail` | the writing end, under its lock | messages ever committed, but perhaps for the last one |
 //! | `head` | the reading end, under its lock | messages ever taken |
-//! | slots `head..tail` | nobody | messages that wait |
+//! | slots from `head` with their mark | nobody | messages that wait |
 //! | the others | the writing end, under its lock | the next message, as far as it is there |
 //! | `seen` beside `tail` | the writing end, under its lock | `head` as it was when somebody looked last |
 //! | `gone` beside `tail` and `head` | whoever takes the other end apart, once | not 0: the other end is no more |
 //!
 //! A commit is one store, a take is another: whoever dies before them has done nothing, whoever dies behind them has done
-//! all but to wake the other end, which the repair of his death does. So there is nothing to repair here. A message
+//! all but to wake the other end, which the repair of his death does. So there is nothing to repair here. The commit lies
+//! in the slot, so that a short message is one cache line that moves, and no other: `tail` is for the writing end alone, and whoever writes next
+//! sees by the mark of its slot whether the last one has come to raise it. A message
 //! whose reader died while it was copied is there for the next one. One whose memory is given back when it is taken is
 //! marked as [`TAKEN`] first, and that is then the store that counts: whoever comes after a death in between goes on there.
 //!
@@ -37,10 +40,21 @@ pub const TAKEN: u64 = 1 << 63;
 /// sent and that of the cell that keeps the object. Given back by its reader like a long one.
 pub const OBJECT: u64 = 1 << 62;
 
+/// Bits of a slot's length that are one.
+const LEN: u64 = (1 << MARK_SHIFT) - 1;
+const MARK_SHIFT: u32 = 40;
+const MARK: u64 = 0xf_ffff << MARK_SHIFT;
+
+/// What marks message `number` in its slot: how often the slot was used, with this time. So not what is there from the use before,
+/// nor what was there at first.
+const fn mark(number: u64, slots: usize) -> u64 {
+    (number / slots as u64 + 1) << MARK_SHIFT & MARK
+}
+
 /// One message.
 #[repr(C, align(64))]
 pub struct Slot<M: Memory> {
-    /// Its bytes, and [`TAKEN`], [`OBJECT`].
+    /// Its mark, its bytes, and [`TAKEN`], [`OBJECT`].
     pub len: M::W64,
     /// Heap block of one that is not inline; kept for the next one unless it was a long one. Written by the heap.
     pub block: M::W64,
@@ -86,9 +100,25 @@ impl<M: Memory, const N: usize> Ring<M, N> {
         &self.slots[count as usize % N]
     }
 
+    /// Whether message `number` was committed, for who knows that none was that comes so much later as to have the same mark.
+    fn is_committed(&self, number: u64) -> bool {
+        self.slot(number).len.load(Acquire) & MARK == mark(number, N)
+    }
+
+    /// The number of the next message; for who sends.
+    pub fn next(&self) -> u64 {
+        let tail = self.tail.word.load(Relaxed);
+        tail.wrapping_add(self.is_committed(tail) as u64)
+    }
+
     /// Whether there is room for a message.
     pub fn has_room(&self, long: bool) -> bool {
-        self.tail.word.load(Relaxed).wrapping_sub(self.head.word.load(Acquire)) < self.room(long)
+        self.next().wrapping_sub(self.head.word.load(Acquire)) < self.room(long)
+    }
+
+    /// Whether all was taken that was sent here; for who sends.
+    pub fn is_all_taken(&self) -> bool {
+        self.next() == self.head.word.load(Acquire)
     }
 
     /// How many messages may wait.
@@ -107,58 +137,65 @@ impl<M: Memory, const N: usize> Ring<M, N> {
     }
 
     /// Whether there is a message.
+    #[inline(always)]
     pub fn has_message(&self) -> bool {
-        self.head.word.load(Relaxed) != self.tail.word.load(Acquire)
+        self.is_committed(self.head.word.load(Relaxed))
     }
 
     /// Whether message `number` is there, not taken, and an object that `keeper` keeps.
     pub fn names(&self, number: u64, keeper: u64) -> bool {
-        let there = self.head.word.load(Acquire) <= number && number < self.tail.word.load(Acquire);
+        let waits = self.head.word.load(Acquire) <= number;
         let slot = self.slot(number);
-        there && slot.len.load(Acquire) == OBJECT && slot.words[1].load(Acquire) == keeper
+        waits && slot.len.load(Acquire) == OBJECT | mark(number, N) && slot.words[1].load(Acquire) == keeper
     }
 
-    /// Commits what `put` writes to a slot, if it does. To be called under the lock of the writing end; then the other end
-    /// is to be woken.
+    /// Commits what `put` writes to a slot, if it does: the length, and [`OBJECT`]. To be called under the lock of the writing end; then
+    /// the other end is to be woken.
+    #[inline(always)]
     pub fn try_send<E>(
         &self,
         long: bool,
         other_is_there: impl FnOnce() -> bool,
-        put: impl FnOnce(&Slot<M>) -> Result<(), E>,
+        put: impl FnOnce(&Slot<M>) -> Result<u64, E>,
     ) -> Tried<Result<(), E>> {
         if !other_is_there() {
             return Tried::Gone;
         }
-        let (tail, seen) = (self.tail.word.load(Relaxed), &self.tail.seen);
+        let (tail, seen) = (self.next(), &self.tail.seen);
         if tail.wrapping_sub(seen.load(Relaxed)) >= self.room(long) {
             seen.store(self.head.word.load(Acquire), Relaxed);
             if tail.wrapping_sub(seen.load(Relaxed)) >= self.room(long) {
                 return Tried::Nothing;
             }
         }
-        let put = put(self.slot(tail));
-        if put.is_ok() {
+        let slot = self.slot(tail);
+        let put = put(slot).map(|len| {
+            slot.len.store(len & (LEN | OBJECT) | mark(tail, N), Release);
             self.tail.word.store(tail.wrapping_add(1), Release);
-        }
+        });
         Tried::Done(put)
     }
 
-    /// Shows the next message, and takes it unless `take` fails; `give_back` gets the slot of a long one. To be called under
-    /// the lock of the reading end; then the other end is to be woken.
+    /// Shows the next message, and its length, and takes it unless `take` fails; `give_back` gets the slot of a long one, and that. To be
+    /// called under the lock of the reading end; then the other end is to be woken.
+    #[inline(always)]
     pub fn try_receive<T, E>(
         &self,
         other_is_there: impl FnOnce() -> bool,
-        take: impl FnOnce(&Slot<M>) -> Result<T, E>,
-        give_back: impl Fn(&Slot<M>),
+        take: impl FnOnce(&Slot<M>, u64) -> Result<T, E>,
+        give_back: impl Fn(&Slot<M>, u64),
     ) -> Tried<Result<T, E>> {
         // Before the look at the ring: what was committed before the other end went is seen then.
         let there = other_is_there();
-        while self.has_message() {
+        loop {
             let head = self.head.word.load(Relaxed);
             let slot = self.slot(head);
-            let len = slot.len.load(Relaxed);
+            let len = slot.len.load(Acquire);
+            if len & MARK != mark(head, N) {
+                break;
+            }
             if len & TAKEN == 0 {
-                let taken = take(slot);
+                let taken = take(slot, len & !MARK);
                 if taken.is_ok() {
                     self.consume(head, len, &give_back);
                 }
@@ -169,11 +206,12 @@ impl<M: Memory, const N: usize> Ring<M, N> {
         if there { Tried::Nothing } else { Tried::Gone }
     }
 
-    fn consume(&self, head: u64, len: u64, give_back: &impl Fn(&Slot<M>)) {
-        if len > LONG as u64 {
+    #[inline(always)]
+    fn consume(&self, head: u64, len: u64, give_back: &impl Fn(&Slot<M>, u64)) {
+        if len & !MARK > LONG as u64 {
             let slot = self.slot(head);
             slot.len.store(len | TAKEN, Release);
-            give_back(slot);
+            give_back(slot, len & !MARK);
         }
         self.head.word.store(head.wrapping_add(1), Release);
     }

@@ -128,20 +128,21 @@ impl<M: Simulated> Pipe<M> {
             loop {
                 forget(message);
                 let there = || self.is_there(1);
-                let put = |slot: &Slot<M>| -> Result<(), ()> {
+                let put = |slot: &Slot<M>| -> Result<u64, ()> {
                     if self.plan.commits_early {
-                        self.ring.tail.word.store(self.ring.tail.word.load(Relaxed) + 1, Release);
+                        let number = self.ring.next();
+                        slot.len.store((number + 1) << 40 | 1, Release);
+                        self.ring.tail.word.store(number + 1, Release);
                         slot.words[0].store(value, Relaxed);
                         return Err(());
                     }
                     if self.plan.long {
                         check(slot.block.load(Relaxed) == 0, "the memory of a long message was not given back");
                         slot.block.store(value, Relaxed);
-                        slot.len.store(LONG as u64 + 1, Relaxed);
-                    } else {
-                        slot.words[0].store(value, Relaxed);
+                        return Ok(LONG as u64 + 1);
                     }
-                    Ok(())
+                    slot.words[0].store(value, Relaxed);
+                    Ok(1)
                 };
                 let send = || self.ring.try_send(self.plan.long, there, put);
                 match if self.plan.unlocked { send() } else { self.locked(0, send) } {
@@ -165,12 +166,13 @@ impl<M: Simulated> Pipe<M> {
         loop {
             forget(0);
             let there = || self.is_there(0);
-            let give_back = |slot: &Slot<M>| slot.block.store(0, Relaxed);
-            let take = |slot: &Slot<M>| -> Result<u64, ()> {
+            let give_back = |slot: &Slot<M>, _| slot.block.store(0, Relaxed);
+            let take = |slot: &Slot<M>, len| -> Result<u64, ()> {
+                check(len == if self.plan.long { LONG as u64 + 1 } else { 1 }, "a length that nobody wrote");
                 let word = if self.plan.long { &slot.block } else { &slot.words[0] };
                 let value = word.load(Relaxed);
                 if self.plan.gives_early {
-                    give_back(slot);
+                    give_back(slot, len);
                 }
                 Ok(value)
             };
