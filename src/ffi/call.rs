@@ -106,6 +106,16 @@ pub(super) fn arguments<'a, const WITH_FDS: bool>(
     convert_all::<WITH_FDS>(boundary::items(arguments, count)?, DEPTH)
 }
 
+/// The same for one; `None` for what names others: lists, maps, and whatever is a handle.
+pub(super) fn plain<'a>(argument: *const carom_argument) -> Result<Option<Argument<'a>>> {
+    match boundary::items(argument, 1)? {
+        [argument] if !matches!(argument.kind, CAROM_ARGUMENT_LIST | CAROM_ARGUMENT_MAP | CAROM_ARGUMENT_HANDLE) => {
+            convert::<false>(argument, DEPTH).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// So many arguments, if they are short, need no memory to be encoded.
 const FEW: usize = 3;
 

@@ -9,9 +9,10 @@ use super::library::carom_status;
 use super::lock::free;
 use crate::error::{Error, Result};
 use crate::family;
-use crate::manager::client::Target;
+use crate::manager::client::{self, Target};
 use crate::manager::kind;
-use crate::manager::value::{ALIGNMENT, ARGUMENT, Proxy, Value};
+use crate::manager::protocol::Given as Sent;
+use crate::manager::value::{ALIGNMENT, ARGUMENT, Proxy, Scalar, Value};
 use crate::shm::cell::Cell;
 use std::ffi::c_void;
 
@@ -47,6 +48,43 @@ impl Given {
             Given::Integer(integer) => Ok(Value::Integer(integer)),
         }
     }
+
+    /// The scalar that it is.
+    fn scalar<'a>(&self) -> Result<Option<Scalar<'a>>> {
+        match *self {
+            Given::One(argument) if !argument.is_null() => match call::plain(argument)? {
+                Some(argument) => client::to_scalar(&argument),
+                None => Ok(None),
+            },
+            Given::Integer(integer) => Ok(Some(Scalar::Integer(integer))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A method is called with so many scalars at most, or with values.
+const FEW: usize = 3;
+
+/// Shows `body` the object behind a handle, and what a method of it is called with: scalars where they lie.
+fn with_request<T: Managed, R>(
+    object: *mut T,
+    given: &[Given],
+    body: impl FnOnce(&Target, Sent<'_>) -> Result<R>,
+) -> Result<R> {
+    let target = target(object, T::KIND)?;
+    let mut few = [Scalar::Nil; FEW];
+    let mut count = 0;
+    for (place, given) in few.iter_mut().zip(given) {
+        // What is a list, a map or a handle is not looked into here.
+        let Some(scalar) = given.scalar()? else { break };
+        *place = scalar;
+        count += 1;
+    }
+    if count == given.len() {
+        return body(&target, Sent::Scalars(&few[..count]));
+    }
+    let values = given.iter().map(|given| given.value(&target)).collect::<Result<Vec<_>>>()?;
+    body(&target, Sent::Values(&values))
 }
 
 /// The object behind a handle, and what a method of it is called with.
@@ -59,15 +97,13 @@ pub(super) fn request<T: Managed>(object: *mut T, given: &[Given]) -> Result<(Ta
 /// Calls a method that gives nothing.
 pub(super) fn order<T: Managed>(object: *mut T, method: &str, given: &[Given]) -> carom_status {
     boundary::status(|| {
-        let (target, arguments) = request(object, given)?;
-        target.order_with(method, arguments)
+        with_request(object, given, |target, given| target.call_with(method, given, None, 0, |_, _| Ok(())))
     })
 }
 
 /// Calls a method that gives a number or a truth value.
 pub(super) fn ask<T: Managed>(object: *mut T, method: &str, given: &[Given]) -> Result<i64> {
-    let (target, arguments) = request(object, given)?;
-    target.ask(method, arguments, 0)?.integer()
+    with_request(object, given, |target, given| target.call_with(method, given, None, 0, |value, _| value.integer()))
 }
 
 /// Calls a method that gives a value, which is shown at a place of the caller's.
@@ -79,8 +115,7 @@ pub(super) fn fetch<T: Managed>(
 ) -> carom_status {
     boundary::status(|| {
         let place = Place::new(shown, data, capacity, len)?;
-        let (target, arguments) = request(object, given)?;
-        place.fill(&target, method, arguments, 0)
+        with_request(object, given, |target, given| place.fill(target, method, given, 0))
     })
 }
 
@@ -166,9 +201,9 @@ impl Place {
     }
 
     /// Calls a method, and shows its result here.
-    pub(super) fn fill(&self, target: &Target, method: &str, arguments: Vec<Value>, timeout_ms: i64) -> Result<()> {
-        let done = target
-            .call(method, arguments, Some(self.room()), timeout_ms, |value, adopt| self.show(value, adopt).map(|_| ()));
+    pub(super) fn fill(&self, target: &Target, method: &str, given: Sent<'_>, timeout_ms: i64) -> Result<()> {
+        let done =
+            target.call_with(method, given, Some(self.room()), timeout_ms, |value, adopt| self.show(value, adopt));
         self.say_needed(done)
     }
 

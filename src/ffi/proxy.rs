@@ -25,6 +25,7 @@ use super::managed::{self, Place};
 use super::passing::handle_argument;
 use crate::error::{Error, Result};
 use crate::manager::client::Target;
+use crate::manager::protocol::Given;
 use std::ffi::{c_char, c_void};
 
 /// An object of a manager that has no handle type of its own. Opaque.
@@ -61,7 +62,7 @@ pub extern "C" fn carom_proxy_call(
         let place = Place::new(reply, data, capacity, len)?;
         let target = target(object)?;
         let method = boundary::text(method)?.ok_or(Error::invalid("the name of the method is NULL"))?;
-        place.fill(&target, method, managed::values(&target, arguments, count)?, timeout_ms)
+        place.fill(&target, method, Given::Values(&managed::values(&target, arguments, count)?), timeout_ms)
     })
 }
 

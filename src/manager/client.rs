@@ -7,8 +7,8 @@
 
 use super::kind;
 use super::lane::Way;
-use super::protocol::{LONGEST, Reply, Request, VERSION};
-use super::value::{Proxy, Value};
+use super::protocol::{Call, Given, LONGEST, Reply, Request, VERSION};
+use super::value::{Proxy, Scalar, Value};
 use crate::connection::{Connection, listener};
 use crate::error::{Error, Result};
 use crate::family::{self, Family};
@@ -33,6 +33,8 @@ pub const OF_FAMILY: u32 = 1;
 
 /// Connections that wait for the next call.
 const IDLE: usize = 16;
+/// Bytes of the longest request whose memory a connection keeps.
+const KEPT: usize = 64 << 10;
 
 /// Where a server is, and which it is.
 #[derive(Debug, Clone)]
@@ -225,7 +227,7 @@ impl Client {
     fn widen(&self, way: &mut Way) -> Result<()> {
         let made = way.widen(|way, end| {
             self.say(way, Request::Lane { end })?;
-            let answer = self.receive(way, self.patience()).map_err(|error| match error {
+            let answer = self.receive(way, || self.patience()).map_err(|error| match error {
                 Error::SoftLimit => error,
                 _ => LOST,
             })?;
@@ -237,7 +239,10 @@ impl Client {
         Ok(())
     }
 
-    fn put_back(&self, way: Way) {
+    fn put_back(&self, mut way: Way) {
+        if way.message.capacity() > KEPT {
+            way.message = Vec::new();
+        }
         let mut state = self.state();
         if state.idle.len() < IDLE && !state.lost {
             state.idle.push(way);
@@ -264,7 +269,7 @@ impl Client {
     fn introduce(&self, way: &Way) -> Result<(Vec<u8>, i64)> {
         let hello = Request::Hello { version: VERSION, session: self.session.to_vec(), pid: fork::pid() as i64 };
         self.say(way, hello)?;
-        let answer = self.receive(way, self.patience()).map_err(|error| match error {
+        let answer = self.receive(way, || self.patience()).map_err(|error| match error {
             Error::SoftLimit => error,
             Error::Broken(_) => Error::Broken("the other side is no manager".into()),
             _ => LOST,
@@ -293,32 +298,44 @@ impl Client {
     }
 
     /// A reply; the outer error: there was none.
-    fn receive(&self, way: &Way, deadline: Deadline) -> Result<Result<Value>> {
-        way.receive(deadline, Reply::unpack)?.map(|reply| reply.0)
+    fn receive(&self, way: &Way, patience: impl FnMut() -> Deadline) -> Result<Result<Value>> {
+        way.receive(patience, Reply::unpack)?.map(|reply| reply.0)
     }
 
     /// Sends a request and waits for its reply, `timeout_ms` and as long as any answer may take.
     fn exchange(&self, request: Request, timeout_ms: i64) -> Result<(Way, Result<Value>)> {
+        self.exchange_packed(|message| request.pack_into(message), timeout_ms)
+    }
+
+    /// The same for a request that `pack` puts together.
+    #[inline]
+    fn exchange_packed(
+        &self,
+        pack: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        timeout_ms: i64,
+    ) -> Result<(Way, Result<Value>)> {
         if SERVES.get() == Some((own::pid(), self.manager)) {
             return Err(Error::NotPermitted("a method on the server's loop cannot call its own server: it blocks"));
         }
-        let message = request.pack()?;
-        let way = self.take()?;
-        match way.send(&message, || self.patience()) {
-            Ok(()) => {}
-            Err(error @ (Error::SoftLimit | Error::TimedOut)) => {
-                // Nothing of it was sent.
+        let mut way = self.take()?;
+        match pack(&mut way.message).map(|()| way.send(&way.message, || self.patience())) {
+            Ok(Ok(())) => {}
+            Err(refused) => {
                 self.put_back(way);
-                return Err(if error == Error::SoftLimit { error } else { LOST });
+                return Err(refused);
             }
-            Err(_) => return Err(LOST),
+            Ok(Err(error)) => return self.not_sent(way, error),
         }
         way.look_for_reply();
         let more_ns = u64::try_from(timeout_ms).ok().and_then(|ms| ms.checked_mul(1_000_000));
-        let deadline = more_ns.and_then(|more| Some(self.patience()?.saturating_add(more)));
+        let mut deadline = None;
+        let mut patience = || {
+            let until = || more_ns.and_then(|more| Some(self.patience()?.saturating_add(more)));
+            *deadline.get_or_insert_with(until)
+        };
         let mut cancelled = false;
         loop {
-            match self.receive(&way, deadline) {
+            match self.receive(&way, &mut patience) {
                 Ok(Err(error)) if cancelled && error.status() == Error::TimedOut.status() => {
                     return Ok((way, Err(Error::SoftLimit)));
                 }
@@ -340,6 +357,19 @@ impl Client {
                     return Err(if untaken { LOST } else { unknown() });
                 }
             }
+        }
+    }
+
+    /// A request that could not be sent.
+    #[cold]
+    fn not_sent<T>(&self, way: Way, error: Error) -> Result<T> {
+        match error {
+            Error::SoftLimit | Error::TimedOut => {
+                // Nothing of it was sent.
+                self.put_back(way);
+                Err(if error == Error::SoftLimit { error } else { LOST })
+            }
+            _ => Err(LOST),
         }
     }
 
@@ -485,16 +515,27 @@ impl Target {
         timeout_ms: i64,
         shown: impl FnOnce(&Value, &mut dyn FnMut(Proxy) -> Result<(&'static Cell, u32)>) -> Result<T>,
     ) -> Result<T> {
+        self.call_with(method, Given::Values(&arguments), room, timeout_ms, shown)
+    }
+
+    /// The same with what lies elsewhere.
+    pub fn call_with<T>(
+        &self,
+        method: &str,
+        given: Given<'_>,
+        room: Option<usize>,
+        timeout_ms: i64,
+        shown: impl FnOnce(&Value, &mut dyn FnMut(Proxy) -> Result<(&'static Cell, u32)>) -> Result<T>,
+    ) -> Result<T> {
         let family = family::current()?;
-        let request = Request::Call {
+        let call = Call {
             object: self.proxy.object,
-            method: method.into(),
-            arguments,
+            method,
             timeout_ms: timeout_ms.max(-1),
             thread: lock::this_thread() as i64,
             room: room.map_or(-1, |room| room.min(i64::MAX as usize) as i64),
         };
-        let (way, reply) = self.client.exchange(request, timeout_ms)?;
+        let (way, reply) = self.client.exchange_packed(|message| call.pack(given, message), timeout_ms)?;
         let result = reply.and_then(|value| {
             if self.proxy.kind == kind::QUEUE && matches!(method, "get" | "get_many") {
                 let _ = way.add(&Request::Taken.pack()?, self.client.patience());
@@ -526,15 +567,25 @@ impl Target {
     }
 }
 
+/// What an argument says that is a scalar, where it lies.
+pub fn to_scalar<'a>(argument: &Argument<'a>) -> Result<Option<Scalar<'a>>> {
+    Ok(Some(match argument {
+        Argument::Nil => Scalar::Nil,
+        Argument::Bool(bool) => Scalar::Bool(*bool),
+        Argument::Integer(number) => Scalar::Integer(*number),
+        Argument::Real(number) => Scalar::Real(*number),
+        Argument::Bytes(bytes) => Scalar::Bytes(sendable(bytes)?),
+        Argument::String(bytes) => Scalar::String(sendable(bytes)?),
+        _ => return Ok(None),
+    }))
+}
+
 /// What an argument says, for a server: handles must be of its objects.
 pub fn to_value(manager: (u64, u32), argument: &Argument<'_>) -> Result<Value> {
+    if let Some(scalar) = to_scalar(argument)? {
+        return Ok(scalar.into());
+    }
     Ok(match argument {
-        Argument::Nil => Value::Nil,
-        Argument::Bool(bool) => Value::Bool(*bool),
-        Argument::Integer(number) => Value::Integer(*number),
-        Argument::Real(number) => Value::Real(*number),
-        Argument::Bytes(bytes) => Value::Bytes(copy(bytes)?),
-        Argument::String(bytes) => Value::String(copy(bytes)?),
         Argument::List(items) => {
             Value::List(items.iter().map(|item| to_value(manager, item)).collect::<Result<Vec<_>>>()?)
         }
@@ -553,16 +604,16 @@ pub fn to_value(manager: (u64, u32), argument: &Argument<'_>) -> Result<Value> {
             }
             Value::Proxy(proxy_of(cell))
         }
-        Argument::Descriptor(_) | Argument::Socket { .. } => {
+        _ => {
             return Err(Error::Unsupported("a manager takes no descriptors"));
         }
     })
 }
 
-/// A copy, if it can be sent at all.
-fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
+/// Bytes that can be sent at all.
+fn sendable(bytes: &[u8]) -> Result<&[u8]> {
     match bytes.len() {
         len if len > LONGEST => Err(Error::MessageSize { needed: len, capacity: LONGEST }),
-        _ => Ok(bytes.to_vec()),
+        _ => Ok(bytes),
     }
 }

@@ -1,7 +1,7 @@
 //! Dicts, namespaces and sets: keys in the order in which they came.
 #![forbid(unsafe_code)]
 
-use super::value::{Arguments, Key, Stored, Value};
+use super::value::{Arguments, Key, Scalar, Stored, Value};
 use super::{Outcome, Room, fit, no_method};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -33,6 +33,8 @@ pub struct Dict {
     order: BTreeMap<u64, Rc<Key>>,
     next: u64,
     version: u64,
+    /// A key that somebody looks for, for its memory.
+    sought: Key,
     /// When a key was taken out last: the version that those have that are not there.
     taken_out: HashMap<Key, u64>,
 }
@@ -50,6 +52,22 @@ impl Dict {
 
     fn get(&self, key: &Key) -> Option<&Value> {
         self.slots.get(key).map(|slot| slot.value.value())
+    }
+
+    /// What stands under a scalar.
+    pub fn get_scalar(&mut self, key: Scalar<'_>) -> Option<&Value> {
+        self.sought.become_scalar(key);
+        self.slots.get(&self.sought).map(|slot| slot.value.value())
+    }
+
+    /// Sets what stands under a scalar; false: nothing does yet, or there is no room.
+    pub fn set_scalar(&mut self, key: Scalar<'_>, value: Scalar<'_>) -> bool {
+        self.sought.become_scalar(key);
+        let Some(slot) = self.slots.get_mut(&self.sought) else { return false };
+        let Ok(stored) = Stored::new(value.into()) else { return false };
+        self.version += 1;
+        (slot.value, slot.version) = (stored, self.version);
+        true
     }
 
     fn insert(&mut self, key: Key, value: Stored) {

@@ -30,14 +30,14 @@ const WORTH: u32 = 8;
 /// Lanes of one server: each has a descriptor, and a place among those that every request looks through.
 const MOST: usize = 128;
 /// Looks at a lane before it is left to its bell.
-const LOOKS: u32 = 2000;
+const LOOKS: u32 = 4000;
 /// Looks at all of them before they are: some 50 µs, twice what a wake-up costs.
 const TURNS: u32 = 500;
 /// So many of these are one turn: a client that asks one thing after the other takes longer than the first few.
-const LOOKS_OF_TURN: u32 = 4;
+const LOOKS_OF_TURN: u32 = 8;
 /// Looks before sockets have their turn, and for how many a request counts.
-const LANES_TURN: u32 = 512;
-const LOOKS_OF_REQUEST: u32 = 4;
+const LANES_TURN: u32 = 2048;
+const LOOKS_OF_REQUEST: u32 = 16;
 /// Looks for a reply, some 1 µs, before it is waited for as in any pipe, where the processor is offered to others: a
 /// server that is awake answers sooner.
 const LOOKS_FOR_REPLY: u32 = 100;
@@ -54,11 +54,20 @@ pub(super) struct Way {
     by_lane: Cell<bool>,
     /// Its reply comes by the socket nevertheless.
     is_elsewhere: Cell<bool>,
+    /// Where a request is put together.
+    pub(super) message: Vec<u8>,
 }
 
 impl Way {
     pub(super) fn new(socket: Connection) -> Way {
-        Way { socket, lane: None, calls: 0, by_lane: Cell::new(false), is_elsewhere: Cell::new(false) }
+        Way {
+            socket,
+            lane: None,
+            calls: 0,
+            by_lane: Cell::new(false),
+            is_elsewhere: Cell::new(false),
+            message: Vec::new(),
+        }
     }
 
     /// Counts a call; whether it is time for a lane.
@@ -114,13 +123,18 @@ impl Way {
         }
     }
 
-    /// Shows `read` the reply to the last request.
-    pub(super) fn receive<T>(&self, deadline: Deadline, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+    /// Shows `read` the reply to the last request; `patience` says until when that is waited for, and is asked only if it is not here.
+    pub(super) fn receive<T>(
+        &self,
+        mut patience: impl FnMut() -> Deadline,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T> {
         let (mut short, mut long) = ([0; BUFFER], Vec::new());
         loop {
             let buffer = if long.is_empty() { &mut short[..] } else { &mut long[..] };
             let from = if self.is_elsewhere.get() { &self.socket } else { self.last() };
-            match from.receive(buffer, deadline) {
+            let is_here = self.by_lane.get() && !self.is_elsewhere.get() && from.has_something().unwrap_or(false);
+            match from.receive(buffer, if is_here { Some(0) } else { patience() }) {
                 Ok(0) if self.by_lane.get() && !self.is_elsewhere.get() => self.is_elsewhere.set(true),
                 Ok(len) => return Ok(read(&buffer[..len])),
                 Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => long = vec![0; needed],

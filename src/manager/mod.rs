@@ -19,6 +19,7 @@ mod object;
 mod pool;
 pub mod protocol;
 mod queue;
+mod quick;
 mod reception;
 mod references;
 mod server;

@@ -12,7 +12,7 @@
 //! message are at most [`NODES`], whatever they claim.
 #![forbid(unsafe_code)]
 
-use super::value::{ARGUMENT, Proxy, Value};
+use super::value::{ARGUMENT, Proxy, Scalar, Value};
 use crate::error::{Error, Result, Status};
 use crate::wire;
 use rmp::Marker;
@@ -30,6 +30,8 @@ const AROUND: usize = 4;
 const NODES: usize = LONGEST / ARGUMENT;
 const PROXY: i8 = 1;
 const PROXY_LEN: usize = 9;
+/// The operation of [`Request::Call`].
+const CALL: i64 = 2;
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,17 +119,22 @@ fn never<T>(result: std::result::Result<T, impl std::fmt::Debug>) {
     drop(result);
 }
 
-fn put(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Nil => never(encode::write_nil(out)),
-        Value::Bool(bool) => never(encode::write_bool(out, *bool)),
-        Value::Integer(number) => never(encode::write_sint(out, *number)),
-        Value::Real(number) => never(encode::write_f64(out, *number)),
-        Value::Bytes(bytes) => never(encode::write_bin(out, bytes)),
-        Value::String(bytes) => {
+fn put_scalar(out: &mut Vec<u8>, scalar: Scalar<'_>) {
+    match scalar {
+        Scalar::Nil => never(encode::write_nil(out)),
+        Scalar::Bool(bool) => never(encode::write_bool(out, bool)),
+        Scalar::Integer(number) => never(encode::write_sint(out, number)),
+        Scalar::Real(number) => never(encode::write_f64(out, number)),
+        Scalar::Bytes(bytes) => never(encode::write_bin(out, bytes)),
+        Scalar::String(bytes) => {
             never(encode::write_str_len(out, bytes.len() as u32));
             out.extend_from_slice(bytes);
         }
+    }
+}
+
+fn put(out: &mut Vec<u8>, value: &Value) {
+    match value {
         Value::List(items) => {
             never(encode::write_array_len(out, items.len() as u32));
             items.iter().for_each(|item| put(out, item));
@@ -144,6 +151,7 @@ fn put(out: &mut Vec<u8>, value: &Value) {
             out.push(proxy.kind);
             out.extend_from_slice(&proxy.object.to_be_bytes());
         }
+        scalar => scalar.scalar().into_iter().for_each(|scalar| put_scalar(out, scalar)),
     }
 }
 
@@ -155,6 +163,7 @@ enum Field<'a> {
     Bytes(&'a [u8]),
     Value(&'a Value),
     List(&'a [Value]),
+    Scalars(&'a [Scalar<'a>]),
 }
 
 impl Field<'_> {
@@ -165,6 +174,7 @@ impl Field<'_> {
                 Field::Bytes(bytes) => bytes.len(),
                 Field::Value(value) => value.payload(),
                 Field::List(items) => items.iter().map(Value::weight).sum(),
+                Field::Scalars(items) => items.iter().map(Scalar::weight).sum(),
                 Field::Integer(_) | Field::Bool(_) => 0,
             }
     }
@@ -180,32 +190,87 @@ impl Field<'_> {
                 never(encode::write_array_len(out, items.len() as u32));
                 items.iter().for_each(|item| put(out, item));
             }
+            Field::Scalars(items) => {
+                never(encode::write_array_len(out, items.len() as u32));
+                items.iter().for_each(|item| put_scalar(out, *item));
+            }
         }
     }
 }
 
 /// Room for a message of some weight; `MessageSize` if there are none as long.
-fn room(weight: usize) -> Result<Vec<u8>> {
+fn make_room(out: &mut Vec<u8>, weight: usize) -> Result<()> {
     // More than its encoding: a value's weight is 48 bytes more than its payload, its encoding at most 11.
     if weight > LONGEST {
         return Err(Error::MessageSize { needed: weight, capacity: LONGEST });
     }
-    Ok(Vec::with_capacity(weight / 4 + 64))
+    out.reserve(weight / 4 + 64);
+    Ok(())
 }
 
 /// One value as a message; `MessageSize` if it is too long for one.
 pub fn pack(value: &Value) -> Result<Vec<u8>> {
-    let mut out = room(value.weight())?;
+    let mut out = Vec::new();
+    make_room(&mut out, value.weight())?;
     put(&mut out, value);
     Ok(out)
 }
 
-/// The same for a list of fields.
-fn pack_fields(fields: &[Field<'_>]) -> Result<Vec<u8>> {
-    let mut out = room(ARGUMENT + fields.iter().map(Field::weight).sum::<usize>())?;
-    never(encode::write_array_len(&mut out, fields.len() as u32));
-    fields.iter().for_each(|field| field.put(&mut out));
-    Ok(out)
+/// The same for a list of fields, behind what is in `out`.
+#[inline(always)]
+fn pack_fields(out: &mut Vec<u8>, fields: &[Field<'_>]) -> Result<()> {
+    make_room(out, ARGUMENT + fields.iter().map(Field::weight).sum::<usize>())?;
+    never(encode::write_array_len(out, fields.len() as u32));
+    fields.iter().for_each(|field| field.put(out));
+    Ok(())
+}
+
+/// A call on its way to a server; on its way from a client, with arguments that are scalars, as they lie in the message.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// See [`Request::Call`].
+    pub object: u64,
+    /// See there.
+    pub method: &'a str,
+    /// See there.
+    pub timeout_ms: i64,
+    /// See there.
+    pub thread: i64,
+    /// See there.
+    pub room: i64,
+}
+
+/// What a method is called with.
+#[derive(Debug, Clone, Copy)]
+pub enum Given<'a> {
+    /// Scalars, wherever they lie.
+    Scalars(&'a [Scalar<'a>]),
+    /// Values of any kind.
+    Values(&'a [Value]),
+}
+
+impl Call<'_> {
+    /// As a message, which takes the place of what is in `out`.
+    #[inline]
+    pub fn pack(&self, given: Given<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let arguments = match given {
+            Given::Scalars(scalars) => Field::Scalars(scalars),
+            Given::Values(values) => Field::List(values),
+        };
+        out.clear();
+        pack_fields(
+            out,
+            &[
+                Field::Integer(CALL),
+                Field::Integer(self.object as i64),
+                Field::Text(self.method),
+                arguments,
+                Field::Integer(self.timeout_ms),
+                Field::Integer(self.thread),
+                Field::Integer(self.room),
+            ],
+        )
+    }
 }
 
 /// What is left of a message, and of what it may claim.
@@ -227,25 +292,43 @@ impl<'a> Reader<'a> {
     }
 
     /// The same with a sign.
-    fn signed<const N: usize>(&mut self) -> Result<Value> {
+    fn signed<const N: usize>(&mut self) -> Result<Scalar<'a>> {
         let shift = 64 - 8 * N as u32;
-        Ok(Value::Integer((self.number::<N>()? << shift) as i64 >> shift))
+        Ok(Scalar::Integer((self.number::<N>()? << shift) as i64 >> shift))
     }
 
-    fn unsigned<const N: usize>(&mut self) -> Result<Value> {
+    fn unsigned<const N: usize>(&mut self) -> Result<Scalar<'a>> {
         let number = i64::try_from(self.number::<N>()?).map_err(|_| broken("a number of more than 63 bits"))?;
-        Ok(Value::Integer(number))
+        Ok(Scalar::Integer(number))
+    }
+
+    fn marker(&mut self) -> Result<Marker> {
+        self.nodes = self.nodes.checked_sub(1).ok_or_else(|| broken("a message of too many values"))?;
+        Ok(Marker::from_u8(self.take(1)?[0]))
     }
 
     fn value(&mut self, depth: usize) -> Result<Value> {
-        self.nodes = self.nodes.checked_sub(1).ok_or_else(|| broken("a message of too many values"))?;
-        let marker = Marker::from_u8(self.take(1)?[0]);
+        Ok(match self.marker()? {
+            Marker::FixArray(len) => self.list(len as u64, depth)?,
+            Marker::Array16 => self.number::<2>().and_then(|len| self.list(len, depth))?,
+            Marker::Array32 => self.number::<4>().and_then(|len| self.list(len, depth))?,
+            Marker::FixMap(len) => self.map(len as u64, depth)?,
+            Marker::Map16 => self.number::<2>().and_then(|len| self.map(len, depth))?,
+            Marker::Map32 => self.number::<4>().and_then(|len| self.map(len, depth))?,
+            Marker::Ext8 => self.proxy()?,
+            marker => self.scalar(marker)?.into(),
+        })
+    }
+
+    /// What a marker begins that is no list, no map and no object.
+    #[inline]
+    fn scalar(&mut self, marker: Marker) -> Result<Scalar<'a>> {
         Ok(match marker {
-            Marker::Null => Value::Nil,
-            Marker::True => Value::Bool(true),
-            Marker::False => Value::Bool(false),
-            Marker::FixPos(number) => Value::Integer(number as i64),
-            Marker::FixNeg(number) => Value::Integer(number as i64),
+            Marker::Null => Scalar::Nil,
+            Marker::True => Scalar::Bool(true),
+            Marker::False => Scalar::Bool(false),
+            Marker::FixPos(number) => Scalar::Integer(number as i64),
+            Marker::FixNeg(number) => Scalar::Integer(number as i64),
             Marker::U8 => self.unsigned::<1>()?,
             Marker::U16 => self.unsigned::<2>()?,
             Marker::U32 => self.unsigned::<4>()?,
@@ -254,29 +337,22 @@ impl<'a> Reader<'a> {
             Marker::I16 => self.signed::<2>()?,
             Marker::I32 => self.signed::<4>()?,
             Marker::I64 => self.signed::<8>()?,
-            Marker::F32 => Value::Real(f32::from_bits(self.number::<4>()? as u32) as f64),
-            Marker::F64 => Value::Real(f64::from_bits(self.number::<8>()?)),
-            Marker::FixStr(len) => Value::String(self.take(len as usize)?.to_vec()),
-            Marker::Str8 => Value::String(self.run::<1>()?),
-            Marker::Str16 => Value::String(self.run::<2>()?),
-            Marker::Str32 => Value::String(self.run::<4>()?),
-            Marker::Bin8 => Value::Bytes(self.run::<1>()?),
-            Marker::Bin16 => Value::Bytes(self.run::<2>()?),
-            Marker::Bin32 => Value::Bytes(self.run::<4>()?),
-            Marker::FixArray(len) => self.list(len as u64, depth)?,
-            Marker::Array16 => self.number::<2>().and_then(|len| self.list(len, depth))?,
-            Marker::Array32 => self.number::<4>().and_then(|len| self.list(len, depth))?,
-            Marker::FixMap(len) => self.map(len as u64, depth)?,
-            Marker::Map16 => self.number::<2>().and_then(|len| self.map(len, depth))?,
-            Marker::Map32 => self.number::<4>().and_then(|len| self.map(len, depth))?,
-            Marker::Ext8 => self.proxy()?,
+            Marker::F32 => Scalar::Real(f32::from_bits(self.number::<4>()? as u32) as f64),
+            Marker::F64 => Scalar::Real(f64::from_bits(self.number::<8>()?)),
+            Marker::FixStr(len) => Scalar::String(self.take(len as usize)?),
+            Marker::Str8 => Scalar::String(self.run::<1>()?),
+            Marker::Str16 => Scalar::String(self.run::<2>()?),
+            Marker::Str32 => Scalar::String(self.run::<4>()?),
+            Marker::Bin8 => Scalar::Bytes(self.run::<1>()?),
+            Marker::Bin16 => Scalar::Bytes(self.run::<2>()?),
+            Marker::Bin32 => Scalar::Bytes(self.run::<4>()?),
             _ => return Err(broken("a value of an unknown kind")),
         })
     }
 
-    fn run<const N: usize>(&mut self) -> Result<Vec<u8>> {
+    fn run<const N: usize>(&mut self) -> Result<&'a [u8]> {
         let len = self.number::<N>()? as usize;
-        Ok(self.take(len)?.to_vec())
+        self.take(len)
     }
 
     /// Room for so many values, as far as they can be there.
@@ -354,16 +430,35 @@ impl<'a> Fields<'a> {
             (self.reader.bytes, self.left) = (rest, self.left - 1);
             return Ok(*byte as i64);
         }
-        self.next()?.integer().map_err(|_| broken("a message with something else in place of a number"))
+        match self.scalar()? {
+            Scalar::Integer(number) => Ok(number),
+            Scalar::Bool(bool) => Ok(bool as i64),
+            _ => Err(broken("a message with something else in place of a number")),
+        }
     }
     fn number(&mut self) -> Result<u64> {
         u64::try_from(self.integer()?).map_err(|_| broken("a message with a negative number"))
     }
-    fn text(&mut self) -> Result<String> {
-        match self.next()? {
-            Value::String(bytes) => String::from_utf8(bytes).map_err(|_| broken("a text that is not UTF-8")),
+    fn scalar(&mut self) -> Result<Scalar<'a>> {
+        self.step()?;
+        let marker = self.reader.marker()?;
+        self.reader.scalar(marker)
+    }
+    fn text(&mut self) -> Result<&'a str> {
+        match self.scalar()? {
+            Scalar::String(bytes) => std::str::from_utf8(bytes).map_err(|_| broken("a text that is not UTF-8")),
             _ => Err(broken("a message with something else in place of a text")),
         }
+    }
+    /// A list of scalars, not longer than `few`; an error for another one, which is no statement about it.
+    fn few(&mut self, few: &mut [Scalar<'a>]) -> Result<usize> {
+        self.step()?;
+        let Marker::FixArray(len) = self.reader.marker()? else { return Err(broken("a long list")) };
+        for place in few.get_mut(..len as usize).ok_or_else(|| broken("a long list"))? {
+            let marker = self.reader.marker()?;
+            *place = self.reader.scalar(marker)?;
+        }
+        Ok(len as usize)
     }
     fn list(&mut self) -> Result<Vec<Value>> {
         match self.next()? {
@@ -383,35 +478,38 @@ impl<'a> Fields<'a> {
 impl Request {
     /// As a message.
     pub fn pack(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.pack_into(&mut out).map(|()| out)
+    }
+
+    /// The same in place of what is in `out`.
+    pub fn pack_into(&self, out: &mut Vec<u8>) -> Result<()> {
         let integer = Field::Integer;
         let number = |number: &u64| Field::Integer(*number as i64);
+        out.clear();
+        let mut pack = |fields: &[Field<'_>]| pack_fields(out, fields);
         match self {
             Request::Hello { version, session, pid } => {
-                pack_fields(&[integer(0), integer(*version), Field::Bytes(session), integer(*pid)])
+                pack(&[integer(0), integer(*version), Field::Bytes(session), integer(*pid)])
             }
             Request::Create { kind, arguments, persistent } => {
-                pack_fields(&[integer(1), Field::Text(kind), Field::List(arguments), Field::Bool(*persistent)])
+                pack(&[integer(1), Field::Text(kind), Field::List(arguments), Field::Bool(*persistent)])
             }
-            Request::Call { object, method, arguments, timeout_ms, thread, room } => pack_fields(&[
-                integer(2),
-                number(object),
-                Field::Text(method),
-                Field::List(arguments),
-                integer(*timeout_ms),
-                integer(*thread),
-                integer(*room),
-            ]),
+            Request::Call { object, method, arguments, timeout_ms, thread, room } => {
+                let call = Call { object: *object, method, timeout_ms: *timeout_ms, thread: *thread, room: *room };
+                call.pack(Given::Values(arguments), out)
+            }
             Request::Keep { object, cell, generation } => {
-                pack_fields(&[integer(3), number(object), number(cell), number(generation)])
+                pack(&[integer(3), number(object), number(cell), number(generation)])
             }
-            Request::Release { object } => pack_fields(&[integer(4), number(object)]),
-            Request::Look { object } => pack_fields(&[integer(5), number(object)]),
-            Request::Cancel => pack_fields(&[integer(6)]),
-            Request::Taken => pack_fields(&[integer(7)]),
-            Request::Info => pack_fields(&[integer(8)]),
-            Request::Shutdown => pack_fields(&[integer(9)]),
-            Request::Describe => pack_fields(&[integer(10)]),
-            Request::Lane { end } => pack_fields(&[integer(11), number(end)]),
+            Request::Release { object } => pack(&[integer(4), number(object)]),
+            Request::Look { object } => pack(&[integer(5), number(object)]),
+            Request::Cancel => pack(&[integer(6)]),
+            Request::Taken => pack(&[integer(7)]),
+            Request::Info => pack(&[integer(8)]),
+            Request::Shutdown => pack(&[integer(9)]),
+            Request::Describe => pack(&[integer(10)]),
+            Request::Lane { end } => pack(&[integer(11), number(end)]),
         }
     }
 
@@ -429,12 +527,12 @@ impl Request {
                 Request::Hello { version, session, pid: fields.integer()? }
             }
             1 => {
-                let (kind, arguments) = (fields.text()?, fields.list()?);
+                let (kind, arguments) = (fields.text()?.into(), fields.list()?);
                 Request::Create { kind, arguments, persistent: fields.integer()? != 0 }
             }
-            2 => Request::Call {
+            CALL => Request::Call {
                 object: fields.number()?,
-                method: fields.text()?,
+                method: fields.text()?.into(),
                 arguments: fields.list()?,
                 timeout_ms: fields.integer()?,
                 thread: fields.integer()?,
@@ -455,21 +553,55 @@ impl Request {
     }
 }
 
+impl<'a> Call<'a> {
+    /// A call with a few scalars as they lie in a message, and how many there are; `None` for all else, good or not.
+    #[inline]
+    pub fn of_scalars(bytes: &'a [u8], few: &mut [Scalar<'a>]) -> Option<(Call<'a>, usize)> {
+        let mut fields = Fields::of(bytes).ok()?;
+        if fields.integer().ok()? != CALL {
+            return None;
+        }
+        let (object, method, count) = (fields.number().ok()?, fields.text().ok()?, fields.few(few).ok()?);
+        let timeout_ms = fields.integer().ok()?;
+        let call = Call { object, method, timeout_ms, thread: fields.integer().ok()?, room: fields.integer().ok()? };
+        fields.end().ok().map(|()| (call, count))
+    }
+}
+
 impl Reply {
     /// As a message.
     pub fn pack(&self) -> Vec<u8> {
-        let packed = match &self.0 {
-            Ok(value) => pack_fields(&[Field::Integer(0), Field::Value(value)]),
-            Err(error) => return Reply::pack_error(error),
-        };
-        packed.unwrap_or_else(|error| Reply::pack_error(&error))
+        let mut out = Vec::new();
+        self.pack_into(&mut out);
+        out
     }
 
-    fn pack_error(error: &Error) -> Vec<u8> {
+    /// The same in place of what is in `out`.
+    pub fn pack_into(&self, out: &mut Vec<u8>) {
+        out.clear();
+        let packed = match &self.0 {
+            Ok(value) => pack_fields(out, &[Field::Integer(0), Field::Value(value)]),
+            Err(error) => return Reply::pack_error(error, out),
+        };
+        packed.unwrap_or_else(|error| Reply::pack_error(&error, out));
+    }
+
+    /// The same for a result that is a scalar.
+    #[inline]
+    pub fn pack_scalar(scalar: Scalar<'_>, out: &mut Vec<u8>) {
+        out.clear();
+        // No longer than what is stored, or what a request named.
+        never(encode::write_array_len(out, 2));
+        never(encode::write_pfix(out, 0));
+        put_scalar(out, scalar);
+    }
+
+    fn pack_error(error: &Error, out: &mut Vec<u8>) {
         let needed = if let Error::MessageSize { needed, .. } = error { *needed as i64 } else { 0 };
         let status = error.status() as i64;
-        let fields = |text| pack_fields(&[Field::Integer(status), Field::Text(text), Field::Integer(needed)]);
-        fields(&error.to_string()).or_else(|_| fields("too much to say")).unwrap_or_default()
+        let mut fields = |text| pack_fields(out, &[Field::Integer(status), Field::Text(text), Field::Integer(needed)]);
+        // Nothing is written if it is too long.
+        let _ = fields(&error.to_string()).or_else(|_| fields("too much to say"));
     }
 
     /// From a message.
@@ -479,7 +611,7 @@ impl Reply {
         let result = match status {
             0 => Ok(fields.next()?),
             status => {
-                let message = fields.text()?;
+                let message = fields.text()?.to_owned();
                 let needed = fields.number()? as usize;
                 Err(Error::of_server(status, message, needed))
             }

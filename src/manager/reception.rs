@@ -6,7 +6,7 @@
 
 use super::lane::{self, Lanes};
 use super::numbers::Numbers;
-use super::protocol::{LONGEST, Reply, Request};
+use super::protocol::{LONGEST, Reply};
 use super::value::{Stored, Value};
 use crate::connection::Connection;
 use crate::connection::listener::Listener;
@@ -58,12 +58,10 @@ pub(super) struct Client {
 
 /// What has come from a client.
 pub(super) enum Word {
-    /// A request, whole.
-    Request(Request),
+    /// A request, whole: so many bytes of [`Reception::lend`].
+    Message(usize),
     /// Nothing, or not all of a request.
     Nothing,
-    /// Something that is no request.
-    Noise(Error),
     /// Its end.
     End,
 }
@@ -94,7 +92,11 @@ pub(super) struct Reception {
     /// Clients of which more has come than their turn allowed.
     ready: Vec<u64>,
     next: u64,
+    /// What comes in, and what goes out.
     buffer: Vec<u8>,
+    reply: Vec<u8>,
+    /// Somebody may not have taken a reply.
+    is_stuck: bool,
     attend_at: Option<u64>,
     /// How long, and how many bytes, are kept for those who do not take their replies.
     patience: (u64, usize),
@@ -115,6 +117,8 @@ impl Reception {
             ready: Vec::new(),
             next: FIRST,
             buffer: vec![0; BUFFER],
+            reply: Vec::new(),
+            is_stuck: false,
             attend_at: None,
             patience: (PATIENCE_NS, UNSENT),
             is_full: false,
@@ -176,8 +180,12 @@ impl Reception {
     }
 
     /// When something is due here.
-    fn due(&self) -> Option<u64> {
+    fn due(&mut self) -> Option<u64> {
+        if !self.is_stuck {
+            return self.attend_at;
+        }
         let stuck = self.clients.values().filter_map(|client| client.stuck).map(|since| since + self.patience.0).min();
+        self.is_stuck = stuck.is_some();
         [stuck, self.attend_at].into_iter().flatten().min()
     }
 
@@ -217,6 +225,9 @@ impl Reception {
 
     /// Those that have not taken their reply for too long.
     pub(super) fn late(&self) -> Vec<u64> {
+        if !self.is_stuck {
+            return Vec::new();
+        }
         let now = now_ns();
         let late = |client: &Client| client.stuck.is_some_and(|since| since + self.patience.0 <= now);
         let late = self.clients.iter().filter(|(_, client)| late(client)).map(|(key, _)| *key);
@@ -316,7 +327,7 @@ impl Reception {
             }
             let Some(client) = self.clients.get_mut(&key) else { return Word::Nothing };
             match client.connection.receive(&mut self.buffer, Some(0)) {
-                Ok(len) => return self.understand(len),
+                Ok(len) => return Word::Message(len),
                 Err(Error::TimedOut) => return Word::Nothing,
                 // Zeroed by the kernel when it is touched: what a client claims costs nothing.
                 Err(Error::MessageSize { needed, .. }) if needed <= 2 * LONGEST => self.buffer = vec![0; needed],
@@ -328,12 +339,27 @@ impl Reception {
         }
     }
 
-    fn understand(&mut self, len: usize) -> Word {
-        let request = Request::unpack(&self.buffer[..len]);
-        if self.buffer.len() > 16 * BUFFER {
-            self.buffer = vec![0; BUFFER];
+    /// Where what came last is, to be given back.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// See [`Reception::lend`].
+    pub(super) fn take_back(&mut self, buffer: Vec<u8>) {
+        self.buffer = if buffer.len() > 16 * BUFFER { vec![0; BUFFER] } else { buffer };
+    }
+
+    /// Room for a reply that [`Reception::answer`] gets.
+    pub(super) fn lend_reply(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.reply)
+    }
+
+    /// The clients of a wait have been attended to: their list is good for the next one.
+    pub(super) fn recycle(&mut self, mut clients: Vec<u64>) {
+        if self.ready.is_empty() {
+            clients.clear();
+            self.ready = clients;
         }
-        request.map_or_else(Word::Noise, Word::Request)
     }
 
     /// The client's turn is over: if more of it is here, it comes again soon.
@@ -359,24 +385,33 @@ impl Reception {
 
     /// Answers a client.
     pub(super) fn send(&mut self, key: u64, result: Result<Value>) {
-        let message = Reply(result).pack();
+        let mut message = self.lend_reply();
+        Reply(result).pack_into(&mut message);
+        self.answer(key, message);
+    }
+
+    /// The same by what [`Reception::lend_reply`] has lent.
+    pub(super) fn answer(&mut self, key: u64, message: Vec<u8>) {
         match self.clients.get(&key) {
             Some(Client { connection, socket: Some(socket), .. }) => {
                 if !lane::answer(connection, &message) {
-                    self.send_message(*socket, message);
+                    self.send_message(*socket, &message);
                 }
             }
-            _ => self.send_message(key, message),
+            _ => self.send_message(key, &message),
+        }
+        if message.capacity() <= 16 * BUFFER {
+            self.reply = message;
         }
     }
 
-    fn send_message(&mut self, key: u64, message: Vec<u8>) {
+    fn send_message(&mut self, key: u64, message: &[u8]) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         let len = message.len();
-        let stuck = match client.connection.send(&message, Some(0)) {
+        let stuck = match client.connection.send(message, Some(0)) {
             Ok(()) => client.connection.has_rest(),
             Err(Error::TimedOut) => {
-                client.unsent = Some(message);
+                client.unsent = Some(message.to_vec());
                 true
             }
             // It is gone, and found gone when it is read from.
@@ -384,6 +419,7 @@ impl Reception {
         };
         if stuck {
             (client.stuck, client.stuck_len) = (Some(now_ns()), len);
+            self.is_stuck = true;
             let _ = client.connection.fd().and_then(|fd| self.poll.turn(fd, key, true));
         }
     }

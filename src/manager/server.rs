@@ -157,7 +157,8 @@ impl Server {
             let deadline = self.deadlines.first().map(|(instant, _)| *instant);
             let news = self.reception.wait([deadline, self.sweep_at].into_iter().flatten().min());
             self.over |= news.over;
-            news.clients.into_iter().for_each(|key| self.attend(key));
+            news.clients.iter().for_each(|key| self.attend(*key));
+            self.reception.recycle(news.clients);
             if news.crew {
                 self.hear_crew();
             }
@@ -198,17 +199,32 @@ impl Server {
         self.empty_lane(key);
         for turn in 0..TURN {
             match self.reception.next(key, turn == 0) {
-                Word::Request(request) => self.take(key, request),
-                Word::Nothing => return,
-                Word::Noise(error) => {
-                    log::warning(format_args!("a manager sent a client away: {error}"));
-                    self.send(key, Err(error));
-                    return self.drop_client(key);
+                Word::Message(len) => {
+                    if let Err(error) = self.understand(key, len) {
+                        log::warning(format_args!("a manager sent a client away: {error}"));
+                        self.send(key, Err(error));
+                        return self.drop_client(key);
+                    }
                 }
+                Word::Nothing => return,
                 Word::End => return self.drop_client(key),
             }
         }
         self.reception.postpone(key);
+    }
+
+    /// A message of so many bytes has come; an error: it is no request.
+    fn understand(&mut self, key: u64, len: usize) -> Result<()> {
+        let buffer = self.reception.lend();
+        let request = match self.serve_quickly(key, &buffer[..len]) {
+            true => None,
+            false => Some(Request::unpack(&buffer[..len])),
+        };
+        self.reception.take_back(buffer);
+        if let Some(request) = request.transpose()? {
+            self.take(key, request);
+        }
+        Ok(())
     }
 
     fn send(&mut self, key: u64, result: Result<Value>) {

@@ -123,10 +123,73 @@ impl Value {
     }
 }
 
+/// A value that names no others, wherever it lies: in a message, in the memory of a caller, in an object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar<'a> {
+    /// See [`Value`].
+    Nil,
+    /// See [`Value`].
+    Bool(bool),
+    /// See [`Value`].
+    Integer(i64),
+    /// See [`Value`].
+    Real(f64),
+    /// See [`Value`].
+    Bytes(&'a [u8]),
+    /// See [`Value`].
+    String(&'a [u8]),
+}
+
+impl Scalar<'_> {
+    fn bytes(&self) -> usize {
+        if let Scalar::Bytes(bytes) | Scalar::String(bytes) = self { bytes.len() } else { 0 }
+    }
+
+    /// See [`Value::weight`].
+    pub fn weight(&self) -> usize {
+        ARGUMENT + self.bytes()
+    }
+
+    /// See [`Value::room`].
+    pub fn room(&self) -> usize {
+        self.bytes().next_multiple_of(ALIGNMENT)
+    }
+}
+
+impl From<Scalar<'_>> for Value {
+    fn from(scalar: Scalar<'_>) -> Value {
+        match scalar {
+            Scalar::Nil => Value::Nil,
+            Scalar::Bool(bool) => Value::Bool(bool),
+            Scalar::Integer(number) => Value::Integer(number),
+            Scalar::Real(number) => Value::Real(number),
+            Scalar::Bytes(bytes) => Value::Bytes(bytes.to_vec()),
+            Scalar::String(bytes) => Value::String(bytes.to_vec()),
+        }
+    }
+}
+
+impl Value {
+    /// The scalar that it is.
+    #[inline]
+    pub fn scalar(&self) -> Option<Scalar<'_>> {
+        Some(match self {
+            Value::Nil => Scalar::Nil,
+            Value::Bool(bool) => Scalar::Bool(*bool),
+            Value::Integer(number) => Scalar::Integer(*number),
+            Value::Real(number) => Scalar::Real(*number),
+            Value::Bytes(bytes) => Scalar::Bytes(bytes),
+            Value::String(bytes) => Scalar::String(bytes),
+            Value::List(_) | Value::Map(_) | Value::Proxy(_) => return None,
+        })
+    }
+}
+
 /// A key of a dict: any scalar. Numbers of different kinds are different keys.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Nothing.
+    #[default]
     Nil,
     /// True or false.
     Bool(bool),
@@ -152,6 +215,23 @@ impl Key {
             Value::String(bytes) => Key::String(bytes),
             _ => return Err(Error::invalid("a key is nil, a bool, a number, bytes or a string")),
         })
+    }
+
+    /// Becomes the key that a scalar is, in the memory that it has.
+    pub fn become_scalar(&mut self, scalar: Scalar<'_>) {
+        *self = match (std::mem::replace(self, Key::Nil), scalar) {
+            (Key::Bytes(mut bytes), Scalar::Bytes(given)) => {
+                bytes.clear();
+                bytes.extend_from_slice(given);
+                Key::Bytes(bytes)
+            }
+            (Key::String(mut bytes), Scalar::String(given)) => {
+                bytes.clear();
+                bytes.extend_from_slice(given);
+                Key::String(bytes)
+            }
+            (_, scalar) => Key::of(scalar.into()).unwrap_or(Key::Nil),
+        };
     }
 
     /// The value that a key is.
