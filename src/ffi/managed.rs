@@ -9,7 +9,8 @@ use super::library::carom_status;
 use super::lock::free;
 use crate::error::{Error, Result};
 use crate::family;
-use crate::manager::client::{self, Target};
+use crate::manager::argument;
+use crate::manager::client::Target;
 use crate::manager::kind;
 use crate::manager::protocol::Given as Sent;
 use crate::manager::value::{ALIGNMENT, ARGUMENT, Proxy, Scalar, Value};
@@ -53,7 +54,7 @@ impl Given {
     fn scalar<'a>(&self) -> Result<Option<Scalar<'a>>> {
         match *self {
             Given::One(argument) if !argument.is_null() => match call::plain(argument)? {
-                Some(argument) => client::to_scalar(&argument),
+                Some(argument) => argument::to_scalar(&argument),
                 None => Ok(None),
             },
             Given::Integer(integer) => Ok(Some(Scalar::Integer(integer))),

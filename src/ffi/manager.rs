@@ -40,7 +40,8 @@ use super::queue::{carom_queue, carom_queue_options};
 use super::semaphore::carom_semaphore;
 use super::value::{CAROM_RAW, carom_value, length};
 use crate::error::{Error, Result};
-use crate::manager::client::{self, Client};
+use crate::manager::argument::to_value;
+use crate::manager::client::Client;
 use crate::manager::custom::{self, Method, Type};
 use crate::manager::protocol::Request;
 use crate::manager::value::Value;
@@ -401,7 +402,7 @@ pub extern "C" fn carom_manager_create(
             return Err(Error::invalid("objects of this type are made by a function of their own"));
         }
         let arguments = call::arguments::<false>(arguments, count)?;
-        let arguments = arguments.iter().map(|argument| client::to_value(client.manager(), argument));
+        let arguments = arguments.iter().map(|argument| to_value(client.manager(), argument));
         make(&client, name, arguments.collect::<Result<Vec<_>>>()?, options.persistent != 0)
     })
 }
@@ -551,7 +552,7 @@ pub extern "C" fn carom_manager_condition(
         };
         let made = handle::named(own, Kind::Lock).and_then(|_| {
             let argument = passing::reference(own.cast())?.to_bits();
-            let argument = client::to_value(client.manager(), &crate::wire::Argument::Handle(argument))?;
+            let argument = to_value(client.manager(), &crate::wire::Argument::Handle(argument))?;
             make(&client, "Condition", vec![argument], false)
         });
         if lock.is_null() {

@@ -6,6 +6,7 @@
 //! manager among them are cells that this process makes for the time of the call.
 #![forbid(unsafe_code)]
 
+use super::argument::to_value;
 use super::client;
 use super::object::Object;
 use super::server::Server;
@@ -363,7 +364,7 @@ impl Server {
     fn value_of(&mut self, done: &Done) -> Result<Value> {
         let value = match done.answer.is_empty() {
             true => None,
-            false => Some(client::to_value(self.manager().unwrap_or_default(), &wire::argument(&done.answer, 0)?)?),
+            false => Some(to_value(self.manager().unwrap_or_default(), &wire::argument(&done.answer, 0)?)?),
         };
         let Some(name) = &done.result else { return Ok(value.unwrap_or(Value::Nil)) };
         let number = self.kind_of(name).ok_or(Error::NotFound("the manager has no such type"))?;

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+pub mod argument;
 mod array;
 pub mod client;
 mod crew;

@@ -1,7 +1,8 @@
 //! A task of a manager's pool as a client has it, and how pools and tasks are described to a server.
 #![forbid(unsafe_code)]
 
-use super::client::{self, Target, to_value};
+use super::argument::to_value;
+use super::client::{self, Target};
 use super::custom::identity_of;
 use super::value::Value;
 use crate::error::{Error, Result, Status};
