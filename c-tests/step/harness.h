@@ -230,12 +230,6 @@ static void tracee_begins(int is_recorded) {
     if (operation->ready) operation->ready();
 }
 
-static carom_arena_info census(void) {
-    carom_arena_info info = {.size = sizeof info};
-    CHECK_OK(carom_arena_check(&info));
-    return info;
-}
-
 /* Kills what is stepped. Whoever is not our child is reaped by us as its tracer first. */
 static void tracee_dies(void) {
     int status;
