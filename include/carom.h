@@ -3472,8 +3472,8 @@ carom_status carom_manager_barrier(carom_manager *manager, int64_t parties, cons
 
 /**
  * Makes a pool of the server's. Options may be NULL; those for workers, limits, `max_tasks`, `max_memory`,
- * `max_restarts`, initializer, finalizer and context have a meaning here, the others are `CAROM_ENOTSUP`. Of task
- * options all have but callbacks, `correlation_id`, `idempotency_key` and `submit_ms`.
+ * `max_restarts`, `restartable`, initializer, finalizer and context have a meaning here, the others are
+ * `CAROM_ENOTSUP`. Of task options all have but callbacks, `idempotency_key` and `submit_ms`.
  *
  * Waits for the server, which forks twice. Statuses as `carom_pool_new` and `carom_manager_create`.
  */

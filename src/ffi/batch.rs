@@ -2,7 +2,7 @@
 
 use super::boundary::{self, bytes};
 use super::call::{self, carom_argument, carom_function};
-use super::handle::Use;
+use super::handle::{self, Kind, Use};
 use super::library::carom_status;
 use super::managed_pool;
 use super::pool::{absurd, carom_pool, finish_map, hand_out, pool_of, waited};
@@ -67,12 +67,12 @@ pub extern "C" fn carom_pool_starmap_async(
     options: *const carom_task_options,
     result: *mut *mut carom_result,
 ) -> carom_status {
-    let name = "carom_pool_starmap_async";
     let submit = |pool: Use<Hold>| {
         let (_, options) = task_options(options)?;
         starmap(&pool.pool, function, arguments, per_item, count, &options)
     };
-    hand_out(pool_of(pool, name), result, submit, || Err(Error::NotServed(name)))
+    let managed = || managed_pool::starmap_async(pool, function, (arguments, per_item, count), options);
+    hand_out(pool_of(pool, "carom_pool_starmap_async"), result, submit, managed)
 }
 
 /// Runs `function` over `count` lists of `per_item` arguments each, waits for all of them, and writes their replies, `out_size` bytes each, to `out`.
@@ -90,6 +90,12 @@ pub extern "C" fn carom_pool_starmap(
     out_size: usize,
     timeout_ms: i64,
 ) -> carom_status {
+    if handle::lives(pool, Kind::ManagedPool) {
+        return boundary::status(|| {
+            let lists = (arguments, per_item, count);
+            managed_pool::starmap(pool, function, lists, options, (out, out_size), timeout_ms)
+        });
+    }
     waited("carom_pool_starmap", pool, options, (out, out_size, count), timeout_ms, |pool, options, outputs| {
         let whole = starmap(pool, function, arguments, per_item, count, &options.awaited()?)?;
         let shape = Shape { item_size: 0, count, reply_size: out_size };
@@ -115,7 +121,12 @@ pub extern "C" fn carom_pool_map_range(
     timeout_ms: i64,
 ) -> carom_status {
     boundary::status(|| {
-        let pool = pool_of(pool, "carom_pool_map_range")?;
+        let pool = match pool_of(pool, "carom_pool_map_range") {
+            Err(Error::NotServed(_)) => {
+                return managed_pool::map_range(pool, function, begin..end, (arguments, count), options, timeout_ms);
+            }
+            pool => pool?,
+        };
         let (shown, options) = task_options(options)?;
         let rest = call::arguments::<false>(arguments, count)?;
         let deadline = deadline_after_ms(timeout_ms);
@@ -128,8 +139,9 @@ pub extern "C" fn carom_pool_map_range(
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_count(result: *mut carom_result) -> i64 {
-    boundary::answer(|| {
-        Ok(result_of(result, "carom_result_count")?.parts().map_or(1, |parts| parts.jobs().len()) as i64)
+    boundary::answer(|| match result_of(result, "carom_result_count") {
+        Err(Error::NotServed(_)) => managed_pool::count(result),
+        result => Ok(result?.parts().map_or(1, |parts| parts.jobs().len()) as i64),
     })
 }
 
@@ -143,7 +155,10 @@ pub extern "C" fn carom_result_item(
     item: *mut *mut carom_result,
 ) -> carom_status {
     boundary::create(item, || {
-        let whole = result_of(result, "carom_result_item")?;
+        let whole = match result_of(result, "carom_result_item") {
+            Err(Error::NotServed(_)) => return managed_pool::item(result, index),
+            whole => whole?,
+        };
         let jobs = whole.parts().map_or(&[][..], |parts| parts.jobs());
         result::make(jobs.get(index).ok_or(Error::NotFound("the result has not so many items"))?.clone())
     })

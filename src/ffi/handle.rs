@@ -48,6 +48,7 @@ pub enum Kind {
     Proxy = 23,
     ManagedPool = 24,
     ManagedResult = 25,
+    ManagedIterator = 26,
     Capsule = 15,
     Queue = 18,
 }
@@ -77,6 +78,7 @@ impl Kind {
             Kind::Proxy => "an object of a manager",
             Kind::ManagedPool => "a pool of a manager",
             Kind::ManagedResult => "a result of a manager's pool",
+            Kind::ManagedIterator => "an iterator of a manager's pool",
             Kind::Capsule => "a capsule",
             Kind::Queue => "a queue",
         }

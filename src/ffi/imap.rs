@@ -4,6 +4,7 @@ use super::boundary::{self, bytes};
 use super::call::{self, carom_argument, carom_function};
 use super::handle::{self, Kind, Object};
 use super::library::carom_status;
+use super::managed_pool;
 use super::options::{self, Sized_};
 use super::pool::{carom_pool, pool_of};
 use super::pool_options::{carom_task_options, task_options};
@@ -11,6 +12,7 @@ use super::process::encode;
 use super::result::{self, carom_result};
 use crate::error::{Error, Result};
 use crate::family;
+use crate::manager::items::Items;
 use crate::pin::Pins;
 use crate::pool::iterator::{Source, Stream};
 use crate::sys::clock::deadline_after_ms;
@@ -98,9 +100,14 @@ fn stream(
     options: *const carom_task_options,
     ordered: bool,
 ) -> Result<*mut carom_iterator> {
-    let pool = pool_of(pool, name)?;
+    let its = pool_of(pool, name);
     let (_, options) = task_options(options)?;
-    let source = source_of(&options::read(items)?)?;
+    let source = || source_of(&options::read(items)?);
+    let pool = match its {
+        Err(Error::NotServed(_)) => return managed_pool::imap(pool, function, source()?, &options, ordered),
+        its => its?,
+    };
+    let source = source()?;
     let made = Stream::new(pool.pool.clone(), call::address(function), options, source, ordered)?;
     handle::of_object(made, pool.pool.family().me)
 }
@@ -184,6 +191,9 @@ pub extern "C" fn carom_iterator_next(
 ) -> carom_status {
     boundary::create(result, || {
         family::current()?;
+        if handle::lives(iterator, Kind::ManagedIterator) {
+            return managed_pool::next(iterator, timeout_ms);
+        }
         let iterator = handle::object::<Stream, _>(iterator)?;
         let job = iterator.next(deadline_after_ms(timeout_ms))?;
         result::make(job)
@@ -195,5 +205,9 @@ pub extern "C" fn carom_iterator_next(
 /// Never waits; may run in a finalizer, and in a forked child, where it ends that process's view only.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_iterator_free(iterator: *mut carom_iterator) {
-    handle::free_object::<Stream, _>(iterator, family::current().ok().map(|family| family.me));
+    let me = family::current().ok().map(|family| family.me);
+    match handle::is(iterator.cast(), Kind::ManagedIterator) {
+        true => handle::free_object::<Items, _>(iterator, me),
+        false => handle::free_object::<Stream, _>(iterator, me),
+    }
 }

@@ -4,7 +4,8 @@
 use super::boundary::{bytes, bytes_mut, write_optional};
 use super::call::{self, carom_argument, carom_function};
 use super::handle::{self, Kind, Object, Use};
-use super::managed::{target, values};
+use super::imap::carom_iterator;
+use super::managed::{target, unexpected, values};
 use super::options;
 use super::pool::{absurd, carom_pool, statuses};
 use super::pool_options::{carom_task_options, task_options};
@@ -13,13 +14,20 @@ use crate::error::{Error, Result};
 use crate::family;
 use crate::manager::client::Target;
 use crate::manager::custom::identity_of;
+use crate::manager::items::Items;
 use crate::manager::task::{self, Remote, Seen, pack_task};
 use crate::manager::value::Value;
-use crate::pool::{PoolInfo, TaskOptions};
-use std::ffi::c_void;
+use crate::pool::iterator::Source;
+use crate::pool::{PoolInfo, TaskOptions, WorkerInfo};
+use std::ffi::{c_char, c_void};
+use std::ops::Range;
 
 impl Object for Remote {
     const KIND: Kind = Kind::ManagedResult;
+}
+
+impl Object for Items {
+    const KIND: Kind = Kind::ManagedIterator;
 }
 
 /// What is said where `error` came of a handle that is a manager's: `call` is not served there.
@@ -56,9 +64,10 @@ fn submit(
 ) -> Result<Remote> {
     let mut arguments = vec![identity(function)?, what, pack_task(options)?, Value::Bool(options.awaited)];
     arguments.extend(more.iter().map(|number| Value::Integer(*number)));
+    let correlation = options.correlation.clone();
     target.call(method, arguments, None, 0, |value, adopt| match value {
-        Value::Proxy(proxy) => Remote::new(adopt(*proxy)?),
-        _ => Err(Error::Broken("the server answered something else".into())),
+        Value::Proxy(proxy) => Remote::new(adopt(*proxy)?, correlation),
+        _ => Err(unexpected()),
     })
 }
 
@@ -124,12 +133,25 @@ pub(super) fn map(
     (out, out_size): (*mut c_void, usize),
     timeout_ms: i64,
 ) -> Result<()> {
+    waited(pool, options, (out, out_size, count), timeout_ms, |target, options| {
+        let (items, item_size, number) = items(data, item_size, count)?;
+        let reply_size = i64::try_from(out_size).map_err(|_| absurd())?;
+        submit(target, function, "map", items, options, &[item_size, number, reply_size])
+    })
+}
+
+/// A map that is waited for: `count` replies of `out_size` bytes.
+fn waited(
+    pool: *mut carom_pool,
+    options: *const carom_task_options,
+    (out, out_size, count): (*mut c_void, usize, usize),
+    timeout_ms: i64,
+    submit: impl FnOnce(&Target, &TaskOptions) -> Result<Remote>,
+) -> Result<()> {
     let (target, (shown, options)) = (pool_of(pool)?, task_options(options)?);
     let out = bytes_mut(out, count.checked_mul(out_size).ok_or_else(absurd)?)?;
     let places = statuses(&shown, count)?;
-    let (items, item_size, number) = items(data, item_size, count)?;
-    let reply_size = i64::try_from(out_size).map_err(|_| absurd())?;
-    let task = submit(&target, function, "map", items, &options.awaited()?, &[item_size, number, reply_size])?;
+    let task = submit(&target, &options.awaited()?)?;
     let seen = task.await_or_abandon(timeout_ms)?;
     if seen.statuses.len() == count && seen.reply.len() == out.len() {
         for index in (0..count).filter(|index| seen.statuses[*index] == 0) {
@@ -144,15 +166,96 @@ pub(super) fn map(
     seen.verdict.status.clone()
 }
 
+/// `count` lists of `per_item` arguments each.
+fn lists(target: &Target, arguments: *const carom_argument, per_item: usize, count: usize) -> Result<Value> {
+    let mut all = values(target, arguments, count.checked_mul(per_item).ok_or_else(absurd)?)?.into_iter();
+    Ok(Value::List((0..count).map(|_| Value::List(all.by_ref().take(per_item).collect())).collect()))
+}
+
+#[cold]
+pub(super) fn starmap_async(
+    pool: *mut carom_pool,
+    function: carom_function,
+    (arguments, per_item, count): (*const carom_argument, usize, usize),
+    options: *const carom_task_options,
+) -> Result<*mut carom_result> {
+    let (target, (_, options)) = (pool_of(pool)?, task_options(options)?);
+    let lists = lists(&target, arguments, per_item, count)?;
+    make(submit(&target, function, "starmap", lists, &options, &[-1])?)
+}
+
+#[cold]
+pub(super) fn starmap(
+    pool: *mut carom_pool,
+    function: carom_function,
+    (arguments, per_item, count): (*const carom_argument, usize, usize),
+    options: *const carom_task_options,
+    (out, out_size): (*mut c_void, usize),
+    timeout_ms: i64,
+) -> Result<()> {
+    waited(pool, options, (out, out_size, count), timeout_ms, |target, options| {
+        let reply_size = i64::try_from(out_size).map_err(|_| absurd())?;
+        submit(target, function, "starmap", lists(target, arguments, per_item, count)?, options, &[reply_size])
+    })
+}
+
+#[cold]
+pub(super) fn map_range(
+    pool: *mut carom_pool,
+    function: carom_function,
+    range: Range<i64>,
+    (arguments, count): (*const carom_argument, usize),
+    options: *const carom_task_options,
+    timeout_ms: i64,
+) -> Result<()> {
+    waited(pool, options, (std::ptr::null_mut(), 0, 0), timeout_ms, |target, options| {
+        let arguments = Value::List(values(target, arguments, count)?);
+        submit(target, function, "range", arguments, options, &[range.start, range.end])
+    })
+}
+
+#[cold]
+pub(super) fn imap(
+    pool: *mut carom_pool,
+    function: carom_function,
+    source: Source,
+    options: &TaskOptions,
+    ordered: bool,
+) -> Result<*mut carom_iterator> {
+    let target = pool_of(pool)?;
+    let arguments = vec![identity(function)?, pack_task(options)?, Value::Bool(ordered)];
+    let cell = target.call("imap", arguments, None, 0, |value, adopt| match value {
+        Value::Proxy(proxy) => adopt(*proxy),
+        _ => Err(unexpected()),
+    })?;
+    handle::of_object(Items::new(cell, source, options.correlation.clone())?, family::current()?.me)
+}
+
+#[cold]
+pub(super) fn next(iterator: *mut carom_iterator, timeout_ms: i64) -> Result<*mut carom_result> {
+    make(handle::object::<Items, _>(iterator)?.next(timeout_ms)?)
+}
+
 /// Calls a method that gives nothing.
 #[cold]
-pub(super) fn order(pool: *mut carom_pool, method: &str, timeout_ms: i64) -> Result<()> {
-    pool_of(pool)?.order(method, timeout_ms)
+pub(super) fn order(pool: *mut carom_pool, method: &str, numbers: &[i64], timeout_ms: i64) -> Result<()> {
+    ask(pool, method, numbers, timeout_ms).map(|_| ())
+}
+
+/// Calls a method with these numbers.
+#[cold]
+pub(super) fn ask(pool: *mut carom_pool, method: &str, numbers: &[i64], timeout_ms: i64) -> Result<Value> {
+    pool_of(pool)?.ask(method, numbers.iter().map(|number| Value::Integer(*number)).collect(), timeout_ms)
 }
 
 #[cold]
 pub(super) fn info(pool: *mut carom_pool) -> Result<PoolInfo> {
-    task::unpack_info(&pool_of(pool)?.ask("info", Vec::new(), 0)?)
+    task::unpack_info(&ask(pool, "info", &[], 0)?)
+}
+
+#[cold]
+pub(super) fn worker(pool: *mut carom_pool, index: usize) -> Result<WorkerInfo> {
+    task::unpack_worker(&ask(pool, "worker", &[index.min(i64::MAX as usize) as i64], 0)?)
 }
 
 fn shown(seen: &Seen) -> carom_verdict {
@@ -226,6 +329,28 @@ pub(super) fn stop(result: *mut carom_result, grace_ns: Option<u64>, signal: i32
 #[cold]
 pub(super) fn discard(result: *mut carom_result) -> Result<()> {
     result_of(result)?.discard()
+}
+
+#[cold]
+pub(super) fn count(result: *mut carom_result) -> Result<i64> {
+    result_of(result)?.count()
+}
+
+#[cold]
+pub(super) fn item(result: *mut carom_result, index: usize) -> Result<*mut carom_result> {
+    make(result_of(result)?.item(index)?)
+}
+
+/// The name of a task, which lives as long as its handle.
+#[cold]
+pub(super) fn correlation(result: *mut carom_result) -> Result<*const c_char> {
+    Ok(result_of(result)?.correlation.as_deref().unwrap_or_default().as_ptr())
+}
+
+#[cold]
+pub(super) fn wait_any(results: &[*mut carom_result], timeout_ms: i64) -> Result<i64> {
+    let tasks = results.iter().map(|result| result_of(*result)).collect::<Result<Vec<_>>>()?;
+    Ok(task::wait_any(&tasks.iter().map(|task| &**task).collect::<Vec<_>>(), timeout_ms)? as i64)
 }
 
 /// Ends a handle of one; whether it was one.

@@ -1,9 +1,11 @@
 //! Pools of a manager: tasks of its clients, run by processes of its server.
 //!
-//! With such a pool work `carom_pool_apply`, `_apply_async`, `_map`, `_map_async`, `_info`, `_close`, `_terminate`, `_join` and `_free`; with its results
-//! `carom_result_wait`, `_ready`, `_successful`, `_get`, `_verdict`, `_accepted`, `_pid`, `_cancel`, `_terminate`, `_discard` and `_free`. All other functions of pools and results
-//! say `CAROM_ENOTSUP`, and which they are.
-//! - A call is two round trips to the server and what the task takes. A message has 64 MiB at most; a map has up to 1048576 items, each a task of its own.
+//! All functions of pools, results and iterators work with such a pool but those that need a descriptor, or the program itself: `carom_pool_fd`, `_dispatch`, `_next_event`,
+//! `_next_deadline`, `_prepare`, `_sentinel`, `carom_result_accept`, and `carom_wait` for it. These say `CAROM_ENOTSUP`, and which they are. `carom_result_wait_any` waits for results of one manager.
+//! - A call is two round trips to the server and what the task takes. A message has 64 MiB at most, and a longer reply is `CAROM_EMSGSIZE`; a map has up to 1048576 items, each a task of its own. What
+//!   only asks, and never blocks with a local pool, waits for the server.
+//! - An iterator (`carom_pool_imap`) takes items from its array or source in this process, in the calls that the local one does, and sends them half a window at a time; it is of no use to others.
+//!   A `chunk_size` makes no difference beyond which worker comes to an item. Its end cancels nothing.
 //! - Functions are named by what they are (`carom_function_register`, or module and build), and found in the server's program. Arguments may name objects of the same
 //!   manager: proxies, with which the worker reaches the server as every client does.
 //! - The pool ends with its last handle, wherever that is, or with the server: results that are not settled then are `CAROM_ECANCELED`. A client that dies lets go of
@@ -20,8 +22,8 @@ use super::pool::carom_pool;
 use super::pool_options::{carom_pool_options, with_pool_options};
 use crate::manager::task;
 
-/// Makes a pool of the server's. Options may be NULL; those for workers, limits, `max_tasks`, `max_memory`, `max_restarts`, initializer, finalizer and context have a
-/// meaning here, the others are `CAROM_ENOTSUP`. Of task options all have but callbacks, `correlation_id`, `idempotency_key` and `submit_ms`.
+/// Makes a pool of the server's. Options may be NULL; those for workers, limits, `max_tasks`, `max_memory`, `max_restarts`, `restartable`, initializer, finalizer and context have a
+/// meaning here, the others are `CAROM_ENOTSUP`. Of task options all have but callbacks, `idempotency_key` and `submit_ms`.
 ///
 /// Waits for the server, which forks twice. Statuses as `carom_pool_new` and `carom_manager_create`.
 #[unsafe(no_mangle)]

@@ -217,7 +217,7 @@ pub extern "C" fn carom_pool_prepare(pool: *mut carom_pool, worker: *mut *mut ca
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_close(pool: *mut carom_pool) -> carom_status {
     boundary::status(|| match pool_of(pool, "carom_pool_close") {
-        Err(Error::NotServed(_)) => managed_pool::order(pool, "close", 0),
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "close", &[], 0),
         pool => pool?.pool.close(),
     })
 }
@@ -228,7 +228,7 @@ pub extern "C" fn carom_pool_close(pool: *mut carom_pool) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_terminate(pool: *mut carom_pool) -> carom_status {
     boundary::status(|| match pool_of(pool, "carom_pool_terminate") {
-        Err(Error::NotServed(_)) => managed_pool::order(pool, "terminate", 0),
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "terminate", &[], 0),
         pool => pool?.pool.terminate(),
     })
 }
@@ -239,7 +239,7 @@ pub extern "C" fn carom_pool_terminate(pool: *mut carom_pool) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_join(pool: *mut carom_pool, timeout_ms: i64) -> carom_status {
     boundary::status(|| match pool_of(pool, "carom_pool_join") {
-        Err(Error::NotServed(_)) => managed_pool::order(pool, "join", timeout_ms),
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "join", &[], timeout_ms),
         pool => pool?.pool.join(deadline_after_ms(timeout_ms)),
     })
 }

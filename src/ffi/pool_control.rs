@@ -113,7 +113,10 @@ pub extern "C" fn carom_pool_info(pool: *mut carom_pool, statistics: *mut carom_
 /// Never blocks. The errno of a fork that failed; `CAROM_ENOMEM`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_maintain(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool, "carom_pool_maintain")?.pool.maintain())
+    boundary::status(|| match pool_of(pool, "carom_pool_maintain") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "maintain", &[], 0),
+        pool => pool?.pool.maintain(),
+    })
 }
 
 /// What the pool can do, `CAROM_CAN_…` added. It stays the same as long as the pool lives.
@@ -121,7 +124,10 @@ pub extern "C" fn carom_pool_maintain(pool: *mut carom_pool) -> carom_status {
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_capabilities(pool: *mut carom_pool) -> i64 {
-    boundary::answer(|| Ok(pool_of(pool, "carom_pool_capabilities")?.pool.capabilities()? as i64))
+    boundary::answer(|| match pool_of(pool, "carom_pool_capabilities") {
+        Err(Error::NotServed(_)) => managed_pool::ask(pool, "capabilities", &[], 0)?.integer(),
+        pool => Ok(pool?.pool.capabilities()? as i64),
+    })
 }
 
 /// Adds `count` workers. A pool has room for four times as many as it was made with, for 64 at least, and for 1024 at most.
@@ -129,7 +135,10 @@ pub extern "C" fn carom_pool_capabilities(pool: *mut carom_pool) -> i64 {
 /// Never blocks: they are there soon. `CAROM_ENOMEM` for too many, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_grow(pool: *mut carom_pool, count: u32) -> carom_status {
-    boundary::status(|| pool_of(pool, "carom_pool_grow")?.pool.grow(count))
+    boundary::status(|| match pool_of(pool, "carom_pool_grow") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "grow", &[count as i64], 0),
+        pool => pool?.pool.grow(count),
+    })
 }
 
 /// Takes `count` workers away that have nothing to do.
@@ -138,7 +147,10 @@ pub extern "C" fn carom_pool_grow(pool: *mut carom_pool, count: u32) -> carom_st
 /// `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_shrink(pool: *mut carom_pool, count: u32) -> carom_status {
-    boundary::status(|| pool_of(pool, "carom_pool_shrink")?.pool.shrink(count))
+    boundary::status(|| match pool_of(pool, "carom_pool_shrink") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "shrink", &[count as i64], 0),
+        pool => pool?.pool.shrink(count),
+    })
 }
 
 /// Replaces every worker: those that are idle at once, the others once they have done the task that they are at. No task is lost. Only with
@@ -147,7 +159,10 @@ pub extern "C" fn carom_pool_shrink(pool: *mut carom_pool, count: u32) -> carom_
 /// Never blocks. `CAROM_EPERM` without that option, `CAROM_ECLOSED`, `CAROM_EBROKEN`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_restart(pool: *mut carom_pool) -> carom_status {
-    boundary::status(|| pool_of(pool, "carom_pool_restart")?.pool.restart())
+    boundary::status(|| match pool_of(pool, "carom_pool_restart") {
+        Err(Error::NotServed(_)) => managed_pool::order(pool, "restart", &[], 0),
+        pool => pool?.pool.restart(),
+    })
 }
 
 /// What worker `index` is at: they are numbered from 0, and keep their numbers unless the pool shrinks. Set `info->size` first.
@@ -156,7 +171,10 @@ pub extern "C" fn carom_pool_restart(pool: *mut carom_pool) -> carom_status {
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_worker(pool: *mut carom_pool, index: usize, info: *mut carom_worker_info) -> carom_status {
     boundary::status(|| {
-        let worker = pool_of(pool, "carom_pool_worker")?.pool.worker(index)?;
+        let worker = match pool_of(pool, "carom_pool_worker") {
+            Err(Error::NotServed(_)) => managed_pool::worker(pool, index)?,
+            pool => pool?.pool.worker(index)?,
+        };
         let mut shown = options::zeroed::<carom_worker_info>();
         (shown.pid, shown.busy, shown.tasks) = (worker.pid as i32, worker.busy as u32, worker.tasks);
         (shown.age_ns, shown.elapsed_ns) = (worker.age_ns as i64, worker.elapsed_ns as i64);
@@ -182,7 +200,12 @@ pub extern "C" fn carom_pool_sentinel(pool: *mut carom_pool, pid: i32) -> i32 {
 pub extern "C" fn carom_pool_terminate_job(pool: *mut carom_pool, pid: i32, signal_number: i32) -> carom_status {
     boundary::status(|| {
         let stop = stop(0, signals::or_term(signal_number))?;
-        pool_of(pool, "carom_pool_terminate_job")?.pool.stop_worker(pid.max(0) as u32, stop)
+        match pool_of(pool, "carom_pool_terminate_job") {
+            Err(Error::NotServed(_)) => {
+                managed_pool::order(pool, "terminate_job", &[pid.max(0) as i64, 0, stop.signal as i64], 0)
+            }
+            pool => pool?.pool.stop_worker(pid.max(0) as u32, stop),
+        }
     })
 }
 
@@ -191,5 +214,8 @@ pub extern "C" fn carom_pool_terminate_job(pool: *mut carom_pool, pid: i32, sign
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_pool_did_start_ok(pool: *mut carom_pool) -> i32 {
-    boundary::answer(|| Ok(pool_of(pool, "carom_pool_did_start_ok")?.pool.did_start_ok()? as i32))
+    boundary::answer(|| match pool_of(pool, "carom_pool_did_start_ok") {
+        Err(Error::NotServed(_)) => Ok(managed_pool::ask(pool, "did_start_ok", &[], 0)?.integer()? as i32),
+        pool => Ok(pool?.pool.did_start_ok()? as i32),
+    })
 }

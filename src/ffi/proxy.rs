@@ -12,7 +12,8 @@
 //!   copy(), index(item), count(item). Both keep to their type.
 //! - Queue: put(item), put_many(list), get(), get_many(most length), size(), empty(), full(), task_done(), join(), shutdown().
 //! - Lock and RLock: acquire(), recover(), release(), locked(). Semaphore: acquire(), release(), value(). Event: set(), clear(), is_set(), wait(). Condition: those of its lock, wait(), notify([count]),
-//!   notify_all(). Barrier: wait(), abort(), reset(), parties(), waiting(), broken(). Pool: close(), terminate(), join(); tasks are submitted by the functions of pools.
+//!   notify_all(). Barrier: wait(), abort(), reset(), parties(), waiting(), broken(). Pool: close(), terminate(), join(), grow(count), shrink(count), restart(),
+//!   maintain(); tasks are submitted by the functions of pools.
 //!
 //! Indexes below 0 count from the end.
 

@@ -1,6 +1,7 @@
 //! What can be done about a task that is under way.
 
 use super::boundary;
+use super::handle::{self, Kind};
 use super::library::carom_status;
 use super::managed_pool;
 use super::result::{carom_result, result_of};
@@ -97,7 +98,10 @@ pub extern "C" fn carom_result_discard(result: *mut carom_result) -> carom_statu
 /// Never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_correlation_id(result: *mut carom_result) -> *const c_char {
-    let name = result_of(result, "carom_result_correlation_id").map(|result| result.correlation().as_ptr());
+    let name = match result_of(result, "carom_result_correlation_id") {
+        Err(Error::NotServed(_)) => managed_pool::correlation(result),
+        result => result.map(|result| result.correlation().as_ptr()),
+    };
     name.unwrap_or_else(|error| {
         boundary::fail(&error);
         c"".as_ptr()
@@ -112,6 +116,9 @@ pub extern "C" fn carom_result_correlation_id(result: *mut carom_result) -> *con
 pub extern "C" fn carom_result_wait_any(results: *const *mut carom_result, count: usize, timeout_ms: i64) -> i64 {
     boundary::answer(|| {
         let results = boundary::items(results, count)?;
+        if !results.is_empty() && results.iter().all(|result| handle::lives(*result, Kind::ManagedResult)) {
+            return managed_pool::wait_any(results, timeout_ms);
+        }
         let jobs =
             results.iter().map(|result| result_of(*result, "carom_result_wait_any")).collect::<Result<Vec<_>>>()?;
         let jobs: Vec<&job::Job> = jobs.iter().map(|job| &**job).collect();

@@ -502,6 +502,16 @@ impl Target {
         Ok(Target { client: Client::of(family, manager_cell, manager.generation)?, proxy })
     }
 
+    /// Whether the other is an object of the same manager.
+    pub fn is_with(&self, other: &Target) -> bool {
+        self.client.manager == other.client.manager
+    }
+
+    /// What encoded arguments say.
+    pub fn values_of(&self, encoded: &[u8]) -> Result<Vec<Value>> {
+        (0..wire::count(encoded)?).map(|index| self.value_of(&wire::argument(encoded, index)?)).collect()
+    }
+
     /// What an argument says: handles must be of the same manager.
     pub fn value_of(&self, argument: &Argument<'_>) -> Result<Value> {
         to_value(self.client.manager, argument)

@@ -13,6 +13,7 @@ pub mod client;
 mod crew;
 pub mod custom;
 mod dict;
+pub mod items;
 mod lane;
 mod list;
 mod numbers;
@@ -25,8 +26,10 @@ mod reception;
 mod references;
 mod server;
 mod start;
+mod stream;
 mod sync;
 pub mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -73,6 +76,8 @@ pub mod kind {
     pub const POOL: u8 = 15;
     /// A task of a pool.
     pub const RESULT: u8 = 16;
+    /// Many items of a pool, whose results come one by one.
+    pub const ITERATOR: u8 = 17;
 
     /// Those that store what their users give them.
     pub const CONTAINERS: [u8; 4] = [DICT, LIST, NAMESPACE, QUEUE];
@@ -81,7 +86,7 @@ pub mod kind {
     pub const CUSTOM: u8 = 64;
 
     /// Their names, those of billiard.
-    pub const NAMES: [(&str, u8); 18] = [
+    pub const NAMES: [(&str, u8); 19] = [
         (super::DIRECTORY, DICT),
         ("dict", DICT),
         ("list", LIST),
@@ -100,6 +105,7 @@ pub mod kind {
         ("Barrier", BARRIER),
         ("Pool", POOL),
         ("AsyncResult", RESULT),
+        ("Iterator", ITERATOR),
     ];
 }
 

@@ -5,9 +5,11 @@ use super::array::Array;
 use super::custom::{self, Custom};
 use super::dict::Dict;
 use super::list::List;
-use super::pool::{Pool, Task};
+use super::pool::Pool;
 use super::queue::Queue;
+use super::stream::Stream;
 use super::sync::{Barrier, Condition, Event, Lock, Semaphore};
+use super::tasks::Task;
 use super::value::{Arguments, Stored, Value};
 use super::{Job, Outcome, kind, no_method};
 use crate::error::{Error, Result};
@@ -42,6 +44,8 @@ pub enum Object {
     Pool(Pool),
     /// A task of a pool.
     Task(Task),
+    /// Many items of a pool.
+    Stream(Stream),
     /// One of a type that the program has brought along.
     Custom(Custom),
 }
@@ -92,7 +96,7 @@ impl Object {
                 let (parties, action) = (given.integer()?, given.optional().unwrap_or(Value::Nil));
                 Object::Barrier(Barrier::new(parties, custom::address_of(&action)?)?)
             }
-            kind::POOL | kind::RESULT => {
+            kind::POOL | kind::RESULT | kind::ITERATOR => {
                 return Err(Error::NotPermitted("objects of this type have a way of their own"));
             }
             _ => return Err(Error::NotFound("the manager has no such type")),
@@ -107,7 +111,10 @@ impl Object {
 
     /// Whether a call of it needs nothing else of the server.
     pub fn is_alone(&self) -> bool {
-        !matches!(self, Object::Condition(_) | Object::Custom(_) | Object::Pool(_))
+        !matches!(
+            self,
+            Object::Condition(_) | Object::Custom(_) | Object::Pool(_) | Object::Task(_) | Object::Stream(_)
+        )
     }
 
     /// Attempts a call. `lock`: what [`Object::lock`] names. `taken`: what goes to the caller and comes back if he dies first.
@@ -117,7 +124,6 @@ impl Object {
             (Object::Semaphore(it), _) => it.call(job),
             (Object::Event(it), _) => it.call(job),
             (Object::Barrier(it), _) => it.call(job),
-            (Object::Task(it), _) => it.call(job),
             (Object::Queue(it), _) => it.call(job, taken),
             (Object::Condition(it), Some(Object::Lock(lock))) => it.call(job, lock),
             (Object::Condition(_), _) => Err(Error::Broken("the lock of the condition is gone".into())),

@@ -7,46 +7,43 @@
 
 use super::custom;
 use super::object::Object;
-use super::server::{SWEEP_NS, Server};
-use super::value::{Arguments, Proxy, Stored, Value};
+use super::server::Server;
+use super::tasks::small;
+use super::value::{Arguments, Value};
 use super::{Job, Outcome, kind, no_method, task};
 use crate::error::{Error, Result};
-use crate::pool::desk::Stop;
-use crate::pool::job::{self, Verdict};
-use crate::pool::map::{Outputs, Shape};
 use crate::pool::{Hold, HookOf, Options, event};
 use crate::sys::clock::now_ns;
 use std::os::fd::RawFd;
-use std::sync::{Arc, Weak};
-
-/// Items of a map at most: each is a task.
-const MOST: i64 = 1 << 20;
 
 /// A pool.
 pub struct Pool {
-    hold: Hold,
+    pub(super) hold: Hold,
     fd: RawFd,
     /// Its own number among the objects.
-    number: u64,
+    pub(super) number: u64,
 }
 
-/// A task, or many with one result.
-pub struct Task {
-    /// The number of its pool.
-    pool: u64,
-    of: Weak<crate::pool::Pool>,
-    job: Arc<job::Job>,
-    /// Of a map that is waited for: bytes of each reply.
-    reply_size: Option<usize>,
-    /// Whoever submitted it waits for it: without him it is not begun any more.
-    awaited: bool,
-    /// What it was submitted with: counted, and what it names kept, until it is settled.
-    given: Option<Stored>,
+/// What is known of a pool's workers.
+fn ask_workers(of: &crate::pool::Pool, job: &Job) -> Result<Value> {
+    let mut given = Arguments::new(job.arguments.clone());
+    Ok(match &*job.method {
+        "worker" => task::pack_worker(&of.worker(small(given.integer()?)?)?),
+        "capabilities" => Value::Integer(of.capabilities()? as i64),
+        _ => Value::Bool(of.did_start_ok()?),
+    })
 }
 
-/// A whole number that is no less than zero.
-fn size(number: i64) -> Result<usize> {
-    usize::try_from(number).map_err(|_| Error::invalid("a number of things is not negative"))
+/// Does something about a pool's workers.
+fn order_workers(of: &crate::pool::Pool, job: &Job) -> Result<()> {
+    let mut given = Arguments::new(job.arguments.clone());
+    match &*job.method {
+        "grow" => of.grow(small(given.integer()?)?),
+        "shrink" => of.shrink(small(given.integer()?)?),
+        "restart" => of.restart(),
+        "maintain" => of.maintain(),
+        _ => of.stop_worker(small(given.integer()?)?, task::unpack_stop(&mut given)?),
+    }
 }
 
 impl Pool {
@@ -61,66 +58,6 @@ impl Pool {
         settled.sort_unstable();
         settled.dedup();
         settled
-    }
-}
-
-impl Task {
-    /// Attempts a call.
-    pub fn call(&mut self, job: &mut Job) -> Result<Outcome> {
-        let mut given = Arguments::new(job.arguments.clone());
-        let value = match &*job.method {
-            "wait" if !self.job.is_settled_now() => return Ok(Outcome::Wait),
-            "wait" => self.outcome()?,
-            "pid" => Value::Integer(self.job.begun_by() as i64),
-            "stop" => {
-                let (grace, signal) = (given.integer()?, given.integer()?);
-                self.job.stop(Stop { grace_ns: u64::try_from(grace).ok(), signal: signal as i32 })?;
-                Value::Nil
-            }
-            "discard" => {
-                self.job.discard()?;
-                Value::Nil
-            }
-            "abandon" => {
-                self.abandon();
-                Value::Nil
-            }
-            _ => return Err(no_method()),
-        };
-        Ok(Outcome::Done(value))
-    }
-
-    /// What is not begun of it never is.
-    fn abandon(&self) {
-        let Some(pool) = self.of.upgrade().filter(|_| !self.job.is_settled()) else { return };
-        pool.with_desk(|desk| match self.job.parts() {
-            Some(_) => desk.forget(&self.job),
-            None => desk.abandon_job(&self.job),
-        });
-    }
-
-    /// Verdict, reply, and of a map that is waited for the statuses of its items.
-    fn outcome(&self) -> Result<Value> {
-        let (mut verdict, mut statuses) = (self.job.verdict(), Vec::new());
-        let mut reply = Vec::new();
-        match (self.job.parts(), self.reply_size, self.of.upgrade()) {
-            (Some(parts), Some(reply_size), Some(pool)) => {
-                let count = parts.jobs().len();
-                statuses.resize(count, 0);
-                reply.resize(count * reply_size, 0);
-                let shape = Shape { item_size: 0, count, reply_size };
-                let outputs = Outputs { out: &mut reply, statuses: Some(&mut statuses), deadline: Some(0) };
-                let failed = pool.finish_batch(&self.job, shape, outputs)?;
-                verdict = failed.unwrap_or_else(|| Verdict::of(Ok(()), 0));
-            }
-            _ if verdict.status.is_err() => {}
-            (Some(parts), ..) => {
-                parts.jobs().iter().for_each(|job| job.with_reply(|part| reply.extend_from_slice(part)));
-            }
-            (None, ..) => self.job.with_reply(|all| reply.extend_from_slice(all)),
-        }
-        let statuses = statuses.into_iter().map(|status| Value::Integer(status as i64)).collect();
-        Ok(Value::List(vec![task::pack_verdict(&verdict, self.job.id), Value::Bytes(reply), Value::List(statuses)]))
     }
 }
 
@@ -155,7 +92,8 @@ impl Server {
     pub(super) fn call_pool(&mut self, job: &mut Job, pool: &mut Pool) -> Result<Outcome> {
         let of = &pool.hold.pool;
         let value = match &*job.method {
-            "apply" | "map" => self.submit_task(job, pool)?,
+            "apply" | "map" | "starmap" | "range" => self.submit_task(job, pool)?,
+            "imap" => self.make_stream(job, pool)?,
             "close" => {
                 of.close()?;
                 Value::Nil
@@ -169,44 +107,16 @@ impl Server {
                 joined => joined.map(|()| Value::Nil)?,
             },
             "info" => task::pack_info(&of.info()?),
+            "worker" | "capabilities" | "did_start_ok" => ask_workers(of, job)?,
+            "grow" | "shrink" | "restart" | "maintain" | "terminate_job" => {
+                order_workers(of, job)?;
+                Value::Nil
+            }
             _ => return Err(no_method()),
         };
         // What is settled by that makes no descriptor readable.
         self.stirred.push(pool.number);
         Ok(Outcome::Done(value))
-    }
-
-    /// Submits a task: `apply(function arguments options awaited)`, or
-    /// `map(function items options awaited item_size count reply_size)`, where no reply size is -1.
-    fn submit_task(&mut self, job: &mut Job, pool: &Pool) -> Result<Value> {
-        let mut given = Arguments::new(std::mem::take(&mut job.arguments));
-        let function = custom::address_of(&given.need()?)?;
-        let (what, options, awaited) = (given.need()?, given.list()?, given.integer()? != 0);
-        let number = self.number();
-        let options = task::unpack_task(&options, number as usize, awaited)?;
-        let (mut cells, mut reply_size) = (Vec::new(), None);
-        let of = &pool.hold.pool;
-        let submitted = match (&what, &*job.method) {
-            (Value::List(arguments), "apply") => {
-                let encoded = self.encode(arguments, &mut cells);
-                encoded.and_then(|encoded| of.apply_async(function, &encoded, options))
-            }
-            (Value::Bytes(items), "map") => {
-                let (item_size, count) = (size(given.integer()?)?, given.integer()?);
-                reply_size = usize::try_from(given.integer()?).ok();
-                if !(0..=MOST).contains(&count) || item_size.checked_mul(count as usize) != Some(items.len()) {
-                    return Err(Error::invalid("a map over a manager's pool has at most 1048576 items"));
-                }
-                of.map_async(function, items, item_size, count as usize, &options)
-            }
-            _ => Err(Error::invalid("a task has a list of arguments, a map an array")),
-        };
-        self.put_cells_away(&cells);
-        let (submitted, given) = (submitted?, Some(Stored::new(what)?));
-        let of = Arc::downgrade(of);
-        let task = Task { pool: pool.number, of, job: submitted, reply_size, awaited, given };
-        self.add_as(number, kind::RESULT, Object::Task(task), false);
-        Ok(Value::Proxy(Proxy { object: number, kind: kind::RESULT }))
     }
 
     /// Something has come from a pool's workers, or they are gone.
@@ -216,17 +126,7 @@ impl Server {
             self.tell_task(task);
         }
         self.settle(number);
-    }
-
-    /// A task may be settled.
-    fn tell_task(&mut self, number: u64) {
-        if let Some(Some(Object::Task(task))) = self.entries.get_mut(&number).map(|entry| &mut entry.object)
-            && task.job.is_settled()
-        {
-            task.given = None;
-            self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
-        }
-        self.settle(number);
+        self.settle_watched();
     }
 
     /// Nobody needs a pool any more: whoever waits for a task of it hears that it was cancelled.
@@ -234,17 +134,13 @@ impl Server {
         self.reception.ignore(pool.fd);
         let number = pool.number;
         drop(pool);
-        let is_its =
-            |entry: &&super::server::Entry| matches!(&entry.object, Some(Object::Task(task)) if task.pool == number);
-        let tasks = self.entries.iter().filter(|(_, entry)| is_its(entry)).map(|(task, _)| *task).collect::<Vec<_>>();
-        tasks.into_iter().for_each(|task| self.tell_task(task));
-    }
-
-    /// Nobody wants to know of a task any more.
-    pub(super) fn discard_task(&mut self, task: &Task) {
-        if task.awaited {
-            task.abandon();
-            self.stirred.push(task.pool);
-        }
+        let is_its = |object: &Option<Object>| match object {
+            Some(Object::Task(task)) => task.pool == number,
+            Some(Object::Stream(stream)) => stream.pool == number,
+            _ => false,
+        };
+        let tasks = self.entries.iter().filter(|(_, entry)| is_its(&entry.object)).map(|(task, _)| *task);
+        tasks.collect::<Vec<_>>().into_iter().for_each(|task| self.tell_task(task));
+        self.settle_watched();
     }
 }

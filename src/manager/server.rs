@@ -88,6 +88,8 @@ pub struct Server {
     pub(super) doubtful: Vec<u64>,
     /// Pools that were asked for something, and may have news by that.
     pub(super) stirred: Vec<u64>,
+    /// Tasks at which somebody waits who is not told when he could go on: asked anew after all news of a pool.
+    pub(super) watched: BTreeSet<u64>,
     next: u64,
     pub(super) sweep_at: Option<u64>,
     over: bool,
@@ -113,6 +115,7 @@ impl Server {
             places: Numbers::default(),
             doubtful: Vec::new(),
             stirred: Vec::new(),
+            watched: BTreeSet::new(),
             next: 0,
             sweep_at: None,
             over: false,
@@ -426,6 +429,8 @@ impl Server {
         let result = match &mut object {
             Object::Custom(custom) => self.call_custom(job, custom),
             Object::Pool(pool) => self.call_pool(job, pool),
+            Object::Task(task) => self.call_task(job, task),
+            Object::Stream(stream) => self.call_stream(job, stream),
             object => object.call(job, lock.as_mut(), taken),
         };
         if let Some(entry) = self.entries.get_mut(&job.object) {

@@ -4,17 +4,18 @@
 use super::argument::to_value;
 use super::client::{self, Target};
 use super::custom::identity_of;
-use super::value::Value;
+use super::value::{Arguments, Value};
 use crate::error::{Error, Result, Status};
 use crate::family::{self, Family};
+use crate::pool::desk::Stop;
 use crate::pool::job::{JobId, Limit, Texts, Verdict};
 use crate::pool::work::Limits;
-use crate::pool::{HookOf, Options, PoolInfo, TaskOptions};
+use crate::pool::{HookOf, Options, PoolInfo, TaskOptions, WorkerInfo};
 use crate::shm::cell::Cell;
 use crate::start::METHODS;
 use crate::wire;
-use std::ffi::CString;
-use std::sync::OnceLock;
+use std::ffi::{CStr, CString};
+use std::sync::{Arc, OnceLock};
 
 /// Numbers of a message, in order.
 struct Numbers<'a>(std::slice::Iter<'a, Value>);
@@ -59,7 +60,7 @@ fn pack_hook(hook: &HookOf<'_>, manager: (u64, u32)) -> Result<[Value; 2]> {
 /// Refuses options that a pool of a manager does not have.
 pub fn check_pool(served: bool) -> Result<()> {
     const REFUSED: Error = Error::Unsupported(
-        "options of a pool that carom_manager_pool does not serve: events, callbacks, threads, capsules, stderr, restarts, semaphore or bounds of waiting tasks",
+        "options of a pool that carom_manager_pool does not serve: events, callbacks, threads, capsules, stderr, semaphore or bounds of waiting tasks",
     );
     if served { Ok(()) } else { Err(REFUSED) }
 }
@@ -68,7 +69,7 @@ pub fn check_pool(served: bool) -> Result<()> {
 pub fn pack_pool(options: &Options<'_>, manager: (u64, u32)) -> Result<Vec<Value>> {
     check_pool(options.events == 0 && options.max_waiting == 0 && options.max_waiting_bytes == 0)?;
     check_pool(!options.capture_stderr && !options.acknowledges && !options.serves && !options.hosted)?;
-    check_pool(!options.inline && !options.restartable && options.semaphore.is_none() && options.capsules.is_none())?;
+    check_pool(!options.inline && options.semaphore.is_none() && options.capsules.is_none())?;
     let numbers = vec![
         optional(options.workers.map(u64::from)),
         number(options.limits.hard_ns),
@@ -79,6 +80,7 @@ pub fn pack_pool(options: &Options<'_>, manager: (u64, u32)) -> Result<Vec<Value
         optional(options.max_restarts.map(u64::from)),
         number(options.restart_window_s as u64),
         number(options.method.map_or(0, |method| method as u64)),
+        number(options.restartable as u64),
     ];
     let ([first, first_arguments], [last, last_arguments]) =
         (pack_hook(&options.initializer, manager)?, pack_hook(&options.finalizer, manager)?);
@@ -105,18 +107,17 @@ pub(super) fn unpack_pool(values: &[Value]) -> Result<Options<'static>> {
             0 => None,
             wanted => METHODS.into_iter().find(|method| *method as u32 == wanted),
         },
+        restartable: numbers.next()? != 0,
         ..Options::default()
     })
 }
 
 /// A task as its server is to run it.
 pub fn pack_task(options: &TaskOptions) -> Result<Value> {
-    if options.hook.is_some() || options.correlation.is_some() || options.key.is_some() || options.patience_ns.is_some()
-    {
-        return Err(Error::Unsupported(
-            "a task of a manager's pool has no callbacks, correlation_id, idempotency_key and submit_ms",
-        ));
+    if options.hook.is_some() || options.key.is_some() || options.patience_ns.is_some() {
+        return Err(Error::Unsupported("a task of a manager's pool has no callbacks, idempotency_key and submit_ms"));
     }
+    let correlation = options.correlation.as_ref().map_or(Value::Nil, |name| Value::Bytes(name.to_bytes().to_vec()));
     Ok(Value::List(vec![
         optional(options.limit_ns),
         optional(options.soft_limit_ns),
@@ -128,13 +129,19 @@ pub fn pack_task(options: &TaskOptions) -> Result<Value> {
         number(options.expires_ns),
         Value::Integer(options.priority as i64),
         Value::Integer(options.fail_fast as i64),
+        correlation,
     ]))
 }
 
 /// The same at the server.
 pub(super) fn unpack_task(values: &[Value], context: usize, awaited: bool) -> Result<TaskOptions> {
     let mut numbers = Numbers::of(values);
+    let correlation = match values.last() {
+        Some(Value::Bytes(name)) => Some(CString::new(&name[..]).map_err(|_| strange())?.into_boxed_c_str().into()),
+        _ => None,
+    };
     Ok(TaskOptions {
+        correlation,
         limit_ns: numbers.optional()?,
         soft_limit_ns: numbers.optional()?,
         chunk: numbers.unsigned()?,
@@ -148,6 +155,35 @@ pub(super) fn unpack_task(values: &[Value], context: usize, awaited: bool) -> Re
         context,
         awaited,
         ..TaskOptions::default()
+    })
+}
+
+/// How a task is to be stopped: `grace signal`.
+pub(super) fn unpack_stop(given: &mut Arguments) -> Result<Stop> {
+    Ok(Stop { grace_ns: u64::try_from(given.integer()?).ok(), signal: given.integer()? as i32 })
+}
+
+/// What a worker is at, for a client of its pool.
+pub(super) fn pack_worker(info: &WorkerInfo) -> Value {
+    let small =
+        [info.pid as u64, info.busy as u64, info.age_ns, info.tasks, info.rss_bytes, info.item, info.elapsed_ns];
+    let names = [info.job.high, info.job.low].map(|part| Value::Integer(part as i64));
+    Value::List(small.into_iter().map(number).chain(names).collect())
+}
+
+/// The same as the client reads it.
+pub fn unpack_worker(value: &Value) -> Result<WorkerInfo> {
+    let Value::List(numbers) = value else { return Err(strange()) };
+    let mut numbers = Numbers::of(numbers);
+    Ok(WorkerInfo {
+        pid: numbers.small()?,
+        busy: numbers.next()? != 0,
+        age_ns: numbers.unsigned()?,
+        tasks: numbers.unsigned()?,
+        rss_bytes: numbers.unsigned()?,
+        item: numbers.unsigned()?,
+        elapsed_ns: numbers.unsigned()?,
+        job: JobId { high: numbers.next()? as u64, low: numbers.next()? as u64 },
     })
 }
 
@@ -252,19 +288,32 @@ impl Seen {
 /// A task, as the process has it that submitted it.
 pub struct Remote {
     family: Family,
-    cell: &'static Cell,
-    generation: u32,
+    /// The cell that stands for it; none for one whose fate was told, and that the server does not know any more.
+    cell: Option<(&'static Cell, u32)>,
+    /// What its options call it.
+    pub correlation: Option<Arc<CStr>>,
     seen: OnceLock<Seen>,
 }
 
 impl Remote {
     /// The task that a cell of this process's stands for.
-    pub fn new((cell, generation): (&'static Cell, u32)) -> Result<Remote> {
-        Ok(Remote { family: family::current()?, cell, generation, seen: OnceLock::new() })
+    pub fn new(cell: (&'static Cell, u32), correlation: Option<Arc<CStr>>) -> Result<Remote> {
+        Ok(Remote { family: family::current()?, cell: Some(cell), correlation, seen: OnceLock::new() })
+    }
+
+    /// One that is settled, as the server has described it.
+    pub(super) fn settled(outcome: &Value, correlation: Option<Arc<CStr>>) -> Result<Remote> {
+        let seen = OnceLock::from(Seen::of(outcome)?);
+        Ok(Remote { family: family::current()?, cell: None, correlation, seen })
+    }
+
+    fn target(&self) -> Result<Target> {
+        let (cell, generation) = self.cell.ok_or_else(strange)?;
+        Target::of(cell, generation)
     }
 
     fn ask(&self, method: &str, arguments: Vec<Value>, timeout_ms: i64) -> Result<Value> {
-        Target::of(self.cell, self.generation)?.ask(method, arguments, timeout_ms)
+        self.target()?.ask(method, arguments, timeout_ms)
     }
 
     /// Waits until it is settled.
@@ -297,20 +346,62 @@ impl Remote {
         }
     }
 
+    /// Of how many tasks it is the result.
+    pub fn count(&self) -> Result<i64> {
+        match self.cell {
+            Some(_) => self.ask("count", Vec::new(), 0)?.integer(),
+            None => Ok(1),
+        }
+    }
+
+    /// The result of one of them.
+    pub fn item(&self, index: usize) -> Result<Remote> {
+        if self.cell.is_none() {
+            return Err(Error::NotFound("the result has not so many items"));
+        }
+        let index = Value::Integer(index.min(i64::MAX as usize) as i64);
+        self.target()?.call("item", vec![index], None, 0, |value, adopt| match value {
+            Value::Proxy(proxy) => Remote::new(adopt(*proxy)?, self.correlation.clone()),
+            _ => Err(strange()),
+        })
+    }
+
     /// It is not wanted any more; `grace_ns` `None`: whoever is at it is not killed.
     pub fn stop(&self, grace_ns: Option<u64>, signal: i32) -> Result<()> {
-        self.ask("stop", vec![optional(grace_ns), Value::Integer(signal as i64)], 0).map(|_| ())
+        self.unless_seen("stop", vec![optional(grace_ns), Value::Integer(signal as i64)])
     }
 
     /// It is settled now.
     pub fn discard(&self) -> Result<()> {
-        self.ask("discard", Vec::new(), 0).map(|_| ())
+        self.unless_seen("discard", Vec::new())
     }
+
+    fn unless_seen(&self, method: &str, arguments: Vec<Value>) -> Result<()> {
+        match self.seen.get() {
+            Some(_) => Ok(()),
+            None => self.ask(method, arguments, 0).map(|_| ()),
+        }
+    }
+}
+
+/// Waits until one of them is settled; the index of the first that is.
+pub fn wait_any(tasks: &[&Remote], timeout_ms: i64) -> Result<usize> {
+    if let Some(index) = tasks.iter().position(|task| task.seen.get().is_some()) {
+        return Ok(index);
+    }
+    let targets = tasks.iter().map(|task| task.target()).collect::<Result<Vec<_>>>()?;
+    let first = targets.first().ok_or(Error::invalid("no results to wait for"))?;
+    if !targets.iter().all(|target| target.is_with(first)) {
+        return Err(Error::Unsupported("carom_result_wait_any waits for the results of one manager only"));
+    }
+    let arguments = targets.iter().map(|target| Value::Proxy(target.proxy)).collect();
+    usize::try_from(first.ask("wait_any", arguments, timeout_ms)?.integer()?).map_err(|_| strange())
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
-        let (family, cell, generation) = (self.family, self.cell, self.generation);
+        let Some((cell, generation)) = self.cell else { return };
+        let family = self.family;
         client::let_go(family, cell, generation, || cell.let_go(family.arena, generation, family.me.slot));
     }
 }

@@ -16,6 +16,25 @@ use std::sync::Arc;
 /// The encoded arguments of item `index`.
 pub type Arguments<'a> = &'a mut dyn FnMut(u64) -> Result<Vec<u8>>;
 
+/// The parts of a range.
+pub struct Ranges {
+    range: Range<i64>,
+    size: u64,
+}
+
+impl Ranges {
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.range.end.abs_diff(self.range.start).div_ceil(self.size)
+    }
+
+    /// The first index of a part, and the one behind its last.
+    pub fn bounds(&self, part: u64) -> (i64, i64) {
+        let first = self.range.start + (part * self.size) as i64;
+        (first, first.saturating_add_unsigned(self.size).min(self.range.end))
+    }
+}
+
 impl Pool {
     /// Submits a task for each of `count` items, whose name in verdicts is `name(index)`; the whole tells what becomes of
     /// them.
@@ -110,6 +129,27 @@ impl Pool {
         Ok(failed)
     }
 
+    /// A range in parts of so many indexes; 0: by billiard's rule.
+    pub fn ranges(&self, range: Range<i64>, chunk: u64) -> Result<Ranges> {
+        let count = range.end.checked_sub(range.start).and_then(|count| usize::try_from(count).ok());
+        let count = count.ok_or(Error::invalid("a range ends before it begins, or is too long"))?;
+        let size = chunk_size(count, self.with_desk(|desk| desk.lanes()), chunk);
+        Ok(Ranges { range, size })
+    }
+
+    /// Submits a task for each part of a range, named by its first index.
+    pub fn batch_of_ranges(
+        self: &Arc<Pool>,
+        address: usize,
+        ranges: &Ranges,
+        options: &TaskOptions,
+        arguments: Arguments<'_>,
+    ) -> Result<Arc<Job>> {
+        // A range is a chunk by itself.
+        let options = TaskOptions { chunk: 0, ..options.clone() };
+        self.batch(address, ranges.count(), &options, |index| ranges.bounds(index).0 as u64, arguments)
+    }
+
     /// Runs the function over the indexes of `range`, a part of it at a time: its arguments are the first index and the one
     /// behind the last, then `rest`. The verdict is of the failed part with the lowest indexes.
     pub fn map_range(
@@ -120,21 +160,16 @@ impl Pool {
         options: &TaskOptions,
         deadline: Deadline,
     ) -> Result<Option<Verdict>> {
-        let count = range.end.checked_sub(range.start).and_then(|count| usize::try_from(count).ok());
-        let count = count.ok_or(Error::invalid("a range ends before it begins, or is too long"))?;
-        let size = chunk_size(count, self.with_desk(|desk| desk.lanes()), options.chunk);
-        let parts = (count as u64).div_ceil(size);
-        let first = |index: u64| range.start + (index * size) as i64;
+        let ranges = self.ranges(range, options.chunk)?;
         let arguments = &mut |index| {
-            let end = first(index).saturating_add(size as i64).min(range.end);
-            let mut all = vec![Argument::Integer(first(index)), Argument::Integer(end)];
+            let (begin, end) = ranges.bounds(index);
+            let mut all = vec![Argument::Integer(begin), Argument::Integer(end)];
             all.extend_from_slice(rest);
             wire::to_vec(&all)
         };
-        // A range is a chunk by itself.
-        let options = TaskOptions { chunk: 0, ..options.clone().awaited()? };
-        let whole = self.batch(address, parts, &options, |index| first(index) as u64, arguments)?;
-        let shape = Shape { item_size: 0, count: parts as usize, reply_size: 0 };
+        let options = options.clone().awaited()?;
+        let whole = self.batch_of_ranges(address, &ranges, &options, arguments)?;
+        let shape = Shape { item_size: 0, count: ranges.count() as usize, reply_size: 0 };
         self.finish_batch(&whole, shape, Outputs { out: &mut [], statuses: None, deadline })
     }
 }

@@ -43,14 +43,43 @@ struct Input {
     delivered: u64,
 }
 
+impl Pool {
+    /// Items of an iterator that are under way at once: enough to keep every lane busy, few enough to bound memory.
+    pub fn window(&self) -> u64 {
+        (self.with_desk(|desk| desk.lanes()) as u64).max(1) * SLOTS as u64 / 4
+    }
+
+    /// What a function of the host is to the workers, and how its tasks are to be done.
+    pub fn prepare_items(&self, address: usize, options: &TaskOptions) -> Result<(u32, Order)> {
+        self.own()?;
+        self.with_desk(|desk| desk.check_open())?;
+        Ok((self.function(address)?, self.order(options)?))
+    }
+
+    /// Submits one item, number `index`; its job goes to `sink` when it is settled.
+    pub fn submit_item(
+        self: &Arc<Pool>,
+        (function, order): (u32, Order),
+        options: &TaskOptions,
+        index: u64,
+        item: &[u8],
+        sink: Option<Sink>,
+    ) -> Result<Arc<Job>> {
+        let job = Arc::new(Job::with_extras(self, index, options.context, Extras::of_item(options)));
+        // (The window is full before that, unless others submit too.)
+        let toll = self.await_room(options.patience_ns, item.len())?;
+        let pins = Pins::of(self.family(), item)?;
+        let follows = options.follows(index);
+        self.submit(Work { toll, follows, ..Work::single(job.clone(), function, order, sink, pins) }, item)?;
+        Ok(job)
+    }
+}
+
 impl Stream {
     /// Runs the function at `address` over what `source` gives.
     pub fn new(pool: Arc<Pool>, address: usize, options: TaskOptions, source: Source, ordered: bool) -> Result<Stream> {
-        pool.own()?;
-        pool.with_desk(|desk| desk.check_open())?;
         let options = options.without_key()?;
-        let function = pool.function(address)?;
-        let order = pool.order(&options)?;
+        let (function, order) = pool.prepare_items(address, &options)?;
         let input = Input { source: Some(source), error: None, submitted: 0, delivered: 0 };
         let settled = Sink::default();
         let early = ordered.then(Mutex::default);
@@ -64,13 +93,8 @@ impl Stream {
         &self.pool
     }
 
-    /// Items under way at once: enough to keep every lane busy, few enough to bound memory.
-    fn window(&self) -> u64 {
-        (self.pool.with_desk(|desk| desk.lanes()) as u64).max(1) * SLOTS as u64 / 4
-    }
-
     fn feed(&self) -> Result<()> {
-        let window = self.window();
+        let window = self.pool.window();
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         while input.submitted - input.delivered < window {
             let Some(source) = &mut input.source else { break };
@@ -82,16 +106,9 @@ impl Stream {
                     break;
                 }
             };
-            let extras = Extras::of_item(&self.options);
-            let job = Arc::new(Job::with_extras(&self.pool, input.submitted, self.options.context, extras));
-            // (The window is full before that, unless others submit too.)
-            let work = self.pool.await_room(self.options.patience_ns, item.len()).and_then(|toll| {
-                let pins = Pins::of(self.pool.family(), &item)?;
-                let sink = Some(self.settled.clone());
-                let follows = self.options.follows(input.submitted);
-                Ok(Work { toll, follows, ..Work::single(job, self.function, self.order, sink, pins) })
-            });
-            if let Err(error) = work.and_then(|work| self.pool.submit(work, &item)) {
+            let (pool, sink) = (&self.pool, Some(self.settled.clone()));
+            let submitted = pool.submit_item((self.function, self.order), &self.options, input.submitted, &item, sink);
+            if let Err(error) = submitted {
                 // An item that cannot be submitted ends the input, as a closed pool does; what is under way is
                 // still handed out.
                 input.source = None;

@@ -40,7 +40,7 @@ mod tend;
 pub mod work;
 pub mod worker;
 
-pub use self::crew::PoolInfo;
+pub use self::crew::{PoolInfo, WorkerInfo};
 pub use self::options::{HookOf, OnEvent, Options, TaskOptions};
 pub use self::tend::template_of;
 
