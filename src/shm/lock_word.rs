@@ -153,11 +153,8 @@ impl<M: Memory> LockWord<M> {
             }
             let mine = counted_in == Some(seen & EPOCH);
             if seen & OWNER == 0 {
-                let died = seen & DIED != 0 && !recover;
-                let taken = if died { seen } else { (seen & !DIED) | slot as u64 };
-                match self.word.compare_exchange(seen, uncount(taken, mine), Acquire, Relaxed) {
-                    Ok(_) if died => return Acquired::OwnerDied,
-                    Ok(_) => return Acquired::Held,
+                match self.take(seen, slot, recover, mine) {
+                    Ok(acquired) => return acquired,
                     Err(now) => seen = now,
                 }
                 continue;
@@ -169,11 +166,8 @@ impl<M: Memory> LockWord<M> {
                 }
                 continue;
             }
-            if deadline != Some(0) && back_off::<M>(&mut spins) {
-                seen = self.word.load(Relaxed);
-                continue;
-            }
-            if self.is_disowned((seen & OWNER) as u32) {
+            let waited = deadline != Some(0) && back_off::<M>(&mut spins);
+            if waited || self.is_disowned((seen & OWNER) as u32) {
                 seen = self.word.load(Relaxed);
                 continue;
             }
@@ -197,6 +191,14 @@ impl<M: Memory> LockWord<M> {
             }
             seen = self.word.load(Relaxed);
         }
+    }
+
+    /// Takes what nobody holds, or finds that its owner died; else what the word is by now. `counted`: so is the caller.
+    fn take(&self, seen: u64, slot: u32, recover: bool, counted: bool) -> Result<Acquired, u64> {
+        let died = seen & DIED != 0 && !recover;
+        let taken = if died { seen } else { (seen & !DIED) | slot as u64 };
+        self.word.compare_exchange(seen, uncount(taken, counted), Acquire, Relaxed)?;
+        Ok(if died { Acquired::OwnerDied } else { Acquired::Held })
     }
 
     /// Counts the caller, unless it is counted, and asks for a wake; the word as it is then, or as somebody else made
