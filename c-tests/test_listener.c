@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -452,6 +453,73 @@ static void waiting_for_all_of_it(void) {
     close(pipe_fds[0]);
 }
 
+/* A loop by epoll over whatever has a descriptor: it calls with time-out 0 until there is nothing, then waits for that one. */
+enum { SOCKET, PIPE, QUEUE, LISTENER, ALL, ROUNDS = 20 };
+static int feeding_fd;
+static int32_t feeds(carom_call *call) {
+    carom_connection *pipe = NULL, *client = NULL;
+    carom_queue *queue = NULL;
+    carom_argument address = {0};
+    CHECK_OK(carom_call_connection(call, 0, &pipe));
+    CHECK_OK(carom_call_queue(call, 1, &queue));
+    CHECK_OK(carom_call_argument(call, 2, &address));
+    for (int i = 0; i < ROUNDS; i++) {
+        CHECK_OK(carom_connection_send(pipe, "x", 1, PATIENCE_MS));
+        CHECK_OK(carom_queue_put(queue, "x", 1, PATIENCE_MS));
+        CHECK_EQ(send(feeding_fd, "\0\0\0\1x", 5, MSG_NOSIGNAL), 5);
+        CHECK_OK(carom_client_open(address.data, NULL, &client, PATIENCE_MS));
+        carom_connection_free(client);
+        if (i % 3 == 0) usleep(500);
+    }
+    return 0;
+}
+static void an_event_loop(void) {
+    int fds[2], got[ALL] = {0}, all = epoll_create1(EPOLL_CLOEXEC);
+    carom_connection *socket = NULL, *near = NULL, *far = NULL, *guest = NULL;
+    carom_queue *queue = NULL;
+    carom_process *process = NULL;
+    carom_listener *listener = listen_at(NULL, NULL);
+    const char *address = carom_listener_address(listener);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    CHECK_OK(carom_connection_open(fds[0], &socket));
+    feeding_fd = fds[1];
+    CHECK_OK(carom_pipe_new(NULL, &near, &far));
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    const int each[ALL] = {carom_connection_fd(socket), carom_connection_fd(near), carom_queue_fd(queue), carom_listener_fd(listener)};
+    uint32_t ready = (1 << ALL) - 1; /* each is asked first */
+    for (int i = 0; i < ALL; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
+        CHECK_EQ(epoll_ctl(all, EPOLL_CTL_ADD, each[i], &event), 0);
+    }
+    carom_argument arguments[] = {CAROM_HANDLE(far), CAROM_HANDLE(queue), CAROM_BYTES(address, strlen(address) + 1)};
+    CHECK_OK(carom_process_start(feeds, arguments, 3, NULL, &process));
+    while (got[SOCKET] + got[PIPE] + got[QUEUE] + got[LISTENER] < ALL * ROUNDS) {
+        for (int i = 0; i < ALL; i++) {
+            char text[4];
+            carom_status status = CAROM_OK;
+            for (; (ready >> i & 1) && status == CAROM_OK; got[i] += status == CAROM_OK) {
+                if (i == LISTENER) status = carom_listener_accept(listener, &guest, 0);
+                else if (i == QUEUE) status = carom_queue_get(queue, text, sizeof text, NULL, 0);
+                else status = carom_connection_recv(i == PIPE ? near : socket, text, sizeof text, NULL, 0);
+                if (i == LISTENER) carom_connection_free(guest);
+            }
+            if (status != CAROM_OK) CHECK_STATUS(status, CAROM_ETIMEDOUT);
+        }
+        struct epoll_event events[ALL];
+        int count = 0;
+        if (got[SOCKET] + got[PIPE] + got[QUEUE] + got[LISTENER] == ALL * ROUNDS) break;
+        CHECK((count = epoll_wait(all, events, ALL, PATIENCE_MS)) > 0 || errno == EINTR);
+        ready = 0;
+        for (int i = 0; i < count; i++) ready |= 1u << events[i].data.u32;
+    }
+    for (int i = 0; i < ALL; i++) CHECK_EQ(got[i], ROUNDS);
+    CHECK_EQ(ended(process), 0);
+    carom_connection_free(socket), carom_connection_free(near), carom_connection_free(far);
+    carom_queue_free(queue);
+    carom_listener_free(listener);
+    close(fds[1]), close(all);
+}
+
 int main(void) {
     CASE(addresses);
     CASE(paths);
@@ -464,5 +532,6 @@ int main(void) {
     CASE(a_free_wakes_who_accepts);
     CASE(forks);
     CASE(waiting_for_all_of_it);
+    CASE(an_event_loop);
     return 0;
 }

@@ -5,6 +5,7 @@
  *
  *     torture_frames [SECONDS [SEED]]      (4 seconds; the seed is printed)
  */
+#include "chance.h"
 #include "support.h"
 
 #include <sys/socket.h>
@@ -12,11 +13,7 @@
 
 enum { LONGEST = 200000, STREAM = 600000, HONEST = 8 };
 
-static uint64_t state;
-static uint32_t dice(uint32_t sides) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(state >> 33) % sides;
-}
+static uint32_t dice(uint32_t sides) { return (uint32_t)below(sides); }
 
 static unsigned char stream[STREAM], room[LONGEST];
 static struct {
