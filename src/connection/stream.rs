@@ -19,8 +19,8 @@ use crate::sys::spin;
 use crate::sys::turn::{Guard, Refused, Turn};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// Messages up to this length, with their header, are received ahead: several with one system call.
 const AHEAD: usize = 32 << 10;
@@ -36,6 +36,8 @@ const TOGETHER: usize = 512;
 const SOON_NS: u64 = 20_000;
 /// How long a receive may stay in the kernel before it looks at its deadline.
 const LOOK_NS: u64 = 500_000_000;
+/// How often in a row an answer that comes late counts: then every 64th one is waited for awake.
+const MOST_LATE: u32 = 6;
 /// Longest length that four bytes tell.
 const SHORT: usize = i32::MAX as usize;
 /// The byte that a descriptor comes with: how many there are, as CPython writes it.
@@ -72,6 +74,7 @@ pub(super) struct Line {
     unsent: AtomicBool,
     /// A receive in the kernel ends after [`LOOK_NS`] at the latest.
     patient: bool,
+    haste: Haste,
     outbox: Turn<Outbox>,
 }
 
@@ -83,6 +86,31 @@ struct Outbox {
     failed: Option<Error>,
 }
 
+/// Whether it is worth while to wait awake: where many ask the same server, an answer takes longer than that, and whoever waits awake takes the
+/// processor from those who are asked. Guesses, by whoever receives.
+#[derive(Default)]
+struct Haste {
+    /// How often in a row nothing came soon.
+    late: AtomicU32,
+    /// Receives that do not wait awake, from now on.
+    skips: AtomicU32,
+}
+
+impl Haste {
+    fn is_none(&self) -> bool {
+        let skips = self.skips.load(Relaxed);
+        self.skips.store(skips.saturating_sub(1), Relaxed);
+        skips > 0
+    }
+
+    fn came(&self, soon: bool) {
+        let late = if soon { 0 } else { (self.late.load(Relaxed) + 1).min(MOST_LATE) };
+        self.late.store(late, Relaxed);
+        // Once more means nothing: it may have slept.
+        self.skips.store(if late > 1 { 1 << late } else { 0 }, Relaxed);
+    }
+}
+
 impl Line {
     pub(super) fn new(socket: Socket) -> Line {
         Line {
@@ -90,6 +118,7 @@ impl Line {
             local: false,
             unsent: AtomicBool::new(false),
             patient: false,
+            haste: Haste::default(),
             outbox: Turn::new(Outbox::default()),
         }
     }
@@ -203,15 +232,23 @@ impl Line {
 
     /// Receives what there is, or comes soon; where that may be, also what comes later.
     fn receive_soon(&self, into: &mut [IoSliceMut<'_>], deadline: Deadline) -> Result<Received> {
+        if deadline == Some(0) {
+            return self.socket.receive(into, false);
+        }
+        if self.patient && self.haste.is_none() {
+            return self.socket.receive(into, self.may_wait(deadline));
+        }
         let until = now_ns() + SOON_NS;
         loop {
             let received = self.socket.receive(into, false)?;
-            let now = now_ns();
-            if !matches!(received, Received::Nothing) || deadline == Some(0) {
+            if !matches!(received, Received::Nothing) {
+                self.haste.came(true);
                 return Ok(received);
             }
+            let now = now_ns();
             // Where others want the processor, an offer costs a time slice of each of them, and a wake-up goes before them.
             if now >= until || spin::is_crowded() {
+                self.haste.came(false);
                 return self.socket.receive(into, self.may_wait(deadline));
             }
             if self.patient {

@@ -38,9 +38,9 @@ const LOOKS_OF_TURN: u32 = 8;
 /// Looks before sockets have their turn, and for how many a request counts.
 const LANES_TURN: u32 = 2048;
 const LOOKS_OF_REQUEST: u32 = 16;
-/// Looks for a reply, some 1 µs, before it is waited for as in any pipe, where the processor is offered to others: a
+/// Looks for a reply, some 5 µs, before it is waited for as in any pipe, where the processor is offered to others: a
 /// server that is awake answers sooner.
-const LOOKS_FOR_REPLY: u32 = 100;
+const LOOKS_FOR_REPLY: u32 = 300;
 /// First size of the buffer for a reply.
 const BUFFER: usize = 512;
 

@@ -494,16 +494,45 @@ mod tests {
         assert!(pack(&Value::Bytes(vec![0; LONGEST])).is_err());
     }
 
-    /// Every message that is one byte, or one cut, away from a good one; then plain noise.
-    #[test]
-    fn hostile_bytes_are_an_error_or_a_value() {
+    fn chance() -> impl FnMut() -> u64 {
         let mut random = 0x9e37_79b9_7f4a_7c15u64;
-        let mut next = move || {
+        move || {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
             random
-        };
+        }
+    }
+
+    /// What is read as a call of scalars is the same call to those who read all of it.
+    #[test]
+    fn calls_of_scalars_are_calls() {
+        let mut next = chance();
+        let scalars = [Scalar::String(b"key"), Scalar::Integer(-7)];
+        let call = Call { object: 3, method: "set", timeout_ms: 0, thread: 70_000, room: -1 };
+        let mut good = Vec::new();
+        call.pack(Given::Scalars(&scalars), &mut good).unwrap();
+        let mut read = 0;
+        for round in 0..200_000 {
+            let mut bytes = good.clone();
+            for _ in 0..round % 4 {
+                let at = next() as usize % bytes.len();
+                bytes[at] = next() as u8;
+            }
+            let mut few = [Scalar::Nil; 2];
+            let Some((call, count)) = Call::of_scalars(&bytes, &mut few) else { continue };
+            read += 1;
+            let mut again = Vec::new();
+            call.pack(Given::Scalars(&few[..count]), &mut again).unwrap();
+            assert_eq!(Request::unpack(&bytes).unwrap().pack().unwrap(), again);
+        }
+        assert!(read > 50_000);
+    }
+
+    /// Every message that is one byte, or one cut, away from a good one; then plain noise.
+    #[test]
+    fn hostile_bytes_are_an_error_or_a_value() {
+        let mut next = chance();
         let arguments = samples().into_iter().filter(|value| value.weight() < 500).collect();
         let call = Request::Call { object: 1, method: "x".into(), arguments, timeout_ms: 0, thread: 0, room: 0 };
         let good = call.pack().unwrap();
