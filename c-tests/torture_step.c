@@ -18,6 +18,7 @@
 #include "step/processes.h"
 #include "step/queues.h"
 #include "step/requests.h"
+#include "step/single_queues.h"
 #include "step/sync.h"
 #include "step/values.h"
 
@@ -30,6 +31,7 @@ static const struct operation operations[] = {
     VALUE_OPERATIONS,
     SYNC_OPERATIONS,
     QUEUE_OPERATIONS,
+    SINGLE_QUEUE_OPERATIONS,
     PIPE_OPERATIONS,
     PROCESS_OPERATIONS,
     POOL_OPERATIONS,

@@ -261,6 +261,8 @@ static void record(void (*begin)(void), void (*wake)(void)) {
     trace->sleep = -1;
     if (!is_born(&begin)) return;
     for (;;) {
+        /* Some ten thousand steps may take longer than anything else that is waited for. */
+        if (trace->count % 1024 == 0) patient_until = now_ms() + 4 * PATIENCE_MS;
         note_step(pc_of(tracee.pid));
         go(PTRACE_SINGLESTEP);
         if (begin) begin();
