@@ -56,11 +56,6 @@ static void manager_make(void) {
     manager_make_cold();
     warm_up();
 }
-/* Asked often enough to be reached by a lane. */
-static void manager_make_near(void) {
-    manager_make_cold();
-    for (int i = 0; i < 20; i++) number_at("a");
-}
 static void manager_unmake(void) {
     carom_lock_free(served_lock);
     carom_dict_free(asked_dict);
@@ -171,10 +166,41 @@ static void served_lock_unbarge(void) { CHECK_OK(carom_lock_release(served_lock)
 /* ---- the server is killed ---- */
 
 static carom_status asked_status;
+static carom_queue *served_queue;
+
+/* With one message in its queue. */
+static void manager_make_far(void) {
+    manager_make_cold();
+    CHECK_OK(carom_manager_queue(manager, NULL, &served_queue));
+    CHECK_OK(carom_queue_put(served_queue, "m", 1, 0));
+}
+/* Asked often enough to be reached by a lane. */
+static void manager_make_near(void) {
+    manager_make_far();
+    by_lane();
+}
+static void served_free(void) {
+    carom_queue_free(served_queue);
+    carom_lock_free(served_lock);
+    carom_dict_free(asked_dict);
+}
+
 /* The partner is a thread: the manager is made anew for each point, after it has begun. */
 static void partner_asks(void) { flag_add(&shared->asked, 1); }
+static void partner_looks(void) {
+    int64_t number = -1;
+    asked_status = get_number("a", &number);
+    if (asked_status == CAROM_OK) CHECK_EQ(number, 0);
+}
 static void partner_sets(void) { asked_status = set_number("a", 7); }
 static void partner_adds(void) { asked_status = add_to_both(); }
+static void partner_puts(void) { asked_status = carom_queue_put(served_queue, "m", 1, PATIENCE_MS); }
+static void partner_takes(void) {
+    char text[8];
+    size_t len = 0;
+    asked_status = carom_queue_get(served_queue, text, sizeof text, &len, PATIENCE_MS);
+    if (asked_status == CAROM_OK) CHECK(len == 1 && text[0] == 'm');
+}
 static void partner_locks(void) {
     asked_status = carom_lock_acquire(served_lock, PATIENCE_MS);
     if (asked_status == CAROM_OK) asked_status = carom_lock_release(served_lock);
@@ -185,23 +211,37 @@ static pid_t manager_server(void) {
     asleep_in_(__FILE__, __LINE__, facts.pid, facts.pid, SYS_epoll_wait, SYS_epoll_pwait);
     return facts.pid;
 }
+/* It went on after a while, and did what it was asked to, once. */
+static void request_is_done(void) {
+    void (*asked)(void) = point.operation->wait;
+    CHECK_OK(asked_status);
+    CHECK_EQ(number_at("a"), asked == partner_sets ? 7 : asked == partner_adds);
+    CHECK_EQ(number_at("b"), asked == partner_adds);
+    CHECK_EQ(carom_queue_size(served_queue), 1 + (asked == partner_puts) - (asked == partner_takes));
+    CHECK_EQ(carom_lock_locked(served_lock), 0);
+}
 /* Whoever asked was told, and so is everybody who asks now; nothing of the server is left. */
 static void server_is_gone(void) {
     partner_ends();
-    if (!point.killed) { /* stopped for a while */
-        CHECK_OK(asked_status);
-        return manager_unmake();
+    if (point.killed) {
+        CHECK(asked_status == CAROM_OK || asked_status == CAROM_EBROKEN || asked_status == CAROM_ECLOSED);
+        int64_t number;
+        carom_status status = get_number("a", &number);
+        CHECK(status == CAROM_EBROKEN || status == CAROM_ECLOSED);
+        CHECK_OK(carom_manager_join(manager, PATIENCE_MS));
+    } else {
+        request_is_done();
+        CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
     }
-    CHECK(asked_status == CAROM_OK || asked_status == CAROM_EBROKEN || asked_status == CAROM_ECLOSED);
-    int64_t number;
-    carom_status status = get_number("a", &number);
-    CHECK(status == CAROM_EBROKEN || status == CAROM_ECLOSED);
-    CHECK_OK(carom_manager_join(manager, PATIENCE_MS));
-    carom_lock_free(served_lock);
-    carom_dict_free(asked_dict);
+    served_free();
     carom_manager_free(manager);
 }
 
+#define SERVER_OPERATION(title, made, asks)                                                                                 \
+    {.name = title, .before = made, .target = manager_server, .begin = partner_asks, .after = server_is_gone,               \
+     .wait = asks, .accompanied = 1, .threaded = 1}
+#define SERVER_OPERATIONS(what, asks)                                                                                       \
+    SERVER_OPERATION("server, " what, manager_make_far, asks), SERVER_OPERATION("server, " what " by lane", manager_make_near, asks)
 #define REQUEST_OPERATIONS                                                                                                  \
     {.name = "manager, get", .make = manager_make, .unmake = manager_unmake, .greet = warm_up, .before = set_before, .prelude = by_socket,   \
      .victim = get_victim_of_dict, .after = get_after_of_dict, .barge = look_barge, .wait = look_at_dict,                   \
@@ -217,10 +257,7 @@ static void server_is_gone(void) {
     {.name = "manager, lock", .make = manager_make, .unmake = manager_unmake, .greet = warm_up, .prelude = by_socket,                        \
      .victim = served_lock_victim, .after = served_lock_after, .barge = served_lock_barge, .unbarge = served_lock_unbarge,  \
      .wait = served_lock_use, .timed = served_lock_timed},                                                                  \
-    {.name = "server, set", .before = manager_make_near, .target = manager_server, .begin = partner_asks, .after = server_is_gone,  \
-     .wait = partner_sets, .accompanied = 1, .threaded = 1},                                                                \
-    {.name = "server, batch", .before = manager_make_cold, .target = manager_server, .begin = partner_asks,                         \
-     .after = server_is_gone, .wait = partner_adds, .accompanied = 1, .threaded = 1},                                       \
-    {.name = "server, lock", .before = manager_make_near, .target = manager_server, .begin = partner_asks, .after = server_is_gone, \
-     .wait = partner_locks, .accompanied = 1, .threaded = 1}
+    SERVER_OPERATIONS("get", partner_looks), SERVER_OPERATIONS("set", partner_sets),                                        \
+    SERVER_OPERATIONS("batch", partner_adds), SERVER_OPERATIONS("put", partner_puts),                                       \
+    SERVER_OPERATIONS("take", partner_takes), SERVER_OPERATIONS("lock", partner_locks)
 #endif
