@@ -27,7 +27,7 @@ use crate::shm::stop;
 use crate::sys::clock::{now_ns, spin_or_yield};
 use single::Side;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::fence;
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Flag of an inlet, beside those of `queue_cell`: there is a limit, so somebody may wait for room.
 const BOUNDED: u32 = 16;
@@ -79,6 +79,29 @@ impl Drop for Inside {
             Some(me) => self.queue.leave_role(self.side, me),
             None => self.queue.unlock(self.side),
         }
+    }
+}
+
+/// Copies message `n` of `size` bytes each from `items`, to the words that it gets.
+#[inline(always)]
+fn from(items: &[u8], size: usize) -> impl FnMut(u64, &'static [AtomicU64]) -> bool {
+    move |number, words| {
+        let item = items.get(number as usize * size..).and_then(|items| items.get(..size));
+        item.is_some_and(|item| Region::of_words(words).write(item))
+    }
+}
+
+/// Copies message `n` from its words to `out` at `n * stride`, if it is no longer than that, and its length to `lens[n]`, if there is such.
+#[inline(always)]
+fn to(out: &mut [u8], stride: usize, lens: &mut [usize]) -> impl FnMut(u64, &'static [AtomicU64], u64) -> bool {
+    move |number, words, len| {
+        let (number, len) = (number as usize, len as usize);
+        let place = out.get_mut(number * stride..).and_then(|out| out.get_mut(..len));
+        let read = len <= stride && place.is_some_and(|place| Region::of_words(words).read(place));
+        if let (true, Some(place)) = (read, lens.get_mut(number)) {
+            *place = len;
+        }
+        read
     }
 }
 
@@ -256,17 +279,10 @@ impl Queue {
         }
         let queue = self.ends.queue_of(self.family.arena, block);
         let mut batch = queue.begin();
-        let (mut rest, mut left, mut whole) = (items, count as u64, true);
-        while left > 0 && whole {
-            left -= queue.push_some(&mut batch, size as u64, left, |at| {
-                let (item, behind) = rest.split_at(size);
-                let place = Region::of(self.family.arena, at, size as u64);
-                whole &= place.is_some_and(|place| place.write(item));
-                rest = behind;
-            })?;
-        }
-        if !whole {
-            return Err(damaged());
+        let mut left = count as u64;
+        let mut write = from(items, size);
+        while left > 0 {
+            left -= queue.push_some(&mut batch, size as u64, left, &mut write)?;
         }
         queue.commit(batch);
         drop(inside);
@@ -337,19 +353,19 @@ impl Queue {
 
     // ---- getting ----
 
-    /// Gets up to `max` messages, at least one; message `n` to `out` at `n * stride`, its length to `note`. How many.
+    /// Gets up to `max` messages, at least one; message `n` to `out` at `n * stride`, its length to `lens[n]`, if there is such. How many.
     pub fn get(
         self,
         out: &mut [u8],
         stride: usize,
         max: usize,
-        note: &mut dyn FnMut(usize, usize),
+        lens: &mut [usize],
         deadline: Deadline,
     ) -> Result<usize> {
-        if let Some(got) = self.try_get(out, stride, max, note, deadline)? {
+        if let Some(got) = self.try_get(out, stride, max, lens, deadline)? {
             return Ok(got);
         }
-        let attempt = || self.try_get(out, stride, max, note, deadline);
+        let attempt = || self.try_get(out, stride, max, lens, deadline);
         self.wait(self.ends.news(), deadline, attempt, || self.is_over())
     }
 
@@ -360,14 +376,14 @@ impl Queue {
         out: &mut [u8],
         stride: usize,
         max: usize,
-        note: &mut dyn FnMut(usize, usize),
+        lens: &mut [usize],
         deadline: Deadline,
     ) -> Result<Option<usize>> {
         if self.ends.flags() & ONE_GETS != 0 {
             self.be_consumer(deadline)?;
         }
         if self.some_came_back() {
-            return self.get_lent(out, stride, note, deadline);
+            return self.get_lent(out, stride, lens, deadline);
         }
         if self.seems_empty() {
             return if self.ends.is_there() { Ok(None) } else { Err(gone()) };
@@ -378,28 +394,17 @@ impl Queue {
         let Some(mut front) = queue.front(seen_tail)? else { return Ok(None) };
         if front.message != 0 {
             drop(inside);
-            return self.get_lent(out, stride, note, deadline);
+            return self.get_lent(out, stride, lens, deadline);
         }
         if front.len > stride as u64 {
             return Err(Error::MessageSize { needed: front.len as usize, capacity: stride });
         }
-        let mut got = 0;
-        let mut show = |at, len: u64| {
-            let fits = len <= stride as u64;
-            let place = Region::of(self.family.arena, at, len).filter(|_| fits);
-            let read = place.is_some_and(|place| place.read(&mut out[got * stride..got * stride + len as usize]));
-            if read {
-                note(got, len as usize);
-                got += 1;
-            }
-            read
-        };
-        if !show(front.at, front.len) {
+        let mut read = to(out, stride, lens);
+        if !read(0, queue.words(front.at, front.len)?, front.len) {
             return Err(damaged());
         }
-        if max > 1 {
-            queue.follow(&mut front, max as u64 - 1, seen_tail, show)?;
-        }
+        let more = if max > 1 { queue.follow(&mut front, max as u64 - 1, seen_tail, read)? } else { 0 };
+        let got = 1 + more as usize;
         if self.ends.flags() & JOINABLE != 0 {
             self.ends.ledger(self.family.arena)?.add(self.family.me, got as i64);
         }

@@ -42,7 +42,7 @@ pub(super) fn put(
     target.ask(method, vec![argument], timeout_ms).map(|_| ())
 }
 
-/// Gets up to `most` messages; `note` is told the length of each.
+/// Gets up to `most` messages; the length of each goes to `lens`, as far as there is room.
 #[cold]
 pub(super) fn get(
     queue: *mut carom_queue,
@@ -50,7 +50,7 @@ pub(super) fn get(
     room: &mut [u8],
     item_size: usize,
     most: usize,
-    note: &mut dyn FnMut(usize, usize),
+    lens: &mut [usize],
     timeout_ms: i64,
 ) -> Result<usize> {
     let (target, _) = target(queue, error)?;
@@ -61,7 +61,9 @@ pub(super) fn get(
             let Value::Bytes(bytes) = item else { return Err(strange()) };
             let place = room.get_mut(index * item_size..).and_then(|rest| rest.get_mut(..bytes.len()));
             place.ok_or_else(strange)?.copy_from_slice(bytes);
-            note(index, bytes.len());
+            if let Some(len) = lens.get_mut(index) {
+                *len = bytes.len();
+            }
         }
         Ok(items.len())
     });

@@ -139,23 +139,28 @@ fn look(handle: *mut carom_queue) -> Option<(Family, &'static Cell, u32, Hold, b
 }
 
 #[inline(always)]
-fn put_at_once(queue: *mut carom_queue, data: *const c_void, len: usize) -> bool {
-    match look(queue) {
+fn put_at_once(queue: *mut carom_queue, data: *const c_void, size: usize, many: usize) -> bool {
+    match (look(queue), size.checked_mul(many)) {
         // Who inherited it becomes one who may put.
-        Some((family, cell, generation, hold, false)) if hold != Hold::Inherited => {
-            let item = boundary::bytes(data, len);
-            let found = Queue::to_put(family, cell, generation);
-            matches!((item, found), (Ok(item), Ok(queue)) if queue.put_at_once(item))
+        (Some((family, cell, generation, hold, false)), Some(len)) if hold != Hold::Inherited && many != 0 => {
+            let (items, found) = (boundary::bytes(data, len), Queue::to_put(family, cell, generation));
+            matches!((items, found), (Ok(items), Ok(queue)) if queue.put_at_once(items, size, many))
         }
         _ => false,
     }
 }
 
 #[inline(always)]
-fn get_at_once(queue: *mut carom_queue, data: *mut c_void, capacity: usize) -> Option<usize> {
+fn get_at_once(
+    queue: *mut carom_queue,
+    data: *mut c_void,
+    stride: usize,
+    max: usize,
+    lens: &mut [usize],
+) -> Option<usize> {
     let (family, cell, generation, ..) = look(queue)?;
     let queue = Queue::of(family, cell, generation).ok()?;
-    queue.get_at_once(boundary::bytes_mut(data, capacity).ok()?)
+    queue.get_at_once(boundary::bytes_mut(data, stride.checked_mul(max)?).ok()?, stride, max, lens)
 }
 
 #[cold]
@@ -209,7 +214,7 @@ pub extern "C" fn carom_queue_put(
     timeout_ms: i64,
 ) -> carom_status {
     // The short way calls nothing that can panic, so it needs no guard; the long way, being extern "C", is a jump.
-    if put_at_once(queue, data, len) { 0 } else { put(queue, data, len, timeout_ms) }
+    if put_at_once(queue, data, len, 1) { 0 } else { put(queue, data, len, timeout_ms) }
 }
 
 #[inline(never)]
@@ -238,8 +243,9 @@ pub extern "C" fn carom_queue_get(
     timeout_ms: i64,
 ) -> carom_status {
     // As in `carom_queue_put`.
-    match get_at_once(queue, data, capacity) {
-        Some(got) => {
+    let mut got = 0;
+    match get_at_once(queue, data, capacity, 1, std::slice::from_mut(&mut got)) {
+        Some(_) => {
             boundary::write_optional(len, got);
             0
         }
@@ -257,14 +263,15 @@ extern "C" fn get(
 ) -> carom_status {
     boundary::status(|| {
         let mut got = 0;
-        let mut note = |_, len| got = len;
         let room = || boundary::bytes_mut(data, capacity);
         let result = match queue_of(queue) {
             Ok(it) => {
-                let result = it.get(room()?, capacity, 1, &mut note, lock_deadline(timeout_ms));
+                let result = it.get(room()?, capacity, 1, std::slice::from_mut(&mut got), lock_deadline(timeout_ms));
                 it.told(queue as u64, Wanted::News, result)
             }
-            Err(error) => managed_queue::get(queue, error, room()?, capacity, 1, &mut note, timeout_ms),
+            Err(error) => {
+                managed_queue::get(queue, error, room()?, capacity, 1, std::slice::from_mut(&mut got), timeout_ms)
+            }
         };
         managed_queue::say_needed(result, len)?;
         boundary::write_optional(len, got);
@@ -278,6 +285,18 @@ extern "C" fn get(
 /// Errors as `carom_queue_put`; `CAROM_EMSGSIZE` also for more messages than `max_items`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_queue_put_many(
+    queue: *mut carom_queue,
+    data: *const c_void,
+    item_size: usize,
+    count: usize,
+    timeout_ms: i64,
+) -> carom_status {
+    // As in `carom_queue_put`.
+    if put_at_once(queue, data, item_size, count) { 0 } else { put_many(queue, data, item_size, count, timeout_ms) }
+}
+
+#[inline(never)]
+extern "C" fn put_many(
     queue: *mut carom_queue,
     data: *const c_void,
     item_size: usize,
@@ -315,6 +334,23 @@ pub extern "C" fn carom_queue_get_many(
     lens: *mut usize,
     timeout_ms: i64,
 ) -> i64 {
+    // As in `carom_queue_put`.
+    let at_once = if lens.is_null() && max != 0 { get_at_once(queue, data, item_size, max, &mut []) } else { None };
+    match at_once {
+        Some(got) => got as i64,
+        None => get_many(queue, data, item_size, max, lens, timeout_ms),
+    }
+}
+
+#[inline(never)]
+extern "C" fn get_many(
+    queue: *mut carom_queue,
+    data: *mut c_void,
+    item_size: usize,
+    max: usize,
+    lens: *mut usize,
+    timeout_ms: i64,
+) -> i64 {
     boundary::answer(|| {
         let found = queue_of(queue);
         let len = item_size.checked_mul(max).ok_or(Error::invalid("a length is absurd"))?;
@@ -323,13 +359,12 @@ pub extern "C" fn carom_queue_get_many(
         if max == 0 {
             return Err(Error::invalid("no message is wanted"));
         }
-        let mut note = |index: usize, len| _ = lens.get_mut(index).map(|place| *place = len);
         let got = match found {
             Ok(it) => {
-                let got = it.get(room, item_size, max, &mut note, lock_deadline(timeout_ms));
+                let got = it.get(room, item_size, max, lens, lock_deadline(timeout_ms));
                 it.told(queue as u64, Wanted::News, got)
             }
-            Err(error) => managed_queue::get(queue, error, room, item_size, max, &mut note, timeout_ms),
+            Err(error) => managed_queue::get(queue, error, room, item_size, max, lens, timeout_ms),
         };
         Ok(got? as i64)
     })

@@ -194,12 +194,14 @@ impl Queue {
         self,
         out: &mut [u8],
         stride: usize,
-        note: &mut dyn FnMut(usize, usize),
+        lens: &mut [usize],
         deadline: Deadline,
     ) -> Result<Option<usize>> {
         let Some(message) = self.try_lease(Want::Bytes(stride), deadline)? else { return Ok(None) };
         message.data.read(&mut out[..message.data.len()]);
-        note(0, message.data.len());
+        if let Some(len) = lens.first_mut() {
+            *len = message.data.len();
+        }
         self.consume(message.id)?;
         Ok(Some(1))
     }

@@ -175,9 +175,32 @@ fn record_len(len: u64, message: u64) -> Option<u64> {
     len.checked_next_multiple_of(RECORD)?.checked_add(RECORD)
 }
 
+/// Records of one length, each of `stride` words, from number `first` of their batch on. A frame of its own keeps the loop in registers.
+#[inline(never)]
+fn fill_records<M: Memory>(
+    words: &'static [M::W64],
+    stride: usize,
+    len: u64,
+    first: u64,
+    fill: &mut impl FnMut(u64, &'static [M::W64]) -> bool,
+) -> bool {
+    words.chunks_exact(stride).zip(first..).all(|(record, number)| {
+        let [length, message, bytes @ ..] = record else { return false };
+        length.store(len, Relaxed);
+        message.store(0, Relaxed);
+        fill(number, bytes)
+    })
+}
+
 impl<M: Memory, S: Store<M>> Queue<M, S> {
     fn word(&self, offset: u64) -> Result<&'static M::W64> {
         self.store.word(offset).ok_or_else(broken)
+    }
+
+    /// The words that the `len` bytes at an offset lie in.
+    #[inline(always)]
+    pub fn words(&self, offset: u64, len: u64) -> Result<&'static [M::W64]> {
+        self.store.words(offset, len.div_ceil(8)).ok_or_else(broken)
     }
 
     // ---- the tail; its lock is held ----
@@ -216,10 +239,19 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     }
 
     /// Room for up to `most` messages more of `len` bytes each, which lie here: as many as one segment has room for, at least
-    /// one. How many; `fill` gets the place of each.
+    /// one. How many; `fill` gets the number of each in the batch, and the words that it lies in, and says whether it did.
     #[inline(always)]
-    pub fn push_some(&self, batch: &mut Batch, len: u64, most: u64, mut fill: impl FnMut(u64)) -> Result<u64> {
-        fill(self.push(batch, len, 0)?);
+    pub fn push_some(
+        &self,
+        batch: &mut Batch,
+        len: u64,
+        most: u64,
+        fill: &mut impl FnMut(u64, &'static [M::W64]) -> bool,
+    ) -> Result<u64> {
+        let at = self.push(batch, len, 0)?;
+        if !fill(batch.added - 1, self.words(at, len)?) {
+            return Err(broken());
+        }
         if most == 1 {
             return Ok(1);
         }
@@ -227,13 +259,9 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         let (stride, end) = (record_len(len, 0).ok_or_else(broken)?, self.word(spot.segment + 8)?.load(Relaxed));
         let room = end.saturating_sub(RECORD).saturating_sub(spot.at) / stride;
         let more = room.min(most - 1);
-        let mut at = spot.segment + spot.at;
-        let words = self.store.words(at, more * stride / 8).ok_or_else(broken)?;
-        for record in words.chunks_exact((stride / 8) as usize) {
-            record[0].store(len, Relaxed);
-            record[1].store(0, Relaxed);
-            fill(at + RECORD);
-            at += stride;
+        let words = self.store.words(spot.segment + spot.at, more * stride / 8).ok_or_else(broken)?;
+        if !fill_records::<M>(words, (stride / 8) as usize, len, batch.added, fill) {
+            return Err(broken());
         }
         spot.at += more * stride;
         spot.bytes = spot.bytes.wrapping_add(more * len);
@@ -245,23 +273,47 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     /// `None` if the segment has not that much room.
     #[inline(always)]
     pub fn one_more(&self, len: u64) -> Option<(Batch, &'static [M::W64])> {
+        let (mut batch, words) = self.room_here(record_len(len, 0)?)?;
+        let [length, message, bytes @ ..] = words else { return None };
+        length.store(len, Relaxed);
+        message.store(0, Relaxed);
+        batch.spot.bytes = batch.spot.bytes.wrapping_add(len);
+        batch.added = 1;
+        Some((batch, bytes))
+    }
+
+    /// A batch of `many` messages of `len` bytes each that lie here, in the segment at hand; `fill` as in [`Queue::push_some`]. `None` if the
+    /// segment has not that much room.
+    #[inline(always)]
+    pub fn many_more(
+        &self,
+        len: u64,
+        many: u64,
+        fill: &mut impl FnMut(u64, &'static [M::W64]) -> bool,
+    ) -> Option<Batch> {
+        let stride = record_len(len, 0)?;
+        let (mut batch, words) = self.room_here(stride.checked_mul(many)?)?;
+        if !fill_records::<M>(words, (stride / 8) as usize, len, 0, fill) {
+            return None;
+        }
+        batch.spot.bytes = batch.spot.bytes.wrapping_add(len * many);
+        batch.added = many;
+        Some(batch)
+    }
+
+    /// So much room in the segment at hand, and a batch that has taken it.
+    #[inline(always)]
+    fn room_here(&self, need: u64) -> Option<(Batch, &'static [M::W64])> {
         let mut batch = self.begin();
         let spot = &mut batch.spot;
-        let need = record_len(len, 0)?;
         // The last 16 bytes of a segment are kept for `END`.
-        let end = spot.at.checked_add(need + RECORD)?;
+        let end = spot.at.checked_add(need)?.checked_add(RECORD)?;
         if spot.segment == 0 || end > self.store.word(spot.segment.wrapping_add(8))?.load(Relaxed) {
             return None;
         }
-        let [length, message, bytes @ ..] = self.store.words(spot.segment.wrapping_add(spot.at), need / 8)? else {
-            return None;
-        };
-        length.store(len, Relaxed);
-        message.store(0, Relaxed);
+        let words = self.store.words(spot.segment.wrapping_add(spot.at), need / 8)?;
         spot.at += need;
-        spot.bytes = spot.bytes.wrapping_add(len);
-        batch.added = 1;
-        Some((batch, bytes))
+        Some((batch, words))
     }
 
     /// All of the batch is there from now on.
@@ -315,14 +367,15 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         Ok(segment)
     }
 
-    /// How long the segment behind `segment` should be: twice as long as it where the head is further back.
+    /// How long the segment behind `segment` should be: twice as long as it where the head is further back, and up to a size at which
+    /// it costs little to go on to the next one.
     fn new_length(&self, segment: u64) -> Result<u64> {
         if segment == 0 {
             return Ok(S::LEAST);
         }
         let len = self.word(segment + 8)?.load(Relaxed).clamp(S::LEAST, S::MOST);
         let begins = self.word(segment + 16)?.load(Relaxed);
-        let behind = count(self.head.load(Relaxed)) < begins;
+        let behind = len < S::LEAST * 4 || count(self.head.load(Relaxed)) < begins;
         // A block of the heap is as long as a power of two, but for its own header.
         Ok(if behind { (2 * (len + 16) - 16).min(S::MOST) } else { len })
     }
@@ -345,32 +398,25 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         self.front_at(seen, spot, false).map(Some)
     }
 
-    /// Goes on from `front` to the messages behind it, up to `most` of them, as far as they lie here and `show`, which gets place
-    /// and length, wants them. How many. `seen_tail` as in [`Queue::front`].
+    /// Goes on from `front` to the messages behind it, up to `most` of them, as far as they lie here and `show`, which gets the number
+    /// of each behind `front`, the words that it lies in and its length, wants them. How many. `seen_tail` as in [`Queue::front`].
     #[inline(always)]
     pub fn follow(
         &self,
         front: &mut Front,
         most: u64,
         seen_tail: &M::W64,
-        mut show: impl FnMut(u64, u64) -> bool,
+        mut show: impl FnMut(u64, &'static [M::W64], u64) -> bool,
     ) -> Result<u64> {
-        let mut there = count(seen_tail.load(Relaxed));
-        if there <= front.number + most {
-            let tail = self.tail.load(Acquire);
-            seen_tail.store(tail, Relaxed);
-            there = count(tail);
-        }
-        let last = there.saturating_sub(1).min(front.number.saturating_add(most));
-        let begin = front.number;
+        let (begin, last) = (front.number, self.last_there(front, most, seen_tail));
         while front.number < last {
-            self.follow_here(front, last, &mut show)?;
+            self.follow_here(front, begin, last, &mut show)?;
             if front.number == last {
                 break;
             }
             // What is no plain record here: the end of the segment, or what is not wanted.
             let next = self.front_at((front.number + 1) << 1, front.spot, front.moved)?;
-            if next.message != 0 || !show(next.at, next.len) {
+            if next.message != 0 || !show(next.number - begin, self.words(next.at, next.len)?, next.len) {
                 break;
             }
             *front = next;
@@ -378,23 +424,63 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         Ok(front.number - begin)
     }
 
-    /// The same within a segment, up to the end of it.
+    /// The same for what [`Queue::front_here`] gave, and as far as its segment goes. False: there are more of them.
     #[inline(always)]
-    fn follow_here(&self, front: &mut Front, last: u64, show: &mut impl FnMut(u64, u64) -> bool) -> Result<()> {
-        let (segment, mut spot) = (front.spot.segment, front.spot);
-        let words = self.store.words(segment, self.word(segment + 8)?.load(Relaxed) / 8).ok_or_else(broken)?;
-        while front.number < last {
-            let at = (spot.at / 8) as usize;
-            let Some([len, message]) = words.get(at..at + 2) else { return Err(broken()) };
-            let len = len.load(Relaxed);
-            if len == END || message.load(Relaxed) != 0 || !show(segment + spot.at + RECORD, len) {
+    pub fn follow_all_here(
+        &self,
+        front: &mut Front,
+        most: u64,
+        seen_tail: &M::W64,
+        show: &mut impl FnMut(u64, &'static [M::W64], u64) -> bool,
+    ) -> bool {
+        let last = self.last_there(front, most, seen_tail);
+        self.follow_here(front, front.number, last, show).is_ok() && front.number == last
+    }
+
+    /// The number of the last of up to `most` messages behind `front` that are there.
+    #[inline(always)]
+    fn last_there(&self, front: &Front, most: u64, seen_tail: &M::W64) -> u64 {
+        let last = front.number.saturating_add(most);
+        let mut there = count(seen_tail.load(Relaxed));
+        if there <= last {
+            let tail = self.tail.load(Acquire);
+            seen_tail.store(tail, Relaxed);
+            there = count(tail);
+        }
+        there.saturating_sub(1).min(last)
+    }
+
+    /// The same within a segment, up to the end of it. As [`fill_records`].
+    #[inline(never)]
+    fn follow_here(
+        &self,
+        front: &mut Front,
+        begin: u64,
+        last: u64,
+        show: &mut impl FnMut(u64, &'static [M::W64], u64) -> bool,
+    ) -> Result<()> {
+        let (segment, mut spot, mut number) = (front.spot.segment, front.spot, front.number);
+        let room = self.word(segment + 8)?.load(Relaxed).checked_sub(spot.at).ok_or_else(broken)?;
+        let mut rest = self.store.words(segment + spot.at, room / 8).ok_or_else(broken)?;
+        while number < last {
+            let [length, message, bytes @ ..] = rest else { return Err(broken()) };
+            let len = length.load(Relaxed);
+            if len == END || message.load(Relaxed) != 0 {
                 break;
             }
-            spot.at += record_len(len, 0).ok_or_else(broken)?;
+            let need = record_len(len, 0).ok_or_else(broken)?;
+            let Some((bytes, behind)) = bytes.split_at_checked(((need - RECORD) / 8) as usize) else {
+                return Err(broken());
+            };
+            if !show(number + 1 - begin, bytes, len) {
+                break;
+            }
+            rest = behind;
+            spot.at += need;
             spot.bytes = spot.bytes.wrapping_add(len);
-            front.number += 1;
+            number += 1;
         }
-        front.spot = spot;
+        (front.spot, front.number) = (spot, number);
         Ok(())
     }
 

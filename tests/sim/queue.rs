@@ -104,20 +104,32 @@ impl<M: Simulated> Messages<M> {
         lock(&self.ring.tail_lock);
         let queue = self.ring.queue();
         let full = self.plan.limit != 0 && queue.size() + self.plan.batch > self.plan.limit;
-        let at_once = if full || self.plan.batch > 1 || self.plan.rouses_early { None } else { queue.one_more(8) };
-        if let Some((batch, words)) = at_once {
-            words[0].store(first, Relaxed);
+        let by_hand = full || self.plan.in_pieces || self.plan.rouses_early;
+        let mut write = |number, words: &'static [M::W64]| {
+            words[0].store(first + number, Relaxed);
+            true
+        };
+        let at_once = match self.plan.batch {
+            _ if by_hand => None,
+            1 => queue.one_more(8).map(|(batch, words)| {
+                write(0, words);
+                batch
+            }),
+            many => queue.many_more(8, many, &mut write),
+        };
+        if let Some(batch) = at_once {
             queue.commit(batch);
         } else if !full {
             let mut batch = queue.begin();
             let mut number = 0;
             while number < self.plan.batch {
-                let fill = |at| {
-                    queue.store.word(at).expect("inside").store(first + number, Relaxed);
+                let mut fill = |_, words: &'static [M::W64]| {
+                    words[0].store(first + number, Relaxed);
                     number += 1;
+                    true
                 };
                 let most = if self.plan.in_pieces { 1 } else { self.plan.batch };
-                queue.push_some(&mut batch, 8, most, fill).expect("there is room");
+                queue.push_some(&mut batch, 8, most, &mut fill).expect("there is room");
                 if self.plan.in_pieces {
                     queue.commit(std::mem::replace(&mut batch, queue.begin()));
                     batch = queue.begin();
@@ -143,20 +155,27 @@ impl<M: Simulated> Messages<M> {
         }
         lock(&self.ring.head_lock);
         let queue = self.ring.queue();
-        let here = if self.plan.pairs { None } else { queue.front_here(&self.ring.seen_tail, 8) };
-        let at_once = here.map(|(front, words)| {
-            let message = words[0].load(Relaxed);
+        let here = queue.front_here(&self.ring.seen_tail, 8);
+        let at_once = here.and_then(|(mut front, words)| {
+            let mut messages = vec![words[0].load(Relaxed)];
+            let mut show = |_, words: &'static [M::W64], _| {
+                messages.push(words[0].load(Relaxed));
+                true
+            };
+            if self.plan.pairs && !queue.follow_all_here(&mut front, 1, &self.ring.seen_tail, &mut show) {
+                return None;
+            }
             queue.take_here(front);
-            self.note(message);
-            message
+            messages.iter().for_each(|message| self.note(*message));
+            Some(messages[0])
         });
         let front = if at_once.is_some() { None } else { queue.front(&self.ring.seen_tail).expect("undamaged") };
         let message = front.map(|mut front| {
             let read = |at| queue.store.word(at).expect("inside").load(Relaxed);
             let mut messages = vec![read(front.at)];
             if self.plan.pairs {
-                let show = |at, _| {
-                    messages.push(read(at));
+                let show = |_, words: &'static [M::W64], _| {
+                    messages.push(words[0].load(Relaxed));
                     true
                 };
                 queue.follow(&mut front, 1, &self.ring.seen_tail, show).expect("undamaged");

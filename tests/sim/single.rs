@@ -131,8 +131,11 @@ impl<M: Simulated> Messages<M> {
             queue.commit(batch);
         } else if !full {
             let mut batch = queue.begin();
-            let fill = |at| queue.store.word(at).expect("inside").store(message, Relaxed);
-            queue.push_some(&mut batch, 8, 1, fill).expect("there is room");
+            let mut fill = |_, words: &'static [M::W64]| {
+                words[0].store(message, Relaxed);
+                true
+            };
+            queue.push_some(&mut batch, 8, 1, &mut fill).expect("there is room");
             queue.commit(batch);
         }
         self.inside.set(0);
