@@ -375,6 +375,7 @@ pub extern "C" fn carom_manager_free(manager: *mut carom_manager) {
         manager.end(family);
     }
     free(manager, Kind::Manager);
+    family::current().into_iter().for_each(Client::tidy);
 }
 
 /// Makes an object of a type, by name: "set", "Namespace", or one of the program's own. Options may be NULL.

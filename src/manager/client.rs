@@ -153,6 +153,14 @@ impl Reach {
     }
 }
 
+/// Whether anybody has anything of a client's manager.
+fn is_needed(family: Family) -> impl Fn(&Arc<Client>) -> bool {
+    move |client| {
+        let (index, generation) = client.manager;
+        family.arena.cell(index).is_some_and(|cell| cell.is_there(generation))
+    }
+}
+
 impl Client {
     /// The server of a manager's cell.
     pub fn of(family: Family, cell: &'static Cell, generation: u32) -> Result<Arc<Client>> {
@@ -167,6 +175,8 @@ impl Client {
             return Ok(client);
         }
         let reach = Reach::read(family.arena, cell)?;
+        // Of managers that were freed here, and whose last handle elsewhere has gone since.
+        list.retain(is_needed(family));
         let client = Arc::new(Client { manager, reach, session: socket::random()?, state: Mutex::default() });
         list.push(client.clone());
         Ok(client)
@@ -182,6 +192,11 @@ impl Client {
     /// The manager of a cell goes: its connections end.
     pub fn forget(family: Family, manager: (u64, u32)) {
         clients(family).retain(|client| client.manager != manager);
+    }
+
+    /// Something that referred to a manager has gone: with the last of these its connections end.
+    pub fn tidy(family: Family) {
+        clients(family).retain(is_needed(family));
     }
 
     /// The manager's cell, and its generation.
@@ -481,6 +496,7 @@ pub fn let_go(family: Family, cell: &'static Cell, generation: u32, release: imp
     });
     release();
     let Some(client) = client.filter(|_| !cell.is_there(generation)) else { return };
+    Client::tidy(family);
     let Ok(mut state) = client.state.try_lock() else { return };
     let request = match state.references.remove(&(family.arena.cell_index(cell), generation)) {
         Some(object) => Request::Release { object },
