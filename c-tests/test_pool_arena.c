@@ -157,7 +157,55 @@ static void as_items(void) {
     finish(pool);
 }
 
+static int32_t replies_much(carom_call *call) {
+    void *place = NULL;
+    int64_t number = argument_of(call);
+    if (carom_call_reserve(call, LARGE, &place) != CAROM_OK) return 2;
+    memset(place, (int)number, LARGE);
+    return carom_call_commit(call, LARGE) == CAROM_OK ? 0 : 3;
+}
+
+static uint64_t blocks_in_use(void) {
+    carom_arena_info info = {.size = sizeof info};
+    CHECK_OK(carom_arena_check(&info));
+    return info.blocks;
+}
+
+/* Replies that nobody has read yet: some lie where their workers wrote them, but they do not fill the arena, and all outlive the pool. */
+static void unread_replies(void) {
+    small_arena();
+    enum { REPLIES = 40 };
+    carom_result *results[REPLIES];
+    carom_pool *pool = pool_of(2, 0, 0);
+    works(pool);
+    uint64_t idle = blocks_in_use();
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < REPLIES; i++) {
+            results[i] = submit(pool, replies_much, i + 1);
+            CHECK_OK(carom_result_wait(results[i], PATIENCE_MS));
+        }
+        if (round == 1) finish(pool);
+        uint64_t before = blocks_in_use();
+        for (int i = 0; i < REPLIES; i++) {
+            size_t len = 0;
+            CHECK_STATUS(carom_result_get(results[i], bytes, LARGE - 1, &len, 0), CAROM_EMSGSIZE);
+            CHECK_EQ(len, LARGE);
+            for (int again = 0; again < 2; again++) {
+                CHECK_OK(carom_result_get(results[i], bytes, LARGE, &len, 0));
+                CHECK(len == LARGE && bytes[0] == i + 1 && bytes[LARGE - 1] == i + 1);
+                bytes[0] = bytes[LARGE - 1] = 0;
+            }
+            carom_result_free(results[i]);
+        }
+        /* At least one was not copied, and every one is given back. */
+        uint64_t after = blocks_in_use();
+        CHECK(after < before);
+        if (round == 0) CHECK_EQ(after, idle);
+    }
+}
+
 int main(int argc, char **argv) {
+    CASE(unread_replies);
     CASE(as_argument);
     CASE(as_reply);
     CASE(as_items);

@@ -17,6 +17,9 @@
 
 #![forbid(unsafe_code)]
 
+mod pieces;
+
+pub use self::pieces::Encoding;
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
@@ -160,14 +163,8 @@ pub fn encode(arguments: &[Argument<'_>], out: &mut [u8]) -> Result<usize> {
     };
     let mut writer = Writer { out, next: HEADER, flags: 0 };
     writer.array(arguments.len(), arguments.iter(), 0).map_err(too_small)?;
-    let (length, flags) = (writer.next, writer.flags);
-    let mut header = [0; HEADER];
-    header[..2].copy_from_slice(&MAGIC.to_le_bytes());
-    header[2] = VERSION;
-    header[3] = flags;
-    header[4..8].copy_from_slice(&count.to_le_bytes());
-    header[8..].copy_from_slice(&(length as u64).to_le_bytes());
-    writer.put(0, &header).map_err(too_small)?;
+    let length = writer.next;
+    writer.header(count, length).map_err(too_small)?;
     Ok(length)
 }
 

@@ -15,6 +15,13 @@ static int32_t plus_one(carom_call *call) {
     number++;
     return carom_call_reply(call, &number, sizeof number) == CAROM_OK ? 0 : 1;
 }
+/* Large enough to stay where the worker wrote it. */
+enum { HELD = 40000 };
+static int32_t echoes_much(carom_call *call) {
+    carom_argument it;
+    CHECK_OK(carom_call_argument(call, 0, &it));
+    return carom_call_reply(call, it.data, it.len) == CAROM_OK ? 0 : 1;
+}
 static int32_t never_ends(carom_call *call) {
     (void)call;
     for (;;) pause();
@@ -252,6 +259,12 @@ static void host_works(void) {
     carom_status status = carom_result_get(result, &reply, sizeof reply, NULL, PATIENCE_MS);
     if (status != CAROM_EWORKERLOST) CHECK_STATUS(status, CAROM_OK);
     carom_result_free(result);
+    static char much[HELD], back[HELD];
+    memset(much, 'm', sizeof much);
+    carom_argument argument = CAROM_BYTES(much, sizeof much);
+    status = carom_pool_apply(pool, echoes_much, &argument, 1, NULL, back, sizeof back, NULL, PATIENCE_MS);
+    if (status == CAROM_OK) CHECK(memcmp(back, much, sizeof much) == 0);
+    else CHECK_STATUS(status, CAROM_EWORKERLOST);
     for (int i = 0; i < MAPPED; i++) in[i] = i;
     carom_task_options options = {.size = sizeof options, .statuses = statuses};
     status = carom_pool_map(pool, plus_one, in, 8, MAPPED, &options, out, 8, PATIENCE_MS);

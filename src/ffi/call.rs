@@ -20,7 +20,7 @@ use crate::family;
 use crate::function;
 use crate::pin::view_of;
 use crate::sys::descriptor;
-use crate::wire::{self, Argument};
+use crate::wire::{self, Argument, Encoding};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_void};
 
@@ -116,7 +116,7 @@ pub(super) fn plain<'a>(argument: *const carom_argument) -> Result<Option<Argume
     }
 }
 
-/// So many arguments, if they are short, need no memory to be encoded.
+/// So many arguments, if they are short, or all but one of them, need no memory to be encoded.
 const FEW: usize = 3;
 
 /// Shows the encoding of what C passed to `body`.
@@ -124,7 +124,7 @@ const FEW: usize = 3;
 pub(super) fn with_encoded<T>(
     arguments: *const carom_argument,
     count: usize,
-    body: impl FnOnce(&[u8]) -> Result<T>,
+    body: impl FnOnce(Encoding<'_>) -> Result<T>,
 ) -> Result<T> {
     let given = boundary::items(arguments, count)?;
     if given.len() <= FEW {
@@ -134,10 +134,13 @@ pub(super) fn with_encoded<T>(
         }
         let mut room = [0; 128];
         if let Ok(len) = wire::encode(&few[..given.len()], &mut room) {
-            return body(&room[..len]);
+            return body((&room[..len]).into());
+        }
+        if let Some(encoding) = Encoding::around(&few[..given.len()], &mut room) {
+            return body(encoding);
         }
     }
-    body(&wire::to_vec(&convert_all::<false>(given, DEPTH)?)?)
+    body((&*wire::to_vec(&convert_all::<false>(given, DEPTH)?)?).into())
 }
 
 fn convert_all<'a, const WITH_FDS: bool>(arguments: &'a [carom_argument], depth: usize) -> Result<Vec<Argument<'a>>> {

@@ -155,7 +155,7 @@ pub extern "C" fn carom_capsule_apply_async(
         let (capsule, pool) = (capsule_of(capsule)?, pool_of(pool, "carom_capsule_apply_async")?);
         let (_, options) = task_options(options)?;
         let (function, arguments) = capsule.capsule.task()?;
-        result::make(pool.pool.apply_async(function, &arguments, options)?)
+        result::make(pool.pool.apply_async(function, (&*arguments).into(), options)?)
     })
 }
 

@@ -134,7 +134,7 @@ impl Server {
         };
         let submit = || match (&what, &*job.method) {
             (Value::List(arguments), "apply") => {
-                of.apply_async(function, &self.encode(arguments, &mut cells)?, options)
+                of.apply_async(function, (&*self.encode(arguments, &mut cells)?).into(), options)
             }
             (Value::Bytes(items), "map") => {
                 let (item_size, count) = (small::<usize>(given.integer()?)?, small::<u64>(given.integer()?)?);

@@ -89,7 +89,10 @@ impl Pool {
             let toll = self.await_room(options.patience_ns, arguments.len())?;
             let pins = Pins::of(self.family(), &arguments)?;
             let follows = options.follows(index as u64);
-            self.submit(Work { toll, follows, ..Work::single(job.clone(), function, order, None, pins) }, &arguments)?;
+            self.submit(
+                Work { toll, follows, ..Work::single(job.clone(), function, order, None, pins) },
+                (&*arguments).into(),
+            )?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::shm::plan::{
     Slot, TaskKind, Terms,
 };
 use crate::shm::region::Region;
+use crate::wire::Encoding;
 use std::ffi::CStr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -194,12 +195,14 @@ impl Bay {
         &mut self,
         plan: PlanRef,
         mut work: Work,
-        arguments: Option<&[u8]>,
+        arguments: Option<Encoding<'_>>,
     ) -> std::result::Result<(), Box<(Work, Error)>> {
         let slot = self.slot(self.tail);
         let first = match &work.what {
             What::Single { .. } => {
-                if let Err(error) = put_arguments(plan, slot, arguments.unwrap_or(&work.arguments), work.name()) {
+                if let Err(error) =
+                    put_arguments(plan, slot, arguments.unwrap_or((&*work.arguments).into()), work.name())
+                {
                     return Err(Box::new((work, error)));
                 }
                 0
@@ -264,8 +267,8 @@ pub fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
     place.map_or(&[], Region::frozen)
 }
 
-fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8], name: &CStr) -> Result<()> {
-    let len = job_note::with_name(bytes.len(), name).ok_or(Error::invalid("the name of a task is absurd"))?;
+fn put_arguments(plan: PlanRef, slot: &'static Slot, arguments: Encoding<'_>, name: &CStr) -> Result<()> {
+    let len = job_note::with_name(arguments.length(), name).ok_or(Error::invalid("the name of a task is absurd"))?;
     let (place, kind) = if len <= INLINE {
         (slot.arguments(), TaskKind::Inline)
     } else {
@@ -273,9 +276,13 @@ fn put_arguments(plan: PlanRef, slot: &'static Slot, bytes: &[u8], name: &CStr) 
         let place = Region::of(plan.arena, offset, len as u64);
         (place.ok_or(Error::Panic("a block outside the arena".into()))?, TaskKind::Block)
     };
-    place.write(bytes);
-    job_note::write_name(place, bytes.len(), name);
-    slot.arguments_len.set(bytes.len() as u64);
+    let mut rest = place;
+    for piece in arguments.pieces() {
+        rest.write(piece);
+        rest = rest.from(piece.len()).unwrap_or(Region::EMPTY);
+    }
+    job_note::write_name(place, arguments.length(), name);
+    slot.arguments_len.set(arguments.length() as u64);
     slot.kind.set(kind as u32);
     Ok(())
 }

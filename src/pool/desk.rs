@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::shm::heap::Heap;
 use crate::shm::plan::{Lane, Phase, PlanRef, SLOTS, Slot};
 use crate::sys::descriptor;
+use crate::wire::Encoding;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl Desk {
     }
 
     /// Takes a task, into a lane if one has room; whether something else was found settled meanwhile.
-    pub fn submit(&mut self, mut work: Work, arguments: &[u8]) -> Result<bool> {
+    pub fn submit(&mut self, mut work: Work, arguments: Encoding<'_>) -> Result<bool> {
         self.check_open()?;
         self.note_limit(work.order.limits.least_ns());
         if work.order.priority != 0 {

@@ -70,7 +70,7 @@ impl Pool {
         let toll = self.await_room(options.patience_ns, item.len())?;
         let pins = Pins::of(self.family(), item)?;
         let follows = options.follows(index);
-        self.submit(Work { toll, follows, ..Work::single(job.clone(), function, order, sink, pins) }, item)?;
+        self.submit(Work { toll, follows, ..Work::single(job.clone(), function, order, sink, pins) }, item.into())?;
         Ok(job)
     }
 }

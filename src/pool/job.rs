@@ -6,6 +6,7 @@ use super::backtrace::Crash;
 use super::desk::{Desk, Goal, Stop};
 use super::evidence::Evidence;
 use super::extras::{Extras, Parts};
+use super::held::Held;
 use super::work::Limits;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
@@ -138,6 +139,8 @@ fn c_text(bytes: &[u8]) -> CString {
 enum More {
     /// Its reply.
     Reply(Box<[u8]>),
+    /// Its reply, a large one.
+    Held(Held),
     /// Why it did not succeed.
     Failure(Box<Failure>),
 }
@@ -266,6 +269,9 @@ impl Job {
         if let Some(More::Reply(reply)) = self.more.get() {
             return look(reply);
         }
+        if let Some(More::Held(held)) = self.more.get() {
+            return look(held.bytes());
+        }
         let mut bytes = [0; 8 * SHORT];
         for (place, word) in bytes.chunks_exact_mut(8).zip(&self.reply) {
             place.copy_from_slice(&word.load(Relaxed).to_ne_bytes());
@@ -372,7 +378,7 @@ impl Job {
     }
 
     /// It succeeded, as its slot says. To be called by whoever holds the desk; only the first outcome counts.
-    pub(super) fn succeed(&self, slot: &Slot, reply: &[u8]) {
+    pub(super) fn succeed(&self, slot: &'static Slot, reply: &[u8]) {
         if self.is_settled() {
             return;
         }
@@ -389,7 +395,8 @@ impl Job {
                 word.store(u64::from_ne_bytes(whole), Relaxed);
             }
         } else {
-            let _ = self.more.set(More::Reply(reply.into()));
+            let more = Held::of(slot, reply.len()).map_or_else(|| More::Reply(reply.into()), More::Held);
+            let _ = self.more.set(more);
         }
         self.state.store(SETTLED, Release);
     }

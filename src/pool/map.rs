@@ -292,7 +292,7 @@ impl Pool {
             let to = from.saturating_add(size).min(count);
             let (start, end) = (from as usize * item_size, to as usize * item_size);
             place.part(start, end - start).map(|place| place.write(&items[start..end]));
-            self.submit(work(from, to), &[])?;
+            self.submit(work(from, to), (&[][..]).into())?;
         }
         Ok(())
     }

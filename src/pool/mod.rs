@@ -21,6 +21,7 @@ mod drive;
 pub mod event;
 mod evidence;
 pub mod extras;
+mod held;
 pub mod hosted;
 mod inline;
 pub mod iterator;
@@ -57,6 +58,7 @@ use crate::shm::plan::{self, MAX_LANES, Phase, PlanRef};
 use crate::start::{self, Method};
 use crate::sys::clock::now_ns;
 use crate::sys::{descriptor, fork, limits};
+use crate::wire::Encoding;
 use desk::{Desk, Goal};
 use extras::Extras;
 use inline::Inline;
@@ -140,14 +142,19 @@ impl Pool {
     }
 
     /// Submits a task; its job tells what becomes of it.
-    pub fn apply_async(self: &Arc<Pool>, address: usize, arguments: &[u8], options: TaskOptions) -> Result<Arc<Job>> {
+    pub fn apply_async(
+        self: &Arc<Pool>,
+        address: usize,
+        arguments: Encoding<'_>,
+        options: TaskOptions,
+    ) -> Result<Arc<Job>> {
         self.own()?;
         let function = self.function(address)?;
         let order = self.order(&options)?;
         let job = Arc::new(Job::with_extras(self, 0, options.context, Extras::of_task(&options, order.limits)));
         self.once(options.key.as_ref(), &job, || {
-            let toll = self.await_room(options.patience_ns, arguments.len())?;
-            let pins = Pins::of(self.family(), arguments)?;
+            let toll = self.await_room(options.patience_ns, arguments.length())?;
+            let pins = arguments.whole().map_or(Ok(None), |whole| Pins::of(self.family(), whole))?;
             self.submit(Work { toll, ..Work::single(job.clone(), function, order, None, pins) }, arguments)
         })
     }
@@ -163,7 +170,7 @@ impl Pool {
     }
 
     /// A task for the desk.
-    fn submit(&self, work: Work, arguments: &[u8]) -> Result<()> {
+    fn submit(&self, work: Work, arguments: Encoding<'_>) -> Result<()> {
         let settled = self.desk().submit(work, arguments)?;
         self.pass_on(settled);
         self.run_inline();
@@ -174,7 +181,7 @@ impl Pool {
     pub fn apply(
         self: &Arc<Pool>,
         address: usize,
-        arguments: &[u8],
+        arguments: Encoding<'_>,
         options: TaskOptions,
         deadline: Deadline,
     ) -> Result<Arc<Job>> {

@@ -8,6 +8,7 @@ use super::post::WATCH_NS;
 use super::room::Toll;
 use crate::error::{Error, Result};
 use crate::pin::Pins;
+use crate::wire::Encoding;
 use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,11 +251,8 @@ impl Work {
 }
 
 /// A copy of encoded arguments, for as long as they are in no lane.
-pub fn kept(arguments: &[u8]) -> Result<Box<[u8]>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(arguments.len()).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
-    copy.extend_from_slice(arguments);
-    Ok(copy.into())
+pub fn kept<'a>(arguments: impl Into<Encoding<'a>>) -> Result<Box<[u8]>> {
+    arguments.into().to_box()
 }
 
 /// A settled job goes where it is waited for.
