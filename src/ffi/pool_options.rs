@@ -333,12 +333,20 @@ fn semaphore_of(semaphore: *mut carom_semaphore) -> Result<Option<Reference>> {
     super::passing::reference(semaphore.cast()).map(Some)
 }
 
-/// What a pool whose workers are its callers cannot have.
-fn check_inline(options: &carom_pool_options) -> Result<()> {
+/// What no pool can have, and what one whose workers are its callers cannot.
+fn check(options: &carom_pool_options) -> Result<()> {
+    options::unused(options.reserved)?;
+    if options.events & !EVENTS != 0 {
+        return Err(Error::invalid("there are no such events"));
+    }
     match options.workers == CAROM_INLINE && (options.acknowledge | options.service_thread) != 0 {
         true => Err(Error::invalid("a pool in its caller has no thread, and waits for nobody")),
         false => Ok(()),
     }
+}
+
+fn window_of(options: &carom_pool_options) -> Result<u32> {
+    options.max_restart_freq_s.try_into().map_err(|_| Error::invalid("max_restart_freq_s is a number of seconds"))
 }
 
 /// Shows the engine's options for what C passed to `body`.
@@ -347,12 +355,7 @@ pub(super) fn with_pool_options<T>(
     body: impl FnOnce(Options<'_>, Option<OnEvent>) -> Result<T>,
 ) -> Result<T> {
     let options = options::read(options)?;
-    options::unused(options.reserved)?;
-    check_inline(&options)?;
-    if options.events & !EVENTS != 0 {
-        return Err(Error::invalid("there are no such events"));
-    }
-    let negative = |_| Error::invalid("max_restart_freq_s is a number of seconds");
+    check(&options)?;
     let first = encoded(options.initializer, options.initializer_arguments, options.initializer_count)?;
     let last = encoded(options.finalizer, options.finalizer_arguments, options.finalizer_count)?;
     let engine = Options {
@@ -370,7 +373,7 @@ pub(super) fn with_pool_options<T>(
         acknowledges: flag(options.acknowledge, "acknowledge is 0 or 1")?,
         serves: flag(options.service_thread, "service_thread is 0 or 1")?,
         max_restarts: max_restarts_of(&options)?,
-        restart_window_s: options.max_restart_freq_s.try_into().map_err(negative)?,
+        restart_window_s: window_of(&options)?,
         capsules: boundary::path(options.capsules),
         inline: options.workers == CAROM_INLINE,
         restartable: flag(options.restartable, "restartable is 0 or 1")?,

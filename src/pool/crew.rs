@@ -55,6 +55,15 @@ pub fn write(
     Ok([first, last])
 }
 
+/// Writes what is known of the pool's maker: the events that it wants, and the upper half of its jobs' names.
+pub fn write_host(family: Family, plan: PlanRef, (events, high): (u32, u64), options: &Options<'_>) {
+    let words = plan.plan();
+    words.host.store(family.me.to_bits(), Relaxed);
+    words.wanted.store(events, Relaxed);
+    words.hosted.store(options.hosted as u32, Relaxed);
+    words.job_high.store(high, Relaxed);
+}
+
 fn write_hook(
     family: Family,
     hook: &'static Hook,

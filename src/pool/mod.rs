@@ -320,12 +320,8 @@ impl Hold {
         let pins = crew::write(family, cell, plan, &options).map_err(let_go)?;
         let events = options.events | hosted::events(&options);
         let high = now_ns() ^ (fork::pid() as u64) << 40;
-        let words = plan.plan();
-        words.host.store(family.me.to_bits(), Relaxed);
-        words.wanted.store(events, Relaxed);
-        words.hosted.store(options.hosted as u32, Relaxed);
-        words.job_high.store(high, Relaxed);
-        words.least_limit_ns.store(limits.least_ns(), Release);
+        crew::write_host(family, plan, (events, high), &options);
+        plan.plan().least_limit_ns.store(limits.least_ns(), Release);
         // Last: whoever takes the cell apart after a death now finds a whole plan there. See `Cell::each_block`.
         cell.len.store(positions as u64, Release);
         let pool = Pool {
@@ -355,16 +351,18 @@ impl Hold {
             watch: Mutex::default(),
             freed: AtomicBool::new(false),
         };
-        let hold = Hold { pool: Arc::new(pool) };
         // From here on dropping it cleans up.
-        match hold.pool.inline {
-            Some(_) => hold.pool.begin_inline()?,
-            None => _ = hold.pool.spawn_template()?,
-        }
-        if options.serves {
-            hold.pool.serve()?;
-        }
+        let hold = Hold { pool: Arc::new(pool) };
+        hold.begin(options.serves)?;
         Ok(hold)
+    }
+
+    fn begin(&self, serves: bool) -> Result<()> {
+        match self.pool.inline {
+            Some(_) => self.pool.begin_inline()?,
+            None => _ = self.pool.spawn_template()?,
+        }
+        if serves { self.pool.serve() } else { Ok(()) }
     }
 }
 

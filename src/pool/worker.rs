@@ -267,10 +267,36 @@ impl Worker {
 
     /// Runs the task of a slot. `since`: when the last one ended, if it did just now; when this one did.
     fn execute(&self, slot: &'static Slot, place: u64, seen: Task, since: Option<u64>, call: &mut Call) -> Option<u64> {
-        self.lane.place.store(place, Relaxed);
-        slot.pid.set(self.pid);
         let started = since.unwrap_or_else(now_ns);
         let cpu = self.meter.at(started);
+        self.prepare(slot, place, (started, cpu), call);
+        // As it was when it was found to be this place's: by now it may be revoked, or another task.
+        let Ok(task) = slot.word.start(seen) else {
+            self.lane.going.store(0, Relaxed);
+            return since;
+        };
+        self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
+        self.left.set(self.left.get() - 1);
+        if slot.flags.load(Relaxed) & FLAG_TELLS != 0 {
+            self.tell_begun();
+        }
+        let task = self.run_task(slot, task, started, call);
+        // A child that the task forked, and that came back from it: the slot is its parent's.
+        if family::is_forked() {
+            fork::leave(0);
+        }
+        let ended = now_ns();
+        slot.ended_ns.store(ended, Relaxed);
+        slot.cpu_ns.store(self.meter.at(ended).saturating_sub(cpu), Relaxed);
+        self.finish(slot, place, task);
+        Some(ended)
+    }
+
+    /// Writes what is to be known of a task before it begins, at an instant and so much processor time.
+    #[inline(always)]
+    fn prepare(&self, slot: &'static Slot, place: u64, (started, cpu): (u64, u64), call: &mut Call) {
+        self.lane.place.store(place, Relaxed);
+        slot.pid.set(self.pid);
         slot.started_ns.store(started, Relaxed);
         slot.cpu_ns.store(cpu, Relaxed);
         if self.marks {
@@ -283,18 +309,13 @@ impl Worker {
         call.task = Some(JobNote::new(self.plan, self.lane, place));
         self.call.set(std::ptr::from_ref::<Call>(call) as u64);
         self.lane.going.store(self.call.get(), Relaxed);
-        // As it was when it was found to be this place's: by now it may be revoked, or another task.
-        let Ok(task) = slot.word.start(seen) else {
-            self.lane.going.store(0, Relaxed);
-            return since;
-        };
-        self.lane.begun.store(self.lane.begun.load(Relaxed) + 1, Relaxed);
-        self.left.set(self.left.get() - 1);
-        if slot.flags.load(Relaxed) & FLAG_TELLS != 0 {
-            self.tell_begun();
-        }
+    }
+
+    /// Runs a task that was begun; at which item it ended, `None` if the keeper decided that one took too long.
+    #[inline(always)]
+    fn run_task(&self, slot: &'static Slot, task: Task, started: u64, call: &mut Call) -> Option<Task> {
         let address = self.resolve(slot.function.load(Relaxed));
-        let task = match (slot.kind.load(Relaxed), address) {
+        match (slot.kind.load(Relaxed), address) {
             _ if slot.has_terms() && self.is_late(started) => {
                 slot.code.store(TOO_LATE, Relaxed);
                 slot.failed_item.store(task.item(), Relaxed);
@@ -312,14 +333,12 @@ impl Worker {
                 self.run_single(slot, kind, address, call);
                 Some(task)
             }
-        };
-        // A child that the task forked, and that came back from it: the slot is its parent's.
-        if family::is_forked() {
-            fork::leave(0);
         }
-        let ended = now_ns();
-        slot.ended_ns.store(ended, Relaxed);
-        slot.cpu_ns.store(self.meter.at(ended).saturating_sub(cpu), Relaxed);
+    }
+
+    /// Says that a task is done, and what it left is in its slot.
+    #[inline(always)]
+    fn finish(&self, slot: &'static Slot, place: u64, task: Option<Task>) {
         let finished =
             task.map(|task| slot.word.finish(task).or_else(|now| self.leave_told(slot, now, TaskWord::finish)));
         self.lane.going.store(0, Relaxed);
@@ -332,7 +351,6 @@ impl Worker {
             // may be begun before it.
             _ => fork::sleep_for_ever(),
         }
-        Some(ended)
     }
 
     /// The task is begun; the host wants to hear of it.
