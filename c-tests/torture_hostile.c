@@ -7,14 +7,9 @@
  * Each round is a family of its own. What keepers and workers die of is looked at too: of our signal, never of a fault.
  */
 #include "arena.h"
-#include "chance.h"
-#include "support.h"
+#include "hostile/messages.h"
 
-enum { TIMEOUT_MS = 3, ROUND_MS = 150 };
-
-static struct shared {
-    _Atomic uint64_t writes, calls, refused, last_at, last_value;
-} *shared;
+enum { ROUND_MS = 150 };
 
 /* ---- who writes ---- */
 
@@ -32,16 +27,38 @@ static uint64_t some_value(uint64_t was) {
     }
 }
 
-static uint64_t condition_lock; /* where in the arena the lock word of its only condition is */
-static void find_condition(void) {
-    condition_lock = arena_cells() + 128;
-    while ((*arena_word(condition_lock) & 0xff) != 7) condition_lock += 128; /* its kind */
-    condition_lock += 8;
+enum { FREE = 0, CONDITION = 7, QUEUE = 11, OUTLET = 12, PARCEL = 25, ENDING = 128 }; /* kinds of cells */
+
+static int kind_of(uint64_t cell) { return (int)(*arena_word(cell) & 0xff); }
+static uint64_t first_cell(int kind) {
+    uint64_t cell = arena_cells() + 128;
+    while (kind_of(cell) != kind) cell += 128;
+    return cell;
 }
+
+static uint64_t condition_lock; /* where in the arena the lock word of its only condition is */
+static void find_condition(void) { condition_lock = first_cell(CONDITION) + 8; }
 /* Of a lock's word: whether its owner may be one of the family, which has few processes. */
 static int names_somebody(uint64_t word) {
     uint64_t slot = word & 0xfff;
     return slot >= 1 && slot <= 64;
+}
+/* Of an internal lock's. */
+static int names_a_thread(uint64_t word) {
+    uint64_t thread = word & 0x3fffffff;
+    return thread != 0 && thread < 1 << 22 && (kill((pid_t)thread, 0) == 0 || errno != ESRCH);
+}
+
+/* Whether there is a wait without a time-out for whoever the word would name: for the lock of a condition (see
+ * carom_condition_wait), for the internal locks, and in calls of queues that have none, where such calls are made. A living
+ * owner that is named there is waited for; `a_plausible_owner` tells of the others. */
+static int is_waited_for(uint64_t at, uint64_t value) {
+    if (at == arena_function_lock() || at == arena_heap_lock()) return names_a_thread(value);
+    if (!names_somebody(value)) return 0;
+    if (at == condition_lock) return 1;
+    if (!untimed_calls || at < arena_cells() || at % 128 != (arena_cells() + 8) % 128) return 0;
+    int kind = kind_of(at - 8);
+    return kind == FREE || kind == QUEUE || kind == OUTLET || kind == PARCEL || kind >= ENDING;
 }
 
 static void scribble(void) {
@@ -59,9 +76,7 @@ static void scribble(void) {
         }
         _Atomic uint64_t *word = (_Atomic uint64_t *)(void *)(arena + (at & ~7ull));
         uint64_t value = some_value(atomic_load(word));
-        /* One wait has no time-out, see carom_condition_wait: that for the lock of a condition. A living process that is named
-         * there is waited for (`a_plausible_owner` tells of the others). */
-        if ((at & ~7ull) == condition_lock && names_somebody(value)) continue;
+        if (is_waited_for(at & ~7ull, value)) continue;
         atomic_store(&shared->last_at, at & ~7ull);
         atomic_store(&shared->last_value, value);
         atomic_store(word, value);
@@ -81,13 +96,6 @@ static int32_t echo(carom_call *call) {
 }
 static int32_t nothing(carom_call *call) { (void)call; return 0; }
 
-static void told(int64_t status) {
-    atomic_fetch_add(&shared->calls, 1);
-    if (status < 0) {
-        atomic_fetch_add(&shared->refused, 1);
-        CHECK(carom_error_message()[0] != 0);
-    }
-}
 static void no_fault(carom_result *result) {
     carom_verdict verdict = {.size = sizeof verdict};
     if (carom_result_wait(result, 20) != CAROM_OK || carom_result_verdict(result, &verdict) != CAROM_OK) return;
@@ -121,6 +129,7 @@ static void use_everything(int64_t until) {
     told(carom_condition_new(NULL, &condition));
     told(carom_barrier_new(2, NULL, &barrier));
     told(carom_pool_new(&options, &pool));
+    messengers_new();
     find_condition();
     fflush(NULL);
     pid_t scribbler = fork();
@@ -159,6 +168,7 @@ static void use_everything(int64_t until) {
         told(carom_barrier_wait(barrier, TIMEOUT_MS));
         told(carom_barrier_reset(barrier));
         told(carom_arena_check(NULL));
+        pass_messages(event);
         if (carom_process_start(nothing, NULL, 0, NULL, &process) == CAROM_OK) {
             told(carom_process_join(process, 20));
             carom_process_kill(process);
@@ -174,6 +184,7 @@ static void use_everything(int64_t until) {
     }
     kill(scribbler, SIGKILL);
     wait_for(scribbler);
+    messengers_free();
     carom_pool_free(pool);
     carom_barrier_free(barrier);
     carom_condition_free(condition);
@@ -269,6 +280,71 @@ static void an_owner_that_is_nobody(void) {
     carom_condition_free(condition);
 }
 
+/* An internal lock has no time-out: whoever cannot hold it is not waited for. */
+static void an_internal_lock_of_a_stranger(void) {
+    carom_value *value = NULL;
+    static const char bytes[1000];
+    const pid_t strangers[] = {getppid(), getpid(), 0x3fffffff};
+    CHECK_OK(carom_value_new(CAROM_RAW, bytes, sizeof bytes, NULL, &value));
+    for (int i = 0; i < 3; i++) {
+        atomic_store(arena_word(arena_heap_lock()), (uint64_t)strangers[i]);
+        alarm(PATIENCE_MS / 1000);
+        carom_value_free(value);
+        CHECK_OK(carom_value_new(CAROM_RAW, bytes, sizeof bytes, NULL, &value));
+        alarm(0);
+    }
+    carom_value_free(value);
+}
+
+/* The role of who alone puts says that he is inside; but he is who asks, or there is no such thread. */
+static void a_producer_that_is_not_inside(void) {
+    carom_queue_options single = {.size = sizeof single, .single_producer = 1};
+    for (int i = 0; i < 2; i++) {
+        carom_queue *queue = NULL;
+        char byte;
+        CHECK_OK(carom_queue_new(&single, &queue));
+        CHECK_OK(carom_queue_put(queue, "a", 1, 0));
+        _Atomic uint64_t *role = arena_word(first_cell(QUEUE) + 32);
+        CHECK(atomic_load(role) >> 63);
+        atomic_store(role, (atomic_load(role) | 1ull << 62) ^ (i ? 1ull << 25 : 0));
+        alarm(PATIENCE_MS / 1000);
+        CHECK_OK(carom_queue_shutdown(queue));
+        CHECK_OK(carom_queue_get(queue, &byte, 1, NULL, 0));
+        CHECK_STATUS(carom_queue_get(queue, &byte, 1, NULL, PATIENCE_MS), CAROM_ECLOSED);
+        alarm(0);
+        carom_queue_free(queue);
+    }
+}
+
+/* A living process that knows nothing of it is said to hold the locks of a queue: calls with a time-out have that. */
+static void a_plausible_owner_of_a_queue(void) {
+    carom_queue *queue = NULL;
+    carom_message message = {.size = sizeof message}, other = {.size = sizeof other};
+    char byte;
+    void *handle = NULL;
+    CHECK_OK(carom_queue_new(NULL, &queue));
+    CHECK_OK(carom_queue_put(queue, "a", 1, 0));
+    CHECK_OK(carom_queue_reserve(queue, 1, &message));
+    const uint64_t locks[] = {first_cell(QUEUE) + 8, first_cell(OUTLET) + 8};
+    for (int i = 0; i < 2; i++) atomic_fetch_or(arena_word(locks[i]), 1);
+    for (int64_t timeout = 0; timeout <= 20; timeout += 20) {
+        CHECK_STATUS(carom_queue_put(queue, "a", 1, timeout), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_queue_put_many(queue, "ab", 1, 2, timeout), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_queue_put_handle(queue, queue, timeout), CAROM_EINVAL);
+        CHECK_STATUS(carom_queue_commit(queue, &message, 1, timeout), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_queue_get(queue, &byte, 1, NULL, timeout), CAROM_ETIMEDOUT);
+        CHECK_EQ(carom_queue_get_many(queue, &byte, 1, 1, NULL, timeout), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_queue_get_handle(queue, &handle, timeout), CAROM_ETIMEDOUT);
+        CHECK_STATUS(carom_queue_peek(queue, &other, timeout), CAROM_ETIMEDOUT);
+        CHECK_EQ(carom_queue_size(queue), 1);
+    }
+    for (int i = 0; i < 2; i++) atomic_fetch_and(arena_word(locks[i]), ~0xfffull);
+    CHECK_OK(carom_queue_commit(queue, &message, 1, 0));
+    CHECK_OK(carom_queue_get(queue, &byte, 1, NULL, 0));
+    CHECK_OK(carom_queue_get(queue, &byte, 1, NULL, 0));
+    carom_queue_free(queue);
+}
+
 /* ---- a round ---- */
 
 static void is_no_fault(const char *who, int status, uint64_t seed) {
@@ -294,6 +370,7 @@ static int end_all(void) {
 
 static void play(uint64_t seed) {
     state = seed;
+    untimed_calls = seed % 2 == 0;
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
@@ -343,6 +420,9 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_CORE, &none);
     run_case_("a_plausible_owner", a_plausible_owner);
     run_case_("an_owner_that_is_nobody", an_owner_that_is_nobody);
+    run_case_("an_internal_lock_of_a_stranger", an_internal_lock_of_a_stranger);
+    run_case_("a_producer_that_is_not_inside", a_producer_that_is_not_inside);
+    run_case_("a_plausible_owner_of_a_queue", a_plausible_owner_of_a_queue);
     printf("hostile: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
     for (int64_t until = now_ms() + seconds * 1000; now_ms() < until || rounds == 0; rounds++) play(seed + (uint64_t)rounds);

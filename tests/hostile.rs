@@ -8,16 +8,31 @@ use carom::family;
 use carom::shm::arena::Arena;
 use carom::shm::cell::{Cell, Kind, Reference};
 use carom::shm::heap::Heap;
+use carom::shm::pipe::{TAKEN, Tried};
+use carom::shm::pipe_cell::{self, End};
 use carom::shm::plan::PlanRef;
+use carom::shm::queue_cell::Ends;
 use carom::shm::region::Region;
 use carom::shm::{check, functions, repair};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
+
+/// Longer than anything takes that has an end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What `act` gives; it is told apart from an endless loop.
+fn ends<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(act()));
+    told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what} does not end"))
+}
 
 struct Random(u64);
 
@@ -122,6 +137,10 @@ fn a_damaged_arena_gives_a_status() {
     let kinds = [Kind::Value, Kind::Semaphore, Kind::Barrier, Kind::Pool, Kind::Lock, Kind::Array];
     let cells: Vec<_> = kinds.iter().map(|kind| Cell::claim(arena, *kind, slot).unwrap()).collect();
     assert!(check::check(arena).is_ok());
+    // One after the other: they have one arena.
+    segments_in_a_circle_are_no_endless_loop(arena, slot);
+    a_segment_outside_the_chain_is_no_endless_loop(arena, slot, &cells[0].block);
+    messages_that_were_all_taken_are_no_endless_loop(arena, slot);
     let (mut rounds, mut found) = (0u64, 0u64);
     let until = Instant::now() + Duration::from_secs_f64(seconds);
     while Instant::now() < until {
@@ -145,4 +164,74 @@ fn a_damaged_arena_gives_a_status() {
     }
     println!("hostile: {rounds} words written, damage found {found} times");
     assert!(rounds > 0 && found > 0);
+}
+
+/// A queue of two segments: where they are.
+fn queue_of_two_segments(arena: Arena, slot: u32) -> (Ends, [u64; 2]) {
+    let ends = Ends::make(arena, slot).unwrap();
+    let queue = ends.queue(arena).unwrap();
+    loop {
+        let mut batch = queue.begin();
+        queue.push(&mut batch, 1000, 0).unwrap();
+        queue.commit(batch);
+        let mut segments = Vec::new();
+        queue.each_segment(&mut |field| segments.push(field.load(Relaxed)));
+        segments.retain(|segment| *segment != 0);
+        if let Ok(segments) = segments.try_into() {
+            return (ends, segments);
+        }
+    }
+}
+
+/// The second segment of a queue names the first one as the next.
+fn segments_in_a_circle_are_no_endless_loop(arena: Arena, slot: u32) {
+    let (damaged, segments) = queue_of_two_segments(arena, slot);
+    let next = arena.word(segments[1]).unwrap();
+    next.store(segments[0], Relaxed);
+    assert!(matches!(ends("a look at all blocks", move || check::check(arena)), Err(Error::Broken(_))));
+    // Longer than each of them: it would be in the next one, or in that behind.
+    let put = move || {
+        let queue = damaged.queue(arena)?;
+        queue.push(&mut queue.begin(), 30_000, 0)
+    };
+    assert!(matches!(ends("a put", put), Err(Error::Broken(_))));
+    next.store(0, Relaxed);
+    damaged.inlet.let_go(arena, damaged.generation, slot);
+    assert!(check::check(arena).is_ok());
+}
+
+/// The first segment has none behind it, though what is taken is there.
+fn a_segment_outside_the_chain_is_no_endless_loop(arena: Arena, slot: u32, field: &'static AtomicU64) {
+    let (damaged, segments) = queue_of_two_segments(arena, slot);
+    let take_all = move || {
+        let queue = damaged.queue(arena)?;
+        while let Some(front) = queue.front(&damaged.outlet.len)? {
+            if front.at < segments[0] || front.at > segments[0] + 4096 {
+                arena.word(segments[0]).unwrap().store(0, Relaxed);
+            }
+            queue.take(front)?;
+        }
+        Ok(())
+    };
+    assert!(matches!(ends("a get", take_all), Err(Error::Broken(_))));
+    ends("the end", move || damaged.inlet.let_go(arena, damaged.generation, slot));
+    // The second one was lost.
+    field.store(segments[1], Relaxed);
+    Heap::of(arena).give(field).unwrap();
+    assert!(check::check(arena).is_ok());
+}
+
+/// All that a pipe has room for was taken, and is not said to be, however the slots are marked.
+fn messages_that_were_all_taken_are_no_endless_loop(arena: Arena, slot: u32) {
+    let [left, _] = pipe_cell::make(arena, [pipe_cell::RECEIVES | pipe_cell::SENDS; 2], slot).unwrap();
+    let end = End::of(arena, left).unwrap();
+    for len in [TAKEN, u64::MAX] {
+        end.into.slots.iter().for_each(|slot| slot.len.store(len, Relaxed));
+        end.into.tail.word.store(end.into.head.word.load(Relaxed).wrapping_add(1 << 62), Relaxed);
+        let receive = move || {
+            let tried = end.into.try_receive(|| true, |_, _| Ok::<_, ()>(()), |_, _| {});
+            matches!(tried, Tried::Nothing)
+        };
+        assert!(ends("a receive", receive));
+    }
 }

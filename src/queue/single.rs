@@ -237,10 +237,15 @@ impl Queue {
         Ok(full(max_items, self.size_now(), items) || max_bytes != 0 && full(max_bytes, queue.bytes(), bytes))
     }
 
-    /// Whether the single producer is in a call, for whoever asks behind a fence for both. As long as it is, it holds the lock.
+    /// Whether the single producer is in a call, for whoever asks behind a fence for both. As long as it is, it holds the lock. (A
+    /// word that says so of the caller, or of a thread that has ended, was written by somebody who should not.)
     fn is_producer_inside(self) -> bool {
+        let role = self.ends.producer();
         let holder = self.ends.inlet.lock.owner(self.ends.generation as u16);
-        holder.is_some_and(|slot| slot != 0) && self.ends.producer().is_inside()
+        let Some(who) = role.who().filter(|_| holder.is_some_and(|slot| slot != 0) && role.is_inside()) else {
+            return false;
+        };
+        who.thread() != Real::thread_id() && !stat::has_ended(who.thread())
     }
 
     /// Whether a put is under way that had begun before the queue was shut down.

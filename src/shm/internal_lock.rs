@@ -9,8 +9,8 @@
 //! ```
 //! - `thread id`: the owner, 0 when free. Written by whoever takes and releases; the kernel writes
 //!   0 when the owner dies.
-//! - `D`: the last owner died holding it. Written by the kernel, or by a waiter whose owner does not exist; cleared by
-//!   the next owner.
+//! - `D`: the last owner died holding it. Written by the kernel, or by whoever finds that the owner does not exist; cleared
+//!   by the next owner.
 //! - `W`: a release must wake somebody. A *function of the count*: whoever takes a free word while
 //!   somebody may sleep carries it, so no wake is lost however the two race.
 //! - `waiter count`: threads that may be asleep. A sleeper that is killed leaves its count behind;
@@ -68,6 +68,10 @@ impl<M: Memory> InternalLock<M> {
                 }
                 continue;
             }
+            if seen & OWNER == me {
+                seen = self.disown(seen);
+                continue;
+            }
             if M::pause(&mut spins, SPINS) {
                 seen = self.word.load(Relaxed);
                 continue;
@@ -90,7 +94,8 @@ impl<M: Memory> InternalLock<M> {
     }
 
     /// The owner does not exist, and the kernel has not said so: its list of robust words was lost with its memory (the
-    /// OOM reaper may take that first), or somebody wrote here who should not. What the kernel would have done.
+    /// OOM reaper may take that first), or somebody wrote here who should not: a number that no thread of the family
+    /// has, or that of the caller, who holds no such lock. What the kernel would have done.
     #[cold]
     fn disown(&self, seen: u64) -> u64 {
         let free = (seen & !OWNER) | DIED;

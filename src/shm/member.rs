@@ -22,6 +22,7 @@ use super::arena::{Arena, MEMBERS};
 use super::check::{broken, names};
 use crate::error::{Error, Result};
 use crate::sys::pidfd::Exit;
+use crate::sys::robust;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -371,6 +372,14 @@ impl Member {
     pub fn is_disowned(&self) -> bool {
         self.parent_generation.load(Acquire) == u32::MAX
     }
+}
+
+/// Whether a thread may be one of the family's.
+pub(super) fn may_have(arena: Arena, thread: u32) -> bool {
+    arena.slots().map(|slot| arena.member(slot)).any(|member| match member.pid.load(Acquire) {
+        0 => member.state() == State::Claimed,
+        pid => robust::is_of(pid, thread),
+    })
 }
 
 /// The highest slot that was ever used, for a message.

@@ -81,7 +81,7 @@ pub trait Memory: Sized + 'static {
     fn patience() -> Deadline {
         None
     }
-    /// Whether no thread has this id: proof that the owner of a word is gone, where the kernel did not say so.
+    /// Whether no thread of the family has this id: proof that the owner of a word is gone, where the kernel did not say so.
     fn is_gone(_thread: u32) -> bool {
         false
     }

@@ -53,8 +53,9 @@ const RECORD: u64 = 16;
 /// Stands for the length of a record that is in the next segment.
 const END: u64 = u64::MAX;
 
-/// Segments between two messages: only those that the dead left, so a chain of more is damaged.
-const MOST_HOPS: u32 = 1 << 16;
+/// Segments of a queue that fills the largest arena: all but the first ones are as long as they may be. A chain of more is
+/// damaged.
+const MOST_SEGMENTS: usize = 1 << 17;
 
 /// One copy of a side's place. Written by the holder of the side's lock while the commit word names the other copy.
 #[repr(C)]
@@ -329,7 +330,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     #[cold]
     fn next_segment(&self, mut spot: Spot, need: u64, number: u64) -> Result<Spot> {
         let least = need.checked_add(HEADER + RECORD).ok_or_else(broken)?;
-        loop {
+        for _ in 0..MOST_SEGMENTS {
             let field = if spot.segment == 0 { &self.control.first } else { self.word(spot.segment)? };
             let segment = self.link(field, self.new_length(spot.segment)?.max(least))?;
             self.word(segment + 16)?.store(number, Relaxed);
@@ -341,6 +342,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
                 return Ok(spot);
             }
         }
+        Err(broken())
     }
 
     /// The segment of `field`: the one that it has, or the spare one, or a new one of `len` bytes. A segment that is
@@ -487,7 +489,7 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     /// The first segment behind `spot` that has a record, and its length.
     #[cold]
     fn hop(&self, mut spot: Spot) -> Result<(Spot, u64)> {
-        for _ in 0..MOST_HOPS {
+        for _ in 0..MOST_SEGMENTS {
             spot = Spot { segment: self.word(spot.segment)?.load(Relaxed), at: HEADER, ..spot };
             let len = self.word(spot.segment + spot.at)?.load(Relaxed);
             if len != END {
@@ -566,10 +568,13 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
     /// Takes every segment before `current` out of the chain.
     #[cold]
     fn tidy(&self, current: u64) -> Result<()> {
-        while self.control.first.load(Relaxed) != current {
+        for _ in 0..MOST_SEGMENTS {
+            if self.control.first.load(Relaxed) == current {
+                return Ok(());
+            }
             self.retire_first()?;
         }
-        Ok(())
+        Err(broken())
     }
 
     fn retire_first(&self) -> Result<()> {
@@ -577,6 +582,9 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         // What a dead one retired.
         self.store.give(&control.retired)?;
         let first = control.first.load(Relaxed);
+        if first == 0 {
+            return Err(broken());
+        }
         let (next, len) = (self.word(first)?, self.word(first + 8)?.load(Relaxed));
         let kept = len <= S::SPARE && control.spare.load(Acquire) == 0;
         let to = if kept { &control.spare } else { &control.retired };
@@ -610,7 +618,8 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
         let control = self.control;
         [&control.retired, &control.spare, &control.fresh].into_iter().for_each(&mut *visit);
         let mut field = &control.first;
-        while let (true, Ok(next)) = (field.load(Relaxed) != 0, self.word(field.load(Relaxed))) {
+        for _ in 0..MOST_SEGMENTS {
+            let (true, Ok(next)) = (field.load(Relaxed) != 0, self.word(field.load(Relaxed))) else { break };
             visit(field);
             field = next;
         }
@@ -618,7 +627,10 @@ impl<M: Memory, S: Store<M>> Queue<M, S> {
 
     /// All memory of the queue goes back; nobody uses it any more. May be repeated.
     pub fn give_all(&self) -> Result<()> {
-        while self.control.first.load(Relaxed) != 0 {
+        for _ in 0..MOST_SEGMENTS {
+            if self.control.first.load(Relaxed) == 0 {
+                break;
+            }
             self.retire_first()?;
         }
         self.store.give(&self.control.retired)?;

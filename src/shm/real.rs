@@ -2,6 +2,7 @@
 
 use super::arena::Arena;
 use super::check::is_somebody;
+use super::member;
 use super::memory::{Deadline, Memory, Wake, Word32, Word64};
 use crate::sys::{barrier, clock, futex, robust, spin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -113,7 +114,7 @@ impl Memory for Real {
         Some(clock::now_ns() + PATIENCE_NS)
     }
     fn is_gone(thread: u32) -> bool {
-        robust::is_gone(thread)
+        robust::is_gone(thread) || Arena::get().is_some_and(|arena| !member::may_have(arena, thread))
     }
     fn is_nobody(slot: u32) -> bool {
         Arena::get().is_some_and(|arena| !is_somebody(arena, slot))

@@ -171,7 +171,7 @@ impl Region {
     pub fn atomic(self, operation: Operation, signed: bool) -> Option<i64> {
         use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
         use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
-        if self.address.align_offset(self.len.max(1)) != 0 {
+        if !matches!(self.len, 1 | 2 | 4 | 8) || self.address.align_offset(self.len) != 0 {
             return None;
         }
         macro_rules! on {

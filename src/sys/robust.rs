@@ -137,6 +137,13 @@ pub fn is_gone(thread: u32) -> bool {
     !there && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
+/// Whether the thread may be one of the process.
+pub fn is_of(process: u32, thread: u32) -> bool {
+    // SAFETY: signal 0 is sent to nobody.
+    let there = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) } == 0;
+    there || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Names the lock word that the calling thread takes or holds.
 #[inline(always)]
 pub fn pending_set(word: &AtomicU32) {
