@@ -1,19 +1,6 @@
 //! Cells: one record per shared object, and their life.
 //!
-//! The life of a cell is one word:
-//! ```text
-//! bit 63       48     47     46       36 35          16 15      8 7     0
-//!    | version  |      | kept | creator  | generation  | 0  SENT | kind |
-//! ```
-//! - `kind`: FREE, what the object is, or that with the ENDING bit while somebody takes it apart. FREE →
-//!   kind by whoever claims; kind → ENDING → FREE by whoever collects.
-//! - `generation`: raised at every end; part of every reference, so that none outlives its object.
-//! - `creator`: slot of the process whose handle keeps the object; 0 once it has let go. While ENDING:
-//!   who takes it apart. Written by that process, and by the repairer of its death.
-//! - bit 8: of a message that belongs to its queue ([`SENT`]).
-//! - `kept`: some other cell may refer to this one (a lock of a value, a kept view). Only set, by
-//!   whoever makes such a cell.
-//! - `version`: raised with `kept`, so that a collector that has looked for references meanwhile fails.
+//! The word of a cell's life is in [`super::life`].
 //!
 //! There is no reference count, because a count is wrong as soon as somebody dies between his two
 //! stores. Whether an object is still needed is *derived*: its creator holds it, or a living process
@@ -23,10 +10,10 @@ use super::arena::Arena;
 use super::check::{broken, names};
 use super::heap::Heap;
 pub use super::kind::Kind;
-use super::kind::{ENDING, KIND};
+use super::life::{Life, Seen};
 use super::lock_word::LockWord;
 use super::member::State;
-use super::parcel::{Parcel, SENT};
+use super::parcel::Parcel;
 use super::parcel_cell;
 use super::pipe_cell;
 use super::plan::PlanRef;
@@ -39,20 +26,13 @@ use crate::sys::seeded::bug;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-const GENERATION_SHIFT: u32 = 16;
-const GENERATION: u64 = 0xf_ffff << GENERATION_SHIFT;
-const CREATOR_SHIFT: u32 = 36;
-const CREATOR: u64 = 0xfff << CREATOR_SHIFT;
-const KEPT: u64 = 1 << 48;
-const VERSION_ONE: u64 = 1 << 49;
-
 /// Flag of [`Kind::Bulk`]: no task uses the memory any more. Set by the host.
 pub const SETTLED: u32 = 1;
 
 /// One shared object. 128 bytes; the words of a lock and of a small value share a cache line.
 #[repr(C, align(128))]
 pub struct Cell {
-    life: AtomicU64,
+    life: Life<Real>,
     /// A valid lock word for ever, whatever the cell is: see [`LockWord`].
     pub lock: LockWord<Real>,
     /// Thread that holds a recursive lock, 0 before it is taken and as it is released. Written by the owner of `lock` only.
@@ -114,14 +94,10 @@ impl Reference {
     /// The cell, if the object still is what the reference says.
     pub fn cell(self, arena: Arena) -> Option<&'static Cell> {
         let cell = arena.cell(self.index)?;
-        let life = cell.life.load(Acquire);
-        let same = life & KIND == self.kind as u64 && generation_of(life) == self.generation;
+        let life = cell.life.look();
+        let same = life.kind_bits() == self.kind && life.generation() == self.generation;
         same.then_some(cell)
     }
-}
-
-fn generation_of(life: u64) -> u32 {
-    ((life & GENERATION) >> GENERATION_SHIFT) as u32
 }
 
 impl Cell {
@@ -169,9 +145,7 @@ impl Cell {
     }
 
     fn try_claim(&self, arena: Arena, kind: Kind, slot: u32) -> bool {
-        let life = self.life.load(Relaxed);
-        let claimed = (life & GENERATION) | (slot as u64) << CREATOR_SHIFT | kind as u64;
-        if life & KIND != Kind::Free as u64 || self.life.compare_exchange(life, claimed, AcqRel, Relaxed).is_err() {
+        if !self.life.claim(kind, slot) {
             return false;
         }
         self.born.store(arena.header().births.load(Acquire), Relaxed);
@@ -181,8 +155,7 @@ impl Cell {
 
     /// Whether the second inline word is one to wait at.
     fn has_waiters(&self) -> bool {
-        let kind = Kind::of(self.life.load(Acquire) & !ENDING);
-        matches!(kind, Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier)
+        matches!(self.former_kind(), Kind::Semaphore | Kind::Condition | Kind::Event | Kind::Barrier)
     }
 
     /// Where the waiters of a semaphore, condition, event or barrier are. The second inline word.
@@ -193,7 +166,7 @@ impl Cell {
 
     /// The words that decide about it as a message.
     pub fn parcel(&self, generation: u32) -> Parcel<'_, Real> {
-        Parcel { life: &self.life, number: &self.inline[0], generation }
+        Parcel { life: self.life.word(), number: &self.inline[0], generation }
     }
 
     /// Whether it is one of the two cells of a queue.
@@ -203,7 +176,7 @@ impl Cell {
 
     /// What it is, or was before somebody began to take it apart.
     fn former_kind(&self) -> Kind {
-        Kind::of(self.life.load(Acquire) & !ENDING)
+        self.life.look().former_kind()
     }
 
     /// Wakes whoever may wait at the cell, whatever its words say.
@@ -234,43 +207,43 @@ impl Cell {
     /// Whether it ever was an object.
     #[inline(always)]
     pub(super) fn was_used(&self) -> bool {
-        self.life.load(Relaxed) != 0
+        self.life.glance() != Seen(0)
     }
 
     /// What the cell is now.
     #[inline(always)]
     pub fn kind(&self) -> Kind {
-        Kind::of(self.life.load(Acquire))
+        self.life.look().kind()
     }
 
     /// Its generation.
     #[inline(always)]
     pub fn generation(&self) -> u32 {
-        generation_of(self.life.load(Acquire))
+        self.life.look().generation()
     }
 
     /// Whether it is the object of this generation, and nobody takes it apart. Who waits at it asks this and no less:
     /// whoever takes it apart wakes the waiters first, and raises the generation last.
     #[inline(always)]
     pub fn is_there(&self, generation: u32) -> bool {
-        let life = self.life.load(Acquire);
-        life & ENDING == 0 && generation_of(life) == generation
+        let life = self.life.look();
+        !life.is_ending() && life.generation() == generation
     }
 
     /// Whether another process may know it: one was born since it was made, or something refers to it.
     pub fn was_passed_on(&self, arena: Arena) -> bool {
-        arena.header().births.load(Acquire) > self.born.load(Relaxed) || self.life.load(Acquire) & KEPT != 0
+        arena.header().births.load(Acquire) > self.born.load(Relaxed) || self.life.look().is_kept()
     }
 
     /// Slot of the process that holds it, 0 for none.
     pub fn creator(&self) -> u32 {
-        ((self.life.load(Acquire) & CREATOR) >> CREATOR_SHIFT) as u32
+        self.life.look().creator()
     }
 
     /// A reference to the object that the cell is now.
     pub fn reference(&self, arena: Arena) -> Reference {
-        let life = self.life.load(Acquire);
-        Reference { index: arena.cell_index(self), generation: generation_of(life), kind: (life & KIND) as u8 }
+        let life = self.life.look();
+        Reference { index: arena.cell_index(self), generation: life.generation(), kind: life.kind_bits() }
     }
 
     /// Makes this cell refer to `target`, which must still be there; [`Error::Exists`] if it refers to another already.
@@ -279,75 +252,54 @@ impl Cell {
         first.map_err(|_| Error::Exists("the object refers to another already"))?;
         // After the store: a collector of the target that looked for references before it now fails.
         let cell = arena.cell(target.index).ok_or(Error::BadHandle("the object is gone".into()))?;
-        let mut life = cell.life.load(Acquire);
-        loop {
-            if life & KIND != target.kind as u64 || generation_of(life) != target.generation {
-                self.refers_to.store(0, Release);
-                return Err(Error::BadHandle("the object is gone".into()));
-            }
-            let kept = (life | KEPT).wrapping_add(VERSION_ONE);
-            match cell.life.compare_exchange(life, kept, AcqRel, Acquire) {
-                Ok(_) => return Ok(()),
-                Err(now) => life = now,
-            }
+        if !cell.life.keep(target.kind, target.generation) {
+            self.refers_to.store(0, Release);
+            return Err(Error::BadHandle("the object is gone".into()));
         }
+        Ok(())
     }
 
     /// The process in `slot` holds the object no longer; it goes if nobody else needs it.
     pub fn let_go(&'static self, arena: Arena, generation: u32, slot: u32) {
-        let mut life = self.life.load(Acquire);
-        loop {
-            let creator = (life & CREATOR) >> CREATOR_SHIFT;
-            let mine = creator == slot as u64 && generation_of(life) == generation;
-            if !mine || Kind::of(life) == Kind::Free || Kind::of(life) == Kind::Ending {
-                return;
-            }
-            match self.life.compare_exchange(life, life & !CREATOR, AcqRel, Acquire) {
-                Ok(_) => break,
-                Err(now) => life = now,
-            }
-        }
+        let Some(life) = self.life.let_go(generation, slot) else { return };
         self.collect(arena, slot);
-        match Kind::of(life) {
+        match life.kind() {
             Kind::Queue => queue_cell::openness_changed(arena, self, generation),
-            Kind::Parcel if life & SENT != 0 => parcel_cell::came_back(arena, self),
+            Kind::Parcel if life.is_sent() => parcel_cell::came_back(arena, self),
             _ => {}
         }
     }
 
     /// Takes the object apart if nobody needs it any more. `slot` is the calling process.
     pub fn collect(&'static self, arena: Arena, slot: u32) {
-        let life = self.life.load(Acquire);
-        let kind = Kind::of(life);
-        if kind == Kind::Free || kind == Kind::Ending || life & CREATOR != 0 || self.is_needed(arena, life) {
+        let Some(life) = self.life.let_go_of() else { return };
+        if self.is_needed(arena, life) {
             return;
         }
-        if kind == Kind::Queue && !queue_cell::close_doors(arena, self, slot) {
+        if life.kind() == Kind::Queue && !queue_cell::close_doors(arena, self, slot) {
             return;
         }
-        let ending = (life & (GENERATION | KIND)) | (slot as u64) << CREATOR_SHIFT | ENDING;
-        // A failure means that somebody began to refer to it, or collects it already.
-        if self.life.compare_exchange(life, ending, AcqRel, Relaxed).is_ok() {
+        if self.life.begin_end(life, slot) {
             self.end(arena, slot, false);
-        } else if kind == Kind::Queue {
+        } else if life.kind() == Kind::Queue {
             queue_cell::open_doors(arena, self);
         }
     }
 
-    fn is_needed(&self, arena: Arena, life: u64) -> bool {
+    fn is_needed(&self, arena: Arena, life: Seen) -> bool {
         // A pool, and its memory, is of no use in a copy: only its maker uses it.
-        if matches!(Kind::of(life), Kind::Pool | Kind::Bulk) {
-            return self.is_worked_on(arena, Kind::of(life));
+        if matches!(life.kind(), Kind::Pool | Kind::Bulk) {
+            return self.is_worked_on(arena, life.kind());
         }
-        let referred_to = || life & KEPT != 0 && self.is_referred_to(arena);
+        let referred_to = || life.is_kept() && self.is_referred_to(arena);
         // Whoever waits for an end to go, or for the last one who may put, must not wait for all who inherited it, or
         // somebody's view of it.
         let counted = [Kind::End as u8, Kind::Queue as u8];
-        match Kind::of(life) {
+        match life.kind() {
             Kind::End | Kind::Pipe => return referred_to(),
             Kind::Outlet => return queue_cell::is_named(arena, self),
             Kind::Transit => return transit::is_wanted(arena, self),
-            Kind::Parcel => return life & SENT != 0 && parcel_cell::is_wanted(arena, self),
+            Kind::Parcel => return life.is_sent() && parcel_cell::is_wanted(arena, self),
             Kind::View if counted.contains(&Reference::from_bits(self.refers_to.load(Acquire)).kind) => return false,
             _ => {}
         }
@@ -387,18 +339,18 @@ impl Cell {
     /// Every field through which the object owns a block of the heap, those in its own blocks first. What `end` gives
     /// back, and what [`super::check`] knows to be owned.
     pub(super) fn each_block(&'static self, arena: Arena, visit: &mut dyn FnMut(&'static AtomicU64)) {
-        let kind = self.life.load(Acquire) & KIND & !ENDING;
+        let kind = self.former_kind();
         // Before the plan is complete it holds whatever its block held before.
-        if kind == Kind::Pool as u64
+        if kind == Kind::Pool
             && self.len.load(Acquire) != 0
             && let Ok(plan) = PlanRef::open(arena, self.block.load(Acquire))
         {
             plan.each_block(visit);
         }
-        if kind == Kind::Pipe as u64 {
+        if kind == Kind::Pipe {
             pipe_cell::each_block(arena, self, visit);
         }
-        if kind == Kind::Queue as u64 && self.len.load(Acquire) != 0 {
+        if kind == Kind::Queue && self.len.load(Acquire) != 0 {
             queue_cell::each_segment(arena, self, visit);
         }
         let fields = std::iter::once(&self.block).chain(&self.extra[..2]);
@@ -408,13 +360,13 @@ impl Cell {
     /// Whether its words are such as they can be; whether it is an object.
     pub(super) fn check(&'static self, arena: Arena) -> Result<bool> {
         let index = arena.cell_index(self);
-        let life = self.life.load(Acquire);
-        let kind = Kind::of(life);
-        if kind != Kind::Ending && kind as u64 != life & KIND {
-            return broken(format_args!("object {index} is of kind {}", life & KIND));
+        let life = self.life.look();
+        let kind = life.kind();
+        if kind != Kind::Ending && kind as u8 != life.kind_bits() {
+            return broken(format_args!("object {index} is of kind {}", life.kind_bits()));
         }
-        let unchanged = || self.life.load(Acquire) == life;
-        let generation = generation_of(life) as u16;
+        let unchanged = || self.life.look() == life;
+        let generation = life.generation() as u16;
         match self.lock.owner(generation) {
             // Whoever takes it apart retires the lock first; that of an outlet while it still is one.
             None if kind == Kind::Outlet && !queue_cell::is_in_use(arena, self) => {}
@@ -446,7 +398,7 @@ impl Cell {
         if has_waiters {
             self.wait_word().broadcast(true);
         }
-        if self.life.load(Relaxed) & KIND == Kind::End as u64 | ENDING {
+        if self.former_kind() == Kind::End {
             pipe_cell::waiters(self).broadcast(true);
             pipe_cell::wake_other(arena, self);
             let generation = self.generation();
@@ -454,7 +406,7 @@ impl Cell {
             transit::collect_all(arena, me, slot);
         }
         let of_queue = self.is_of_queue();
-        if self.life.load(Relaxed) & KIND == Kind::Queue as u64 | ENDING
+        if self.former_kind() == Kind::Queue
             && let Some(outlet) = queue_cell::take_apart(arena, self, slot, force)
         {
             self.type_code.store(0, Release);
@@ -485,7 +437,7 @@ impl Cell {
         }
         arena.header().cells_free.fetch_add(1, Relaxed);
         arena.header().cell_hint.store(arena.cell_index(self).saturating_sub(1), Relaxed);
-        self.life.store((next as u64) << GENERATION_SHIFT, Release);
+        self.life.free(next);
         if target != 0
             && let Some(cell) = Reference::from_bits(target).cell(arena)
         {

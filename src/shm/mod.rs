@@ -15,6 +15,7 @@ pub mod internal_lock;
 pub mod job_note;
 mod kind;
 pub mod lane;
+pub mod life;
 pub mod lock_word;
 pub mod member;
 pub mod memory;

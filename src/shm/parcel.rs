@@ -28,16 +28,12 @@
 //! killed between the two.
 
 use super::kind::ENDING;
+use super::life::{CREATOR as OWNER, CREATOR_SHIFT as OWNER_SHIFT, GENERATION, GENERATION_SHIFT};
 use super::memory::{Memory, Word32, Word64};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Bit of a life word: it belongs to its queue.
 pub const SENT: u64 = 1 << 8;
-const GENERATION_SHIFT: u32 = 16;
-const GENERATION: u64 = 0xf_ffff << GENERATION_SHIFT;
-const OWNER_SHIFT: u32 = 36;
-const OWNER: u64 = 0xfff << OWNER_SHIFT;
-
 /// Bit of a number: taken from the ring of whatever queue, and so of this one.
 const TAKEN: u64 = 1 << 63;
 

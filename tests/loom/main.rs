@@ -9,6 +9,7 @@
 
 mod entry;
 mod lane;
+mod life;
 mod locks;
 mod memory;
 mod model;
