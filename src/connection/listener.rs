@@ -4,7 +4,7 @@
 //! [`PATIENCE_NS`]: whoever says nothing delays nobody. No thread: whoever waits in accept moves all of them on.
 #![forbid(unsafe_code)]
 
-use super::authentication::{Handshake, LONGEST, Role};
+use super::authentication::{Handshake, LONGEST, Role, Step};
 use super::socket_end::SocketEnd;
 use super::stream::{Inbox, Line, take};
 use super::{Connection, address};
@@ -77,41 +77,82 @@ struct Desk {
 }
 
 struct Guest {
-    line: Line,
-    inbox: Inbox,
-    handshake: Handshake,
+    talk: Talk,
     until_ns: u64,
+    /// It is polled for room for what we say, and not for what it says.
+    writes: bool,
 }
 
 impl Guest {
-    /// Takes what has come; whether it has proved itself.
-    fn advance(&mut self) -> Result<bool> {
-        match greet(&self.line, &mut self.inbox, &mut self.handshake, Some(0)) {
-            Err(Error::TimedOut) => Ok(false),
-            result => result.map(|()| true),
+    /// Goes on as far as it goes now; whether it has proved itself.
+    fn advance(&mut self, poll: &Poll) -> Result<bool> {
+        let gone_on = self.talk.go_on(Some(0)).map(|()| true);
+        self.poll_for_more(poll, gone_on)
+    }
+
+    /// Hears what it has to prove.
+    fn begin(&mut self, poll: &Poll) -> Result<()> {
+        let begun = self.talk.flush(Some(0));
+        self.poll_for_more(poll, begun).map(|_| ())
+    }
+
+    fn poll_for_more(&mut self, poll: &Poll, done: Result<bool>) -> Result<bool> {
+        let done = match done {
+            Err(Error::TimedOut) => false,
+            done => done?,
+        };
+        let writes = self.talk.step.is_some() || self.talk.line.has_rest();
+        if writes != self.writes {
+            poll.turn(self.fd(), self.fd() as u64, writes)?;
+            self.writes = writes;
         }
+        Ok(done)
     }
 }
 
-/// Goes on with a handshake until it is over.
-fn greet(line: &Line, inbox: &mut Inbox, handshake: &mut Handshake, deadline: Deadline) -> Result<()> {
-    let mut message = [0; LONGEST];
-    loop {
-        let len = inbox.receive(line, &mut message, deadline).map_err(|error| match error {
-            Error::MessageSize { .. } | Error::Broken(_) | Error::NotPermitted(_) => {
-                Error::Denied("the other side does not ask for a key, or not as multiprocessing does")
-            }
-            error => error,
-        })?;
-        let step = handshake.advance(&message[..len]);
-        if let Some(reply) = step.reply {
-            // So short that only who does not read has no room for it.
-            let sent = line.send(&reply, deadline);
-            sent.map_err(|error| step.done.as_ref().err().cloned().unwrap_or(error))?;
+/// A handshake, and who takes part in it.
+struct Talk {
+    line: Line,
+    inbox: Inbox,
+    handshake: Handshake,
+    /// What is to be said, and whether it is over then.
+    step: Option<Step>,
+}
+
+impl Talk {
+    /// Begins; what is to be said first is said by what follows.
+    fn begin(line: Line, key: Arc<[u8]>, role: Role) -> Result<Talk> {
+        let (handshake, first) = Handshake::begin(key, role)?;
+        let step = first.map(|first| Step { reply: Some(first), done: Ok(false) });
+        Ok(Talk { line, inbox: Inbox::default(), handshake, step })
+    }
+
+    /// Goes on until it is over, or it is time; then it may go on later.
+    fn go_on(&mut self, deadline: Deadline) -> Result<()> {
+        while !self.flush(deadline)? {
+            let mut message = [0; LONGEST];
+            let len = self.inbox.receive(&self.line, &mut message, deadline).map_err(|error| match error {
+                Error::MessageSize { .. } | Error::Broken(_) | Error::NotPermitted(_) => {
+                    Error::Denied("the other side does not ask for a key, or not as multiprocessing does")
+                }
+                error => error,
+            })?;
+            self.step = Some(self.handshake.advance(&message[..len]));
         }
-        if step.done? {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Says what is to be said; whether it is over with that.
+    fn flush(&mut self, deadline: Deadline) -> Result<bool> {
+        self.line.flush(deadline)?;
+        let Some(step) = self.step.take() else { return Ok(false) };
+        let said = step.reply.as_ref().map_or(Ok(()), |reply| self.line.send(reply, deadline));
+        if matches!(said, Err(Error::TimedOut)) {
+            self.step = Some(step);
+            return Err(Error::TimedOut);
         }
+        said.map_err(|error| step.done.as_ref().err().cloned().unwrap_or(error))?;
+        step.done
     }
 }
 
@@ -281,11 +322,11 @@ impl Listener {
             if *ready == listening as u64 {
                 welcome(&self.socket, poll, &mut desk.guests, key, self.own_user)?;
             } else if let Some(index) = desk.guests.iter().position(|guest| guest.fd() as u64 == *ready) {
-                match desk.guests[index].advance() {
+                match desk.guests[index].advance(poll) {
                     Ok(false) => {}
                     Ok(true) => {
-                        let guest = leave(poll, &mut desk.guests, index);
-                        desk.ready.push_back(SocketEnd::make(guest.line, guest.inbox, self.local));
+                        let Talk { line, inbox, .. } = leave(poll, &mut desk.guests, index).talk;
+                        desk.ready.push_back(SocketEnd::make(line, inbox, self.local));
                     }
                     Err(error) => {
                         log::debug(format_args!("a listener sent somebody away: {error}"));
@@ -312,7 +353,7 @@ impl Listener {
 
 impl Guest {
     fn fd(&self) -> RawFd {
-        self.line.socket.as_raw_fd()
+        self.talk.line.socket.as_raw_fd()
     }
 }
 
@@ -327,12 +368,12 @@ fn welcome(socket: &Socket, poll: &Poll, guests: &mut Vec<Guest>, key: &Arc<[u8]
         if guests.len() >= GUESTS {
             drop(leave(poll, guests, 0));
         }
-        let (handshake, first) = Handshake::begin(key.clone(), Role::Listener)?;
+        let talk = Talk::begin(Line::new(socket), key.clone(), Role::Listener)?;
         let until_ns = now_ns().saturating_add(PATIENCE_NS);
-        let guest = Guest { line: Line::new(socket), inbox: Inbox::default(), handshake, until_ns };
-        // To a new connection this goes at once, or it is gone already.
-        if guest.line.send(&first.unwrap_or_default(), Some(0)).is_ok() {
-            poll.add(guest.fd(), guest.fd() as u64)?;
+        let mut guest = Guest { talk, until_ns, writes: false };
+        poll.add(guest.fd(), guest.fd() as u64)?;
+        // Who is gone already leaves the poll with its socket, of which nobody has a copy yet.
+        if guest.begin(poll).is_ok() {
             guests.push(guest);
         }
     }
@@ -362,10 +403,9 @@ pub fn connect(text: &str, key: Option<&[u8]>, deadline: Deadline) -> Result<Con
     let key = key_of(key)?;
     let goes_on = || if stop::notice() { Err(Error::SoftLimit) } else { Ok(()) };
     let line = Line::patient(Socket::connect(&address, deadline, goes_on)?);
-    let mut inbox = Inbox::default();
-    if let Some(key) = key {
-        let (mut handshake, _) = Handshake::begin(key, Role::Client)?;
-        greet(&line, &mut inbox, &mut handshake, deadline)?;
-    }
-    Ok(SocketEnd::make(line, inbox, !matches!(address, Address::Internet(_))))
+    let local = !matches!(address, Address::Internet(_));
+    let Some(key) = key else { return Ok(SocketEnd::make(line, Inbox::default(), local)) };
+    let mut talk = Talk::begin(line, key, Role::Client)?;
+    talk.go_on(deadline)?;
+    Ok(SocketEnd::make(talk.line, talk.inbox, local))
 }

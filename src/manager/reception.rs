@@ -410,12 +410,11 @@ impl Reception {
         let len = message.len();
         let stuck = match client.connection.send(message, Some(0)) {
             Ok(()) => client.connection.has_rest(),
-            Err(Error::TimedOut) => {
+            // There is no room for it yet, or no memory; or it is gone, and found gone when it is tried again.
+            Err(_) => {
                 client.unsent = Some(message.to_vec());
                 true
             }
-            // It is gone, and found gone when it is read from.
-            Err(_) => false,
         };
         if stuck {
             (client.stuck, client.stuck_len) = (Some(now_ns()), len);

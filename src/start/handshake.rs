@@ -16,6 +16,9 @@ use std::os::fd::{OwnedFd, RawFd};
 /// How long a program may take to get to `carom_init`, and a server to its child.
 const PATIENCE_NS: u64 = 10_000_000_000;
 
+/// How often, a millisecond apart, a child tries to answer.
+const TRIES: u32 = 100;
+
 /// What a process is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -94,8 +97,16 @@ pub fn say(channel: RawFd, answer: Answer, reason: &[u8], along: &[RawFd]) {
     message[0] = answer as u8;
     let len = reason.len().min(MESSAGE - 1);
     message[1..=len].copy_from_slice(&reason[..len]);
-    // The parent may be dead.
-    let _ = channel::send_with(channel, &message[..=len], along);
+    for _ in 0..TRIES {
+        match channel::send_with(channel, &message[..=len], along) {
+            // No room for it, or no memory: else the parent would wait for it in vain.
+            Err(Error::Os { errno: libc::EAGAIN | libc::ENOMEM | libc::ENOBUFS, .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            // The parent may be dead.
+            _ => return,
+        }
+    }
 }
 
 /// The same for an error.

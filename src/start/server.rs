@@ -216,8 +216,11 @@ impl Server {
                     Ok(None) => break,
                     Ok(Some(0)) => open = false,
                     Ok(Some(len)) => self.fork(&message[..len], along),
-                    // Its channel is gone, which is an answer.
-                    Err(error) => log::warning(format_args!("forkserver: {error}")),
+                    // Its channel is gone, which is an answer; or it is there still, but who has ended does not wait for that.
+                    Err(error) => {
+                        log::warning(format_args!("forkserver: {error}"));
+                        break;
+                    }
                 }
             }
             self.bury();

@@ -154,8 +154,19 @@ pub fn peek(fd: RawFd, room: &mut [u8]) -> Option<usize> {
     if option(libc::SO_TYPE)? != libc::SOCK_SEQPACKET || option(libc::SO_DOMAIN)? != libc::AF_UNIX {
         return None;
     }
-    take(fd, room, libc::MSG_DONTWAIT | libc::MSG_PEEK).ok().flatten()
+    for _ in 0..LOOKS {
+        match take(fd, room, libc::MSG_DONTWAIT | libc::MSG_PEEK) {
+            Err(Error::Os { errno: libc::ENOMEM | libc::ENOBUFS | libc::EINTR, .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            seen => return seen.ok().flatten(),
+        }
+    }
+    None
 }
+
+/// How often somebody looks for a message while the kernel has no memory for that.
+const LOOKS: u32 = 100;
 
 /// Takes over a descriptor that this process was started with. From now on it is closed by exec.
 pub fn adopt(fd: RawFd) -> OwnedFd {

@@ -62,18 +62,35 @@ impl Doorbell {
     }
 }
 
-/// Rings the bell of this name; false if it is gone. Never blocks. (It costs a socket each time, for a process that only
+/// How often, a millisecond apart, the kernel is asked that has no descriptor, or no memory.
+const TRIES: u32 = 5;
+
+/// Rings the bell of this name; false if it is gone. Waits for nobody. (It costs a socket each time, for a process that only
 /// sends should not need to keep one; whoever is rung takes longer to wake.)
 pub fn ring(name: u64) -> bool {
-    let Ok(fd) = datagrams() else { return true };
+    for _ in 0..TRIES {
+        match try_ring(name) {
+            Ok(()) => return true,
+            Err(Error::Os { errno: libc::ECONNREFUSED, .. }) => return false,
+            Err(Error::Os { errno: libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS, .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            // A full one is readable already.
+            Err(_) => return true,
+        }
+    }
+    true
+}
+
+fn try_ring(name: u64) -> Result<()> {
+    let fd = datagrams()?;
     let (address, len) = address(name);
     let byte = 1u8;
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: one byte of ours; the address outlives the call.
     let sent =
         unsafe { libc::sendto(fd.as_raw_fd(), (&raw const byte).cast(), 1, flags, (&raw const address).cast(), len) };
-    // A full one is readable already.
-    sent == 1 || Error::last_os("sendto").os_errno() != libc::ECONNREFUSED
+    if sent == 1 { Ok(()) } else { Err(Error::last_os("sendto")) }
 }
 
 #[cfg(test)]
