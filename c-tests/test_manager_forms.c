@@ -458,6 +458,14 @@ static void control(void) {
     CHECK_OK(carom_result_wait(result, PATIENCE_MS));
     CHECK_STATUS(carom_result_get(result, name, sizeof name, NULL, 0), CAROM_EMSGSIZE);
     carom_result_free(result);
+    /* Nor are the replies of a map that nobody could send: it is not begun. */
+    size_t mib = 1 << 20;
+    void *out = mmap(NULL, 65 * mib, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int64_t in[65] = {0};
+    CHECK(out != MAP_FAILED);
+    CHECK_STATUS(carom_pool_map(pool, square, in, 8, 65, NULL, out, mib, PATIENCE_MS), CAROM_EMSGSIZE);
+    munmap(out, 65 * mib);
+    CHECK_OK(carom_pool_map(pool, square, in, 8, 65, NULL, in, 8, PATIENCE_MS));
     await_objects(1);
     end();
 }

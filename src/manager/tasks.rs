@@ -6,7 +6,7 @@ use super::object::Object;
 use super::pool::Pool;
 use super::protocol::LONGEST;
 use super::server::{SWEEP_NS, Server};
-use super::value::{Arguments, Proxy, Stored, Value};
+use super::value::{ARGUMENT, Arguments, Proxy, Stored, Value};
 use super::{Job, Outcome, kind, no_method, task};
 use crate::error::{Error, Result};
 use crate::pool::job::{self, Verdict};
@@ -40,9 +40,22 @@ pub(super) fn small<T: TryFrom<i64>>(number: i64) -> Result<T> {
     T::try_from(number).map_err(|_| Error::invalid("the number makes no sense here"))
 }
 
+/// Refuses more items than a map has, and replies that fit into no message.
+fn check_count(count: u64, reply_size: Option<usize>) -> Result<()> {
+    if count > MOST {
+        return Err(Error::invalid("a map over a manager's pool has at most 1048576 items"));
+    }
+    // With the status of each, where they are sent.
+    let of_each = reply_size.map_or(0, |size| size.saturating_add(ARGUMENT));
+    match of_each.saturating_mul(count as usize) {
+        needed if needed > LONGEST - AROUND => Err(Error::MessageSize { needed, capacity: LONGEST - AROUND }),
+        _ => Ok(()),
+    }
+}
+
 /// What became of a settled job, for its client, with the statuses of its parts. A reply that is too long for a message is none.
 pub(super) fn pack_outcome(verdict: &Verdict, job: &job::Job, reply: Vec<u8>, statuses: &[i32]) -> Value {
-    let needed = reply.len() + 2 * statuses.len() * super::value::ARGUMENT;
+    let needed = reply.len() + statuses.len() * ARGUMENT;
     if needed > LONGEST - AROUND {
         let mut verdict = Verdict::of(Err(Error::MessageSize { needed, capacity: LONGEST - AROUND }), job.item);
         verdict.pid = job.pid();
@@ -128,10 +141,6 @@ impl Server {
         let options = task::unpack_task(&options, number as usize, awaited)?;
         let (mut cells, mut reply_size) = (Vec::new(), None);
         let of = &pool.hold.pool;
-        let check = |count: u64| match count <= MOST {
-            true => Ok(()),
-            false => Err(Error::invalid("a map over a manager's pool has at most 1048576 items")),
-        };
         let submit = || match (&what, &*job.method) {
             (Value::List(arguments), "apply") => {
                 of.apply_async(function, (&*self.encode(arguments, &mut cells)?).into(), options)
@@ -139,7 +148,7 @@ impl Server {
             (Value::Bytes(items), "map") => {
                 let (item_size, count) = (small::<usize>(given.integer()?)?, small::<u64>(given.integer()?)?);
                 reply_size = usize::try_from(given.integer()?).ok();
-                check(count)?;
+                check_count(count, reply_size)?;
                 if item_size.checked_mul(count as usize) != Some(items.len()) {
                     return Err(Error::invalid("the size of an array is absurd"));
                 }
@@ -147,7 +156,7 @@ impl Server {
             }
             (Value::List(lists), "starmap") => {
                 reply_size = usize::try_from(given.integer()?).ok();
-                check(lists.len() as u64)?;
+                check_count(lists.len() as u64, reply_size)?;
                 let arguments = &mut |index: u64| match &lists[index as usize] {
                     Value::List(arguments) => self.encode(arguments, &mut cells),
                     _ => Err(Error::invalid("an item of a starmap is a list of arguments")),
@@ -157,7 +166,7 @@ impl Server {
             (Value::List(rest), "range") => {
                 let ranges = of.ranges(given.integer()?..given.integer()?, options.chunk)?;
                 reply_size = Some(0);
-                check(ranges.count())?;
+                check_count(ranges.count(), reply_size)?;
                 let arguments = &mut |index| {
                     let (begin, end) = ranges.bounds(index);
                     let arguments = [&[Value::Integer(begin), Value::Integer(end)], &rest[..]].concat();
