@@ -5,7 +5,7 @@
 
 #include "queues.h"
 
-enum { LIMIT = 3, BATCH = 3, VICTIMS = 8, OTHERS = 16 }; /* numbers below VICTIMS are the victim's messages */
+enum { LIMIT = 3, VICTIMS = 8, OTHERS = 16 }; /* numbers below VICTIMS are the victim's messages */
 static carom_queue *single;
 static uint32_t seen; /* which messages somebody of this process got */
 
