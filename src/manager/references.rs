@@ -9,6 +9,38 @@ use super::{Job, kind};
 use crate::error::Result;
 use crate::shm::arena::Arena;
 
+/// How long after a process has gone its cells are looked at for the first time.
+const FIRST_PAUSE_NS: u64 = 500_000_000;
+/// The last pause; each is twice the one before.
+const LAST_PAUSE_NS: u64 = 8_000_000_000;
+
+/// When to look at cells. What a process leaves goes with its repair, which others make, and nobody tells the server of:
+/// in a moment mostly, after seconds on a machine that has too much to do.
+#[derive(Default)]
+pub(super) struct Sweeps {
+    pub(super) at: Option<u64>,
+    pause: u64,
+}
+
+impl Sweeps {
+    /// Something has ended by which cells may go.
+    pub(super) fn soon(&mut self, now: u64) {
+        self.pause = FIRST_PAUSE_NS;
+        let at = now + self.pause;
+        self.at = Some(self.at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Whether it is time; then the next time is noted, if there is to be one.
+    pub(super) fn is_due(&mut self, now: u64) -> bool {
+        let is_due = self.at.is_some_and(|at| at <= now);
+        if is_due {
+            self.pause *= 2;
+            self.at = (self.pause <= LAST_PAUSE_NS).then_some(now + self.pause);
+        }
+        is_due
+    }
+}
+
 impl Server {
     pub(super) fn refer(&mut self, session: u64, object: u64) {
         if let (Some(session), Some(entry)) = (self.sessions.get_mut(&session), self.entries.get_mut(&object)) {
@@ -77,5 +109,38 @@ impl Server {
                 self.discard(entry.and_then(|entry| entry.object));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However soon the first sweep after the last end is, others come after it for some ten seconds; then none.
+    #[test]
+    fn who_goes_late_is_swept_too() {
+        let mut sweeps = Sweeps::default();
+        assert!(!sweeps.is_due(u64::MAX));
+        sweeps.soon(0);
+        sweeps.soon(FIRST_PAUSE_NS - 1);
+        let mut last = 0;
+        while let Some(at) = sweeps.at {
+            assert!(!sweeps.is_due(at - 1) && sweeps.is_due(at));
+            last = at;
+        }
+        assert!((10_000_000_000..30_000_000_000).contains(&last));
+    }
+
+    /// An end among late sweeps is looked at as soon as any.
+    #[test]
+    fn an_end_is_looked_at_soon() {
+        let mut sweeps = Sweeps::default();
+        sweeps.soon(0);
+        while sweeps.at.is_some_and(|at| at < LAST_PAUSE_NS) {
+            let at = sweeps.at.unwrap();
+            assert!(sweeps.is_due(at));
+        }
+        sweeps.soon(LAST_PAUSE_NS);
+        assert_eq!(sweeps.at, Some(LAST_PAUSE_NS + FIRST_PAUSE_NS));
     }
 }

@@ -12,6 +12,7 @@ use super::numbers::Numbers;
 use super::object::Object;
 use super::protocol::{Request, VERSION};
 use super::reception::{Reception, Word};
+use super::references::Sweeps;
 use super::value::{self, Proxy, Stored, Value};
 use super::{DIRECTORY, Job, Outcome, Phase, Who, kind};
 use crate::connection::Connection;
@@ -24,8 +25,6 @@ use crate::sys::clock::now_ns;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
-/// How long after a process has gone its cells are looked at: its repair may take a moment.
-pub(super) const SWEEP_NS: u64 = 500_000_000;
 /// The number of the dict that is there from the beginning.
 pub(super) const FIRST: u64 = 1;
 /// Requests of one client before others have their turn.
@@ -91,7 +90,7 @@ pub struct Server {
     /// Tasks at which somebody waits who is not told when he could go on: asked anew after all news of a pool.
     pub(super) watched: BTreeSet<u64>,
     next: u64,
-    pub(super) sweep_at: Option<u64>,
+    pub(super) sweeps: Sweeps,
     over: bool,
 }
 
@@ -117,7 +116,7 @@ impl Server {
             stirred: Vec::new(),
             watched: BTreeSet::new(),
             next: 0,
-            sweep_at: None,
+            sweeps: Sweeps::default(),
             over: false,
         };
         let directory = server.make_ours(kind::DICT, Vec::new())?;
@@ -158,7 +157,7 @@ impl Server {
         }
         while !self.over {
             let deadline = self.deadlines.first().map(|(instant, _)| *instant);
-            let news = self.reception.wait([deadline, self.sweep_at].into_iter().flatten().min());
+            let news = self.reception.wait([deadline, self.sweeps.at].into_iter().flatten().min());
             self.over |= news.over;
             news.clients.iter().for_each(|key| self.attend(*key));
             self.reception.recycle(news.clients);
@@ -188,8 +187,7 @@ impl Server {
             self.deadlines.remove(&(instant, number));
             self.expire(number);
         }
-        if self.sweep_at.is_some_and(|at| at <= now) {
-            self.sweep_at = None;
+        if self.sweeps.is_due(now) {
             self.sweep();
         }
         for key in self.reception.late() {
@@ -545,7 +543,7 @@ impl Server {
         }
         let Some(client) = self.reception.remove(key) else { return };
         let (session, is_lane) = (client.session, client.is_lane());
-        self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
+        self.sweeps.soon(now_ns());
         let waited = client.waits.and_then(|number| self.unpark(number));
         if let Some(job) = waited {
             if let Some(object) = self.entries.get_mut(&job.object).and_then(|entry| entry.object.as_mut()) {

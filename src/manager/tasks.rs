@@ -5,7 +5,7 @@ use super::custom;
 use super::object::Object;
 use super::pool::Pool;
 use super::protocol::LONGEST;
-use super::server::{SWEEP_NS, Server};
+use super::server::Server;
 use super::value::{ARGUMENT, Arguments, Proxy, Stored, Value};
 use super::{Job, Outcome, kind, no_method, task};
 use crate::error::{Error, Result};
@@ -249,7 +249,7 @@ impl Server {
         };
         // The worker's pins of what its arguments name go soon.
         if is_settled {
-            self.sweep_at.get_or_insert(now_ns() + SWEEP_NS);
+            self.sweeps.soon(now_ns());
         }
         self.settle(number);
     }
