@@ -1,12 +1,8 @@
 /* Managers whose clients or server are killed, at any point: nobody hangs, and each request is done whole or not at all. */
-#include "support.h"
+#include "manager.h"
 
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
-#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 #define ROUNDS 24
 
-static carom_manager *manager;
 static carom_dict *dict;
 static carom_lock *lock;
 static flag *here;

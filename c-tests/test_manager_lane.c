@@ -2,8 +2,6 @@
  * socket, a server that nobody asks sleeps, and whoever dies leaves no lane behind. */
 #include "manager.h"
 
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 /* More calls than make a lane. */
 #define CALLS 20
 /* Just enough of them. */

@@ -3,11 +3,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
-#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
-
-
 static void begin(void) { CHECK_OK(carom_manager_new(NULL, &manager)); }
 static void end(void) {
     CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));

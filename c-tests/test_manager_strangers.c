@@ -5,9 +5,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
-
 static const char secret[] = "a secret of a manager that nobody is shown";
 static carom_manager_options keyed(const char *address) {
     return (carom_manager_options){.size = sizeof(carom_manager_options), .address = address, .authkey = secret, .authkey_len = strlen(secret)};

@@ -1,16 +1,11 @@
 /* Types that a program brings along: where their functions run, what they get and give, and what is refused. */
-#include "support.h"
-
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
-#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
+#include "manager.h"
 
 typedef struct {
     pthread_mutex_t mutex;
     int64_t value;
 } counter;
 
-static carom_manager *manager;
 static flag *destroyed;
 static int64_t first_value; /* set in the server, by its initializer */
 
@@ -165,11 +160,6 @@ static uint64_t objects(void) {
     carom_manager_facts info = {.size = sizeof info};
     CHECK_OK(carom_manager_info(manager, &info));
     return info.objects;
-}
-
-static void await_objects(uint64_t wanted) {
-    int64_t until = now_ms() + PATIENCE_MS;
-    while (objects() != wanted) CHECK(now_ms() < until);
 }
 
 static int32_t works(carom_call *call_) {

@@ -5,20 +5,16 @@
  *     torture_manager [SECONDS [SEED]]      (4 seconds; the seed is printed)
  */
 #include "chance.h"
-#include "support.h"
+#include "manager.h"
 
 enum { CLIENTS = 5, EPOCH_MS = 1000, SLACK_KB = 16 << 10 };
 
-#define KEY(text) ((carom_argument){.kind = CAROM_ARGUMENT_STRING, .data = (text), .len = strlen(text)})
-#define INT(number) ((carom_argument){.kind = CAROM_ARGUMENT_INTEGER, .integer = (number)})
-#define HANDLE(it) ((carom_argument){.kind = CAROM_ARGUMENT_HANDLE, .handle = (it)})
 
 static struct shared {
     flag quit;
     _Atomic uint64_t operations, recoveries;
 } *shared;
 
-static carom_manager *manager;
 static carom_dict *dict;
 static carom_list *list;
 static carom_queue *queue;
@@ -95,12 +91,6 @@ static void starts(int i) {
     uint64_t seed = below(UINT64_MAX);
     carom_argument argument = CAROM_BYTES(&seed, sizeof seed);
     CHECK_OK(carom_process_start(client, &argument, 1, NULL, &clients[i]));
-}
-
-static carom_manager_facts facts(void) {
-    carom_manager_facts info = {.size = sizeof info};
-    CHECK_OK(carom_manager_info(manager, &info));
-    return info;
 }
 
 struct size {
