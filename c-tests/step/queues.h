@@ -1,10 +1,10 @@
-/* Operations of queues. Messages are so long that two fill a segment: so each third one needs another. */
+/* Operations of queues. Messages are so long that two fill a segment that has grown: so each third one needs another. */
 #ifndef STEP_QUEUES_H
 #define STEP_QUEUES_H
 
 #include "locks.h"
 
-enum { MESSAGE = 1500 };
+enum { MESSAGE = 6000 };
 static carom_queue *queue;
 static char message[MESSAGE], sent[MESSAGE];
 

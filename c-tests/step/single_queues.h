@@ -5,7 +5,7 @@
 
 #include "queues.h"
 
-enum { LIMIT = 3, VICTIMS = 8, OTHERS = 16 }; /* numbers below VICTIMS are the victim's messages */
+enum { SHORT = 1500, LIMIT = 3, VICTIMS = 8, OTHERS = 16 }; /* numbers below VICTIMS are the victim's messages */
 static carom_queue *single;
 static uint32_t seen; /* which messages somebody of this process got */
 
@@ -24,7 +24,7 @@ static int is_refused(carom_status status) {
     return status == CAROM_ETIMEDOUT || status == CAROM_ECLOSED;
 }
 static int single_put(int number, int64_t timeout_ms) {
-    char text[MESSAGE];
+    char text[SHORT];
     memset(text, number, sizeof text);
     carom_status status = carom_queue_put(single, text, sizeof text, timeout_ms);
     if (!is_refused(status)) CHECK_OK(status);
@@ -32,7 +32,7 @@ static int single_put(int number, int64_t timeout_ms) {
 }
 /* Each once; what was never leased in the order in which it was put. */
 static void is_noted(const char *text, size_t len, int in_order) {
-    CHECK_EQ(len, MESSAGE);
+    CHECK_EQ(len, SHORT);
     uint32_t number = (uint32_t)text[0];
     CHECK(number < 32 && text[len - 1] == text[0]);
     if (point.script == SECOND_KILL) return;
@@ -51,11 +51,11 @@ static int single_get(int64_t timeout_ms) {
 }
 static void single_reserve(int number) {
     carom_message it = {.size = sizeof it};
-    carom_status status = carom_queue_reserve(single, MESSAGE, &it);
+    carom_status status = carom_queue_reserve(single, SHORT, &it);
     if (is_refused(status)) return;
     CHECK_OK(status);
-    memset(it.data, number, MESSAGE);
-    status = carom_queue_commit(single, &it, MESSAGE, PATIENCE_MS);
+    memset(it.data, number, SHORT);
+    status = carom_queue_commit(single, &it, SHORT, PATIENCE_MS);
     if (!is_refused(status)) CHECK_OK(status);
 }
 static void closes(void) { CHECK_OK(carom_queue_close(single)); }
@@ -100,10 +100,10 @@ static void single_put_last_victim(void) {
     stage(DONE);
 }
 static void single_batch_victim(void) {
-    static char many[BATCH][MESSAGE];
-    for (int i = 0; i < BATCH; i++) memset(many[i], 2 + i, MESSAGE);
+    static char many[BATCH][SHORT];
+    for (int i = 0; i < BATCH; i++) memset(many[i], 2 + i, SHORT);
     stage(ACQUIRING);
-    carom_status status = carom_queue_put_many(single, many, MESSAGE, BATCH, PATIENCE_MS);
+    carom_status status = carom_queue_put_many(single, many, SHORT, BATCH, PATIENCE_MS);
     if (!is_refused(status)) CHECK_OK(status);
     stage(DONE);
 }
@@ -118,9 +118,9 @@ static void single_get_victim(void) {
     stage(DONE);
 }
 static void single_get_many_victim(void) {
-    static char many[BATCH][MESSAGE];
+    static char many[BATCH][SHORT];
     stage(ACQUIRING);
-    int64_t count = carom_queue_get_many(single, many, MESSAGE, BATCH, NULL, PATIENCE_MS);
+    int64_t count = carom_queue_get_many(single, many, SHORT, BATCH, NULL, PATIENCE_MS);
     if (!is_refused((carom_status)count)) CHECK(count == BATCH || (point.script == SECOND_KILL && count > 0));
     stage(DONE);
 }
