@@ -204,7 +204,34 @@ static void unread_replies(void) {
     }
 }
 
+static carom_result *inherited;
+static int32_t reads_inherited(carom_call *call) {
+    size_t len = 0;
+    (void)call;
+    char *place = malloc(LARGE);
+    carom_status status = carom_result_get(inherited, place, LARGE, &len, 0);
+    free(place);
+    return status == CAROM_EPERM ? 0 : 1;
+}
+
+/* Its parent may free it, and the block is another's then: so nothing is read, and that is said. */
+static void in_a_child(void) {
+    carom_pool *pool = pool_of(1, 0, 0);
+    inherited = submit(pool, replies_much, 1);
+    CHECK_OK(carom_result_wait(inherited, PATIENCE_MS));
+    carom_process *child = NULL;
+    int32_t code = -1;
+    CHECK_OK(carom_process_start(reads_inherited, NULL, 0, NULL, &child));
+    CHECK_OK(carom_process_join(child, PATIENCE_MS));
+    CHECK_OK(carom_process_exitcode(child, &code));
+    CHECK_EQ(code, 0);
+    carom_process_free(child);
+    carom_result_free(inherited);
+    finish(pool);
+}
+
 int main(int argc, char **argv) {
+    CASE(in_a_child);
     CASE(unread_replies);
     CASE(as_argument);
     CASE(as_reply);

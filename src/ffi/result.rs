@@ -240,7 +240,7 @@ pub extern "C" fn carom_result_get(
 
 /// The reply of a settled job into the caller's buffer, or why there is none.
 pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mut usize) -> Result<()> {
-    job.settled()?;
+    job.readable()?;
     if let Some(Err(error)) = job.failure().map(|failure| &failure.status) {
         return Err(error.clone());
     }
@@ -258,6 +258,7 @@ pub(super) fn copy_reply(job: &Job, data: *mut c_void, capacity: usize, len: *mu
 }
 
 fn copy_replies(jobs: &[Arc<Job>], data: *mut c_void, capacity: usize, len: *mut usize) -> Result<()> {
+    jobs.iter().try_for_each(|job| job.readable())?;
     let needed = jobs.iter().map(|job| job.with_reply(<[u8]>::len)).sum();
     boundary::write_optional(len, needed);
     if needed > capacity {

@@ -1,6 +1,7 @@
 //! A large reply where its worker wrote it: the block is the job's from then on, and nothing is copied.
 #![forbid(unsafe_code)]
 
+use crate::error::{Error, Result};
 use crate::family::{self, Family};
 use crate::shm::cell::{Cell, Kind, SETTLED};
 use crate::shm::heap::Heap;
@@ -45,6 +46,14 @@ impl Held {
         COUNT.fetch_add(1, Relaxed);
         BYTES.fetch_add(len as u64, Relaxed);
         Some(Held { family, cell, len })
+    }
+
+    /// A child that inherited the result does not keep the block.
+    pub fn own(&self) -> Result<()> {
+        match family::current()?.me == self.family.me {
+            true => Ok(()),
+            false => Err(Error::NotPermitted("a large reply is read in the process that made the pool")),
+        }
     }
 
     /// The reply.

@@ -228,6 +228,16 @@ impl Job {
         if self.is_settled() { Ok(()) } else { Err(Error::Again("the result is not ready")) }
     }
 
+    /// The same, and that its reply can be read here.
+    #[inline]
+    pub fn readable(&self) -> Result<()> {
+        self.settled()?;
+        match self.more.get() {
+            Some(More::Held(held)) => held.own(),
+            _ => Ok(()),
+        }
+    }
+
     /// Why it did not succeed; `None` if it did, and before it is settled.
     #[inline]
     pub fn failure(&self) -> Option<&Verdict> {
