@@ -268,7 +268,8 @@ pub fn arguments_of(plan: PlanRef, slot: &'static Slot) -> &'static [u8] {
 }
 
 fn put_arguments(plan: PlanRef, slot: &'static Slot, arguments: Encoding<'_>, name: &CStr) -> Result<()> {
-    let len = job_note::with_name(arguments.length(), name).ok_or(Error::invalid("the name of a task is absurd"))?;
+    let length = arguments.length();
+    let len = job_note::with_name(length, name).ok_or(Error::invalid("the name of a task is absurd"))?;
     let (place, kind) = if len <= INLINE {
         (slot.arguments(), TaskKind::Inline)
     } else {
@@ -276,13 +277,22 @@ fn put_arguments(plan: PlanRef, slot: &'static Slot, arguments: Encoding<'_>, na
         let place = Region::of(plan.arena, offset, len as u64);
         (place.ok_or(Error::Panic("a block outside the arena".into()))?, TaskKind::Block)
     };
+    match arguments.whole() {
+        Some(whole) => _ = place.write(whole),
+        None => write_pieces(place, arguments),
+    }
+    job_note::write_name(place, length, name);
+    slot.arguments_len.set(length as u64);
+    slot.kind.set(kind as u32);
+    Ok(())
+}
+
+/// Apart: a short task has one piece, and would pay for the others.
+#[cold]
+fn write_pieces(place: Region, arguments: Encoding<'_>) {
     let mut rest = place;
     for piece in arguments.pieces() {
         rest.write(piece);
         rest = rest.from(piece.len()).unwrap_or(Region::EMPTY);
     }
-    job_note::write_name(place, arguments.length(), name);
-    slot.arguments_len.set(arguments.length() as u64);
-    slot.kind.set(kind as u32);
-    Ok(())
 }

@@ -49,6 +49,9 @@ impl<'a> Encoding<'a> {
     /// Its bytes.
     #[inline]
     pub fn length(self) -> usize {
+        if self.tail.is_empty() {
+            return self.head.len();
+        }
         self.head.len() + self.tail.len().next_multiple_of(ALIGNMENT)
     }
 
@@ -66,10 +69,14 @@ impl<'a> Encoding<'a> {
     }
 
     /// A copy in one piece.
+    #[inline]
     pub fn to_box(self) -> Result<Box<[u8]>> {
         let mut copy = Vec::new();
         copy.try_reserve_exact(self.length()).map_err(|_| Error::NoMemory("no memory for the arguments"))?;
-        self.pieces().into_iter().for_each(|piece| copy.extend_from_slice(piece));
+        match self.whole() {
+            Some(whole) => copy.extend_from_slice(whole),
+            None => self.pieces().into_iter().for_each(|piece| copy.extend_from_slice(piece)),
+        }
         Ok(copy.into())
     }
 }
