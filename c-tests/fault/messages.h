@@ -119,9 +119,15 @@ static carom_status sockets_new(void) {
 }
 /* What was sent is received, whatever failed on the way; only if a rest of it is on its way it is not all there. */
 static carom_status messages(size_t len) {
+    size_t received = 0;
+    for (size_t i = 0; i < len; i++) sent[i] = (char)(i * 31 / 7);
     carom_status status = carom_connection_send(left, sent, len, patience());
-    if (status == CAROM_OK) status = carom_connection_recv(right, got, sizeof got, NULL, patience());
-    if (status == CAROM_OK) return status;
+    if (status == CAROM_OK) status = carom_connection_recv(right, got, sizeof got, &received, patience());
+    if (status == CAROM_OK) {
+        CHECK_EQ(received, len);
+        CHECK(memcmp(got, sent, len) == 0);
+        return status;
+    }
     while (carom_connection_recv(right, got, sizeof got, NULL, 100) == CAROM_OK) {}
     return status;
 }

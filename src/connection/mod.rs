@@ -6,6 +6,7 @@
 
 pub mod address;
 mod authentication;
+mod haste;
 pub mod listener;
 pub mod pipe;
 pub mod socket_end;

@@ -10,6 +10,7 @@
 //! kernel did not take of a message that it has begun to take is kept and goes before all else.
 #![forbid(unsafe_code)]
 
+use super::haste::Haste;
 use crate::error::{Error, Result};
 use crate::shm::memory::Deadline;
 use crate::shm::stop;
@@ -19,8 +20,8 @@ use crate::sys::spin;
 use crate::sys::turn::{Guard, Refused, Turn};
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// Messages up to this length, with their header, are received ahead: several with one system call.
 const AHEAD: usize = 32 << 10;
@@ -36,8 +37,6 @@ const TOGETHER: usize = 512;
 const SOON_NS: u64 = 20_000;
 /// How long a receive may stay in the kernel before it looks at its deadline.
 const LOOK_NS: u64 = 500_000_000;
-/// How often in a row an answer that comes late counts: then every 64th one is waited for awake.
-const MOST_LATE: u32 = 6;
 /// Longest length that four bytes tell.
 const SHORT: usize = i32::MAX as usize;
 /// The byte that a descriptor comes with: how many there are, as CPython writes it.
@@ -84,31 +83,6 @@ struct Outbox {
     rest: Vec<u8>,
     gone: usize,
     failed: Option<Error>,
-}
-
-/// Whether it is worth while to wait awake: where many ask the same server, an answer takes longer than that, and whoever waits awake takes the
-/// processor from those who are asked. Guesses, by whoever receives.
-#[derive(Default)]
-struct Haste {
-    /// How often in a row nothing came soon.
-    late: AtomicU32,
-    /// Receives that do not wait awake, from now on.
-    skips: AtomicU32,
-}
-
-impl Haste {
-    fn is_none(&self) -> bool {
-        let skips = self.skips.load(Relaxed);
-        self.skips.store(skips.saturating_sub(1), Relaxed);
-        skips > 0
-    }
-
-    fn came(&self, soon: bool) {
-        let late = if soon { 0 } else { (self.late.load(Relaxed) + 1).min(MOST_LATE) };
-        self.late.store(late, Relaxed);
-        // Once more means nothing: it may have slept.
-        self.skips.store(if late > 1 { 1 << late } else { 0 }, Relaxed);
-    }
 }
 
 impl Line {
@@ -176,13 +150,19 @@ impl Line {
         let mut outbox = self.clear(deadline)?;
         let whole = header.len() + rest.len();
         while !header.is_empty() || !rest.is_empty() {
-            match self.send_some(header, rest, deadline.is_none())? {
+            let is_begun = header.len() + rest.len() < whole;
+            let sent = match self.send_some(header, rest, deadline.is_none()) {
+                // Out of memory, say. Whatever came next would be taken for the rest.
+                Err(Error::Os { .. }) if is_begun => return self.keep(&mut outbox, header, rest),
+                sent => sent?,
+            };
+            match sent {
                 Some(sent) => {
                     let of_header = sent.min(header.len());
                     header = &header[of_header..];
                     rest = &rest[sent - of_header..];
                 }
-                None if header.len() + rest.len() == whole => match pause(&self.socket, false, true, deadline)? {
+                None if !is_begun => match pause(&self.socket, false, true, deadline)? {
                     true => {}
                     false => return Err(Error::TimedOut),
                 },
@@ -275,11 +255,12 @@ impl Line {
     fn wait(&self, deadline: Deadline) -> Result<bool> {
         let unsent = self.unsent.load(Acquire);
         let ready = pause(&self.socket, true, unsent, deadline)?;
-        if unsent {
-            // Whatever is wrong, whoever sends next hears of it.
-            let _ = self.flush(Some(0));
+        match unsent.then(|| self.flush(Some(0))) {
+            // What is waited for may be the answer to what cannot be sent.
+            Some(Err(error @ Error::Os { .. })) => Err(error),
+            // Whatever else is wrong, whoever sends next hears of it.
+            _ => Ok(ready),
         }
-        Ok(ready)
     }
 }
 
