@@ -2302,7 +2302,8 @@ int32_t carom_result_successful(carom_result *result);
  * with one result: their replies, one behind the other.
  *
  * The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too
- * small: `*len` is what it takes, and the reply stays.
+ * small: `*len` is what it takes, and the reply stays. In a forked process, which may read what it inherited,
+ * `CAROM_EPERM` for a reply of 32 KiB or more: the memory stays its pool's.
  */
 carom_status carom_result_get(carom_result *result, void *data, size_t capacity, size_t *len, int64_t timeout_ms);
 

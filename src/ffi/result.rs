@@ -218,7 +218,7 @@ pub extern "C" fn carom_result_successful(result: *mut carom_result) -> i32 {
 /// the other.
 ///
 /// The status of the task's verdict if it did not succeed; `CAROM_ETIMEDOUT`; `CAROM_EMSGSIZE` if `capacity` is too small: `*len` is what it takes, and the
-/// reply stays.
+/// reply stays. In a forked process, which may read what it inherited, `CAROM_EPERM` for a reply of 32 KiB or more: the memory stays its pool's.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_result_get(
     result: *mut carom_result,
