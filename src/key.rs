@@ -10,9 +10,15 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Bytes that a key has at most.
 pub const MOST: usize = 4096;
 
-/// What was said. In memory of this process, so that a fork inherits it; a letter has it for the others. Never freed, for
-/// a thread may still look at it.
-static TOLD: AtomicPtr<Option<Box<[u8]>>> = AtomicPtr::new(std::ptr::null_mut());
+/// What was said. In memory of this process, so that a fork inherits it; a letter has it for the others.
+static TOLD: AtomicPtr<Told> = AtomicPtr::new(std::ptr::null_mut());
+
+struct Told {
+    key: Option<Box<[u8]>>,
+    /// What was said before is never freed, for a thread may still look at it; it is not forgotten either, so that nobody
+    /// takes it for a leak.
+    _before: AtomicPtr<Told>,
+}
 
 /// Whether it may be a key.
 pub fn check(key: &[u8]) -> Result<()> {
@@ -26,19 +32,24 @@ pub fn check(key: &[u8]) -> Result<()> {
 /// This process, and what it starts from now on, has this key; `None`: its family's.
 pub fn set(key: Option<&[u8]>) -> Result<()> {
     key.map_or(Ok(()), check)?;
-    once::replace(&TOLD, key.map(Box::from));
+    tell(key);
     Ok(())
+}
+
+fn tell(key: Option<&[u8]>) {
+    let before = AtomicPtr::new(TOLD.load(Ordering::Acquire));
+    once::replace(&TOLD, Told { key: key.map(Box::from), _before: before });
 }
 
 /// What was said, if it is not the family's.
 pub fn told() -> Option<&'static [u8]> {
-    once::get(&TOLD)?.as_deref()
+    once::get(&TOLD)?.key.as_deref()
 }
 
 /// In a process that was begun anew, or forked by the server: the key of the process that wanted it.
 pub fn inherit(key: Option<&[u8]>) {
     if key != told() {
-        once::replace(&TOLD, key.map(Box::from));
+        tell(key);
     }
 }
 
