@@ -6,8 +6,8 @@ static carom_list *list;
 
 static void begin(void) {
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
 }
 
 static void end(void) {
@@ -127,7 +127,7 @@ static void references(void) {
     go = share(sizeof *go), here = share(sizeof *here);
     carom_dict *inner, *back;
     carom_process *process;
-    CHECK_OK(carom_manager_dict(manager, &inner));
+    CHECK_OK(carom_manager_dict(manager, NULL, &inner));
     set_integer(inner, "x", 5);
     carom_argument argument = HANDLE(inner), found;
     CHECK_OK(carom_process_start(keeps, &argument, 1, NULL, &process));
@@ -138,7 +138,7 @@ static void references(void) {
     CHECK_EQ(ended(process), 0);
     await_objects(2);
     /* In a list, and out of it. */
-    CHECK_OK(carom_manager_dict(manager, &inner));
+    CHECK_OK(carom_manager_dict(manager, NULL, &inner));
     set_integer(inner, "x", 6);
     argument = HANDLE(inner);
     CHECK_OK(carom_list_append(list, &argument));
@@ -276,13 +276,13 @@ static void bad_input(void) {
     carom_manager *other;
     carom_dict *its;
     CHECK_OK(carom_manager_new(NULL, &other));
-    CHECK_OK(carom_manager_dict(other, &its));
+    CHECK_OK(carom_manager_dict(other, NULL, &its));
     carom_argument foreign = HANDLE(its);
     CHECK_STATUS(carom_dict_set(dict, &key, &foreign), CAROM_EINVAL);
     CHECK_OK(carom_manager_shutdown(other, PATIENCE_MS));
     CHECK_STATUS(carom_dict_set(dict, &key, &foreign), CAROM_EINVAL);
     CHECK(carom_dict_len(its) == CAROM_ECLOSED || carom_dict_len(its) == CAROM_EBROKEN);
-    CHECK_STATUS(carom_manager_dict(other, &its), CAROM_ECLOSED);
+    CHECK_STATUS(carom_manager_dict(other, NULL, &its), CAROM_ECLOSED);
     carom_manager_free(other);
     CHECK(carom_dict_len(its) < 0);
     carom_dict_free(its);
@@ -455,8 +455,8 @@ static int stranger(const char *address) {
     CHECK_STATUS(carom_manager_open(&options, &manager, PATIENCE_MS), CAROM_EACCES);
     CHECK_OK(carom_authkey_set("secret", 6));
     CHECK_OK(carom_manager_open(&options, &manager, PATIENCE_MS));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
     set_integer(dict, "x", 3);
     CHECK_EQ(get_integer(dict, "x"), 3);
     carom_argument inner = HANDLE(dict);
@@ -488,7 +488,7 @@ static void serves(void) {
     carom_status status;
     while ((status = carom_manager_open(&options, &manager, PATIENCE_MS)) == CAROM_ECONNREFUSED) CHECK(now_ms() < until);
     CHECK_OK(status);
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     set_integer(dict, "x", 3);
     CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
     CHECK_EQ(wait_for(pid), 0);

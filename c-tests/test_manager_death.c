@@ -10,7 +10,7 @@ static flag *here;
 static void begin(void) {
     here = share(sizeof *here);
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     CHECK_OK(carom_manager_lock(manager, &lock));
 }
 
@@ -39,7 +39,7 @@ static int32_t works(carom_call *call) {
         status = carom_lock_release(guard);
         if (is_lost(status)) return 3;
         CHECK_OK(status);
-        status = carom_manager_list(origin, &list);
+        status = carom_manager_list(origin, NULL, 0, &list);
         if (is_lost(status)) return 3;
         CHECK_OK(status);
         carom_list_free(list);
@@ -133,7 +133,7 @@ static void servers_stop(void) {
     carom_manager_options options = {.size = sizeof options, .request_timeout_ms = 300};
     carom_argument key = KEY("a");
     CHECK_OK(carom_manager_new(&options, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     carom_manager_facts facts = {.size = sizeof facts};
     CHECK_OK(carom_manager_info(manager, &facts));
     CHECK_EQ(kill(facts.pid, SIGSTOP), 0);

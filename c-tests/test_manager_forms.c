@@ -108,7 +108,7 @@ static void ranges(void) {
     carom_argument key = KEY("sum"), found, rest;
     carom_verdict verdict = {.size = sizeof verdict};
     carom_task_options options = {.size = sizeof options, .verdict = &verdict, .chunk_size = 100};
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     rest = HANDLE(dict);
     CHECK_OK(carom_pool_map_range(pool, adds_range, 0, 300, &rest, 1, NULL, PATIENCE_MS));
     CHECK_OK(carom_pool_map_range(pool, adds_range, 300, 600, &rest, 1, &options, PATIENCE_MS));
@@ -194,7 +194,7 @@ static int64_t gives_dicts(void *ctx, carom_argument *arguments, size_t max) {
     carom_dict_free(source.dict);
     source.dict = NULL;
     if (source.next++ == source.end) return 0;
-    CHECK_OK(carom_manager_dict(manager, &source.dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &source.dict));
     arguments[0] = HANDLE(source.dict);
     return 1;
 }

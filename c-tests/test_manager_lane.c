@@ -14,7 +14,7 @@ static flag *here, *go;
 static void begin(void) {
     here = share(sizeof *here), go = share(sizeof *go);
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     CHECK_OK(carom_manager_lock(manager, &lock));
 }
 
@@ -267,7 +267,7 @@ static void server_stops(void) {
     carom_manager_options options = {.size = sizeof options, .request_timeout_ms = 1000};
     carom_argument key = KEY("a");
     CHECK_OK(carom_manager_new(&options, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     CHECK_OK(carom_manager_lock(manager, &lock));
     add("a", CALLS);
     CHECK_EQ(kill(facts().pid, SIGSTOP), 0);
@@ -282,7 +282,7 @@ static void many_go(void) {
     begin();
     add("a", CALLS);
     static carom_list *lists[MANY];
-    for (int i = 0; i < MANY; i++) CHECK_OK(carom_manager_list(manager, &lists[i]));
+    for (int i = 0; i < MANY; i++) CHECK_OK(carom_manager_list(manager, NULL, 0, &lists[i]));
     carom_manager_facts now = facts();
     CHECK_EQ(now.objects, MANY + 2);
     CHECK_EQ(kill(now.pid, SIGSTOP), 0);

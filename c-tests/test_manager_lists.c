@@ -6,8 +6,8 @@ static carom_list *list;
 
 static void begin(void) {
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
 }
 
 static void end(void) {
@@ -177,13 +177,41 @@ static void is_list_of(const int64_t *wanted, int64_t count) {
     for (int64_t i = 0; i < count; i++) CHECK_EQ(((const carom_argument *)found.data)[i].integer, wanted[i]);
 }
 
+/* What they are made of: what could be added later, too. */
+static void made_of(void) {
+    begin();
+    carom_argument pairs[] = {KEY("a"), INT(1), KEY("list"), HANDLE(list)}, items[] = {INT(7), INT(8), HANDLE(list)}, found;
+    carom_argument contents = {.kind = CAROM_ARGUMENT_MAP, .data = pairs, .len = 2}, wrong = INT(1);
+    carom_dict *full, *none = NULL;
+    carom_list *long_one;
+    CHECK_OK(carom_manager_dict(manager, &contents, &full));
+    CHECK_EQ(carom_dict_len(full), 2);
+    CHECK_EQ(get_integer(full, "a"), 1);
+    CHECK_OK(carom_manager_list(manager, items, 3, &long_one));
+    CHECK_EQ(carom_list_len(long_one), 3);
+    CHECK_OK(carom_list_get(long_one, 1, &found, NULL, 0, NULL));
+    CHECK_EQ(found.integer, 8);
+    /* They keep what they name. */
+    carom_list_free(list);
+    CHECK_EQ(facts().objects, 4);
+    carom_dict_free(full);
+    CHECK_OK(carom_list_pop(long_one, 2, &found, NULL, 0, NULL));
+    list = found.handle;
+    carom_list_free(long_one);
+    await_objects(2);
+    CHECK_STATUS(carom_manager_dict(manager, &wrong, &none), CAROM_EINVAL);
+    CHECK_STATUS(carom_manager_list(manager, NULL, 3, &long_one), CAROM_EINVAL);
+    CHECK(none == NULL && facts().objects == 2);
+    end();
+}
+
 /* Python's +=, *=, slices, in and reversed. */
 static void whole_lists(void) {
     begin();
     carom_list *other;
     carom_argument items[] = {INT(1), INT(2), INT(3)}, found, inner, four = INT(4);
     _Alignas(16) char data[200];
-    CHECK_OK(carom_manager_list(manager, &other));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &other));
     CHECK_OK(carom_list_extend(list, items, 3));
     CHECK_OK(carom_list_repeat(list, 2));
     CHECK_OK(carom_list_repeat(list, 1));
@@ -246,6 +274,7 @@ int main(int argc, char **argv) {
     CASE(values);
     CASE(dicts);
     CASE(lists);
+    CASE(made_of);
     CASE(whole_lists);
     return 0;
 }

@@ -255,7 +255,7 @@ static void directory_at(const char *at) {
         _exit(CHECK_FAILED);
     }
     CHECK_OK(carom_manager_directory(manager, &directory));
-    CHECK_OK(carom_manager_dict(manager, &results));
+    CHECK_OK(carom_manager_dict(manager, NULL, &results));
     CHECK_OK(carom_manager_queue(manager, NULL, &tasks));
     carom_argument entries[] = {KEY("results"), HANDLE(results), KEY("tasks"), HANDLE(tasks)}, map = {.kind = CAROM_ARGUMENT_MAP, .data = entries, .len = 2};
     CHECK_OK(carom_dict_update(directory, &map));
@@ -297,7 +297,7 @@ static void shares_of_memory(void) {
     carom_manager_options options = {.size = sizeof options, .max_bytes = 100000, .max_client_bytes = 10000};
     CHECK_OK(carom_manager_new(&options, &manager));
     carom_dict *dict;
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     CHECK_OK(brings(dict, "one", 8000));
     CHECK_STATUS(brings(dict, "two", 8000), CAROM_ENOMEM);
     CHECK_EQ(carom_dict_len(dict), 1);
@@ -344,7 +344,7 @@ static void other_users(void) {
     }
     CHECK_EQ(wait_for(pid), 0);
     carom_dict *dict;
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     carom_dict_free(dict);
     end();
 }
@@ -423,8 +423,8 @@ static void only_bytes(void) {
     carom_queue *queue;
     carom_array *array;
     CHECK_OK(carom_manager_new(&options, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
     CHECK_OK(carom_manager_queue(manager, NULL, &queue));
     CHECK_OK(carom_manager_array(manager, CAROM_I64, 0, 2, NULL, &array));
     carom_argument key = KEY("key"), bytes = CAROM_BYTES("\1\2", 2), found;

@@ -126,7 +126,7 @@ static void proxies(void) {
     carom_queue *queue;
     carom_lock *lock;
     carom_result *results[30];
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     CHECK_OK(carom_manager_queue(manager, NULL, &queue));
     CHECK_OK(carom_manager_lock(manager, &lock));
     carom_argument arguments[] = {HANDLE(dict), HANDLE(queue), HANDLE(lock), HANDLE(pool)};
@@ -151,7 +151,7 @@ static void proxies(void) {
     carom_result_free(results[0]);
     await_objects(1);
     /* An initializer with a dict, and a finalizer. */
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     carom_argument its = HANDLE(dict);
     carom_pool_options options = {.size = sizeof options, .workers = 2, .initializer = writes_down, .initializer_arguments = &its, .initializer_count = 1};
     carom_pool *other;

@@ -241,7 +241,7 @@ static void opened_and_freed(void) {
         carom_manager *other = opened(address);
         carom_dict *dict;
         carom_argument key = KEY("n");
-        CHECK_OK(carom_manager_dict(other, &dict));
+        CHECK_OK(carom_manager_dict(other, NULL, &dict));
         CHECK_OK(carom_dict_increment(dict, &key, 1, NULL));
         if (i % 2) carom_dict_free(dict);
         carom_manager_free(other);
@@ -295,7 +295,7 @@ static void sent_away(void) {
 static void keys_of_each_kind(void) {
     carom_dict *dict;
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
     carom_argument keys[] = {{.kind = CAROM_ARGUMENT_NIL}, {.kind = CAROM_ARGUMENT_BOOL}, INT(0), {.kind = CAROM_ARGUMENT_REAL}, CAROM_BYTES("0", 1), KEY("0"), KEY(""), INT(1), {.kind = CAROM_ARGUMENT_BOOL, .integer = 1}};
     const int count = sizeof keys / sizeof keys[0];
     carom_argument found, minus_zero = {.kind = CAROM_ARGUMENT_REAL, .real = -0.0};

@@ -63,7 +63,7 @@ static void locks(void) {
 /* A list of its own, in the common list, and out of it again, by whomever. */
 static void makes_objects(void) {
     carom_list *fresh;
-    CHECK_OK(carom_manager_list(manager, &fresh));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &fresh));
     carom_argument item = HANDLE(fresh), found;
     CHECK_OK(carom_list_append(list, &item));
     if (below(4) == 0) return; /* and forgets the handle */
@@ -169,8 +169,8 @@ static void soak(void) {
     state = seed;
     shared = share(sizeof *shared);
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
     CHECK_OK(carom_manager_queue(manager, NULL, &queue));
     CHECK_OK(carom_manager_lock(manager, &lock));
     adds_to_both();

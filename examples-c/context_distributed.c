@@ -30,8 +30,8 @@ int main(int argc, char **argv) {
     carom_list *log;
     carom_process *workers[WORKERS];
     MUST(carom_manager_new(NULL, &manager)); /* its server is started by the default method too */
-    MUST(carom_manager_dict(manager, &state));
-    MUST(carom_manager_list(manager, &log));
+    MUST(carom_manager_dict(manager, NULL, &state));
+    MUST(carom_manager_list(manager, NULL, 0, &log));
     for (int i = 0; i < WORKERS; i++) workers[i] = start(worker, CAROM_HANDLE(state), CAROM_HANDLE(log), CAROM_INTEGER(i));
     finish(workers, WORKERS);
 

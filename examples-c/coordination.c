@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
     MUST(carom_manager_new(NULL, &manager));
     MUST(carom_manager_queue(manager, NULL, &queue));
     MUST(carom_manager_event(manager, &done));
-    MUST(carom_manager_dict(manager, &statistics));
+    MUST(carom_manager_dict(manager, NULL, &statistics));
     processes[0] = start(produce, CAROM_HANDLE(queue), CAROM_HANDLE(done), CAROM_HANDLE(statistics));
     for (int i = 0; i < CONSUMERS; i++)
         processes[1 + i] = start(consume, CAROM_HANDLE(queue), CAROM_HANDLE(done), CAROM_HANDLE(statistics), CAROM_INTEGER(i));

@@ -80,7 +80,7 @@ static int serve(const char *here) {
     MUST(carom_manager_address(manager, address, sizeof address, NULL));
     MUST(carom_manager_directory(manager, &directory));
     MUST(carom_manager_queue(manager, NULL, &tasks));
-    MUST(carom_manager_dict(manager, &results));
+    MUST(carom_manager_dict(manager, NULL, &results));
     MUST(carom_dict_set(directory, &CAROM_STRING("tasks", 5), &CAROM_HANDLE(tasks)));
     MUST(carom_dict_set(directory, &CAROM_STRING("results", 7), &CAROM_HANDLE(results)));
     pid_t pid = here ? 0 : second_program(address, key);

@@ -43,8 +43,8 @@ int main(int argc, char **argv) {
     carom_argument hits, misses;
     MUST(carom_init(argc, argv));
     MUST(carom_manager_new(NULL, &manager));
-    MUST(carom_manager_dict(manager, &cache));
-    MUST(carom_manager_dict(manager, &statistics));
+    MUST(carom_manager_dict(manager, NULL, &cache));
+    MUST(carom_manager_dict(manager, NULL, &statistics));
     MUST(carom_manager_lock(manager, &lock));
     for (int i = 0; i < WORKERS; i++)
         workers[i] = start(look_up, CAROM_HANDLE(cache), CAROM_HANDLE(lock), CAROM_HANDLE(statistics), CAROM_INTEGER(i));

@@ -33,8 +33,8 @@ int main(int argc, char **argv) {
     carom_process *workers[WORKERS];
     MUST(carom_init(argc, argv));
     MUST(carom_manager_new(NULL, &manager));
-    MUST(carom_manager_dict(manager, &dict));
-    MUST(carom_manager_list(manager, &list));
+    MUST(carom_manager_dict(manager, NULL, &dict));
+    MUST(carom_manager_list(manager, NULL, 0, &list));
 
     MUST(carom_dict_set(dict, &CAROM_STRING("initial", 7), &CAROM_STRING("value", 5)));
     const carom_argument first[] = {CAROM_INTEGER(1), CAROM_INTEGER(2), CAROM_INTEGER(3)};

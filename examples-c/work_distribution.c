@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
     MUST(carom_init(argc, argv));
     MUST(carom_manager_new(NULL, &manager));
     MUST(carom_manager_queue(manager, NULL, &queue));
-    MUST(carom_manager_dict(manager, &results));
+    MUST(carom_manager_dict(manager, NULL, &results));
     processes[WORKERS] = start(distribute, CAROM_HANDLE(queue));
     for (int i = 0; i < WORKERS; i++)
         processes[i] = start(work, CAROM_HANDLE(queue), CAROM_HANDLE(results), CAROM_INTEGER(i));

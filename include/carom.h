@@ -3394,17 +3394,9 @@ carom_status carom_manager_create(carom_manager *manager, const char *type_name,
                                   size_t count, const carom_create_options *options, carom_proxy **proxy);
 
 /**
- * Makes an empty dict (with contents: `carom_dict_update` it). Statuses of this and those below as
- * `carom_manager_create`.
- */
-carom_status carom_manager_dict(carom_manager *manager, carom_dict **dict);
-
-/** Makes an empty list. */
-carom_status carom_manager_list(carom_manager *manager, carom_list **list);
-
-/**
  * The dict that every manager has, also one that was opened: where programs find each other's objects, by whatever
- * names they agree on. What is in it stays until it is taken out.
+ * names they agree on. What is in it stays until it is taken out. Statuses of this and those below as
+ * `carom_manager_create`.
  */
 carom_status carom_manager_directory(carom_manager *manager, carom_dict **dict);
 
@@ -3491,6 +3483,9 @@ carom_status carom_call_pool(carom_call *call, size_t index, carom_pool **pool);
  * Dicts of a manager: keys and values that many processes share. A key is any scalar: nil, a bool, a number, bytes, a
  * string; a value is whatever an argument can be, handles of objects of the same manager included.
  */
+
+/** Makes a dict with what is in a map; NULL: an empty one. Statuses as `carom_manager_create`. */
+carom_status carom_manager_dict(carom_manager *manager, const carom_argument *contents, carom_dict **dict);
 
 /** Sets what `key` stands for. */
 carom_status carom_dict_set(carom_dict *dict, const carom_argument *key, const carom_argument *new_value);
@@ -3600,6 +3595,9 @@ void carom_dict_free(carom_dict *dict);
  * Lists of a manager: items in order that many processes share. An index below 0 counts from the end. Statuses as for
  * dicts; `CAROM_ENOENT` for an index outside of the list, or an item that it does not have.
  */
+
+/** Makes a list of `count` items, which may be none. Statuses as `carom_manager_create`. */
+carom_status carom_manager_list(carom_manager *manager, const carom_argument *items, size_t count, carom_list **list);
 
 /** Adds an item at the end. */
 carom_status carom_list_append(carom_list *list, const carom_argument *item);

@@ -96,7 +96,7 @@ static int stranger(const char *address) {
     close(ends[1]);
     options.address = address;
     OK(carom_manager_open(&options, &manager, CAROM_FOREVER));
-    OK(carom_manager_dict(manager, &dict));
+    OK(carom_manager_dict(manager, NULL, &dict));
     OK(carom_manager_queue(manager, NULL, &queue));
     OK(carom_dict_set(dict, &key, &value));
     for (int turn = 0; turn < 3; turn++) {
@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
         _exit(2);
     }
     reap(other);
-    OK(carom_manager_dict(manager, &dict));
+    OK(carom_manager_dict(manager, NULL, &dict));
     OK(carom_dict_set(dict, &key, &value));
     for (int turn = 0; turn < 3; turn++) {
         printf("carom G.get_family %.0f ops/s\n", gets(dict, &key, AWAKE));

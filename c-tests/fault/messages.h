@@ -262,7 +262,7 @@ static carom_status manager_used(void) {
     carom_queue *there = NULL;
     carom_lock *its = NULL;
     carom_argument key = CAROM_INTEGER(1), text = CAROM_BYTES(sent, sizeof sent), found;
-    carom_status status = carom_manager_dict(manager, &dict);
+    carom_status status = carom_manager_dict(manager, NULL, &dict);
     if (status == CAROM_OK) status = carom_dict_set(dict, &key, &text);
     if (status == CAROM_OK) status = carom_dict_get(dict, &key, &found, got, sizeof got, NULL);
     if (status == CAROM_EMSGSIZE) status = CAROM_OK;

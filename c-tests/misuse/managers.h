@@ -9,8 +9,8 @@ static carom_argument no_key;
 
 static void make_managers(void) {
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &dict));
-    CHECK_OK(carom_manager_list(manager, &shared_list));
+    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
+    CHECK_OK(carom_manager_list(manager, NULL, 0, &shared_list));
     CHECK_OK(carom_manager_lock(manager, &served_lock));
     CHECK_OK(carom_manager_create(manager, "set", NULL, 0, NULL, &proxy));
     carom_argument key = {.kind = CAROM_ARGUMENT_INTEGER, .integer = 1};
@@ -149,8 +149,8 @@ ROW(carom_manager_create) {
         EACH_BAD(carom_manager, MANAGER, h, REFUSED_HANDLE(type, out, function(h, ##__VA_ARGS__, out), CAROM_EBADHANDLE)); \
         REFUSED(function(manager, ##__VA_ARGS__, NULL), CAROM_EINVAL);                                                 \
     }
-MAKER(carom_manager_dict, carom_dict)
-MAKER(carom_manager_list, carom_list)
+MAKER(carom_manager_dict, carom_dict, NULL)
+MAKER(carom_manager_list, carom_list, NULL, 0)
 MAKER(carom_manager_directory, carom_dict)
 MAKER(carom_manager_queue, carom_queue, NULL)
 MAKER(carom_manager_lock, carom_lock)

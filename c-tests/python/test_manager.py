@@ -29,7 +29,7 @@ A = POINTER(Argument)
 error_message = declare("carom_error_message", c_char_p)
 attach = declare("carom_attach", c_int32)
 manager_new = declare("carom_manager_new", c_int32, c_void_p, c_void_p)
-manager_dict = declare("carom_manager_dict", c_int32, c_void_p, c_void_p)
+manager_dict = declare("carom_manager_dict", c_int32, c_void_p, c_void_p, c_void_p)
 manager_queue = declare("carom_manager_queue", c_int32, c_void_p, c_void_p, c_void_p)
 manager_shutdown = declare("carom_manager_shutdown", c_int32, c_void_p, c_int64)
 manager_free = declare("carom_manager_free", None, c_void_p)
@@ -110,7 +110,7 @@ def in_child(body):
 def main():
     manager, shared, queue = c_void_p(), c_void_p(), c_void_p()
     check(manager_new(None, byref(manager)))
-    check(manager_dict(manager, byref(shared)))
+    check(manager_dict(manager, None, byref(shared)))
     check(manager_queue(manager, None, byref(queue)))
     value = {"text": "über", "bytes": b"\0\xff", "list": [1, -(1 << 63), 0.5, None, True, []], 7: {"deep": [[["x"]]]}}
     keep = []

@@ -21,7 +21,7 @@ static int64_t served_add(const char *name, int64_t by) {
 
 static void served_make(void) {
     CHECK_OK(carom_manager_new(NULL, &served));
-    CHECK_OK(carom_manager_dict(served, &served_dict));
+    CHECK_OK(carom_manager_dict(served, NULL, &served_dict));
     /* This process has its lane, whose slots are enough for what it says: there are no blocks. */
     for (int i = 0; i < LONG_AGO; i++) served_add("make", 1);
 }

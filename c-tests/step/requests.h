@@ -46,7 +46,7 @@ static void warm_up(void) {
 }
 static void manager_make_cold(void) {
     CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, &asked_dict));
+    CHECK_OK(carom_manager_dict(manager, NULL, &asked_dict));
     CHECK_OK(carom_manager_lock(manager, &served_lock));
     CHECK_OK(set_number("a", 0));
     CHECK_OK(set_number("b", 0));

@@ -10,7 +10,8 @@ use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
-use super::managed::{self, Managed, Place, ask, fetch, number, order, unexpected};
+use super::managed::{self, Managed, Place, ask, fetch, number, order, unexpected, values_of};
+use super::manager::{carom_manager, client_of, make};
 use super::passing::handle_argument;
 use crate::manager::value::Value;
 use std::ffi::c_void;
@@ -23,6 +24,20 @@ pub struct carom_dict {
 
 impl Managed for carom_dict {
     const KIND: Kind = Kind::Dict;
+}
+
+/// Makes a dict with what is in a map; NULL: an empty one. Statuses as `carom_manager_create`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_dict(
+    manager: *mut carom_manager,
+    contents: *const carom_argument,
+    dict: *mut *mut carom_dict,
+) -> carom_status {
+    boundary::create(dict, || {
+        let client = client_of(manager)?;
+        let contents = values_of(&client, contents, !contents.is_null() as usize)?;
+        make(&client, "dict", contents, false)
+    })
 }
 
 /// Sets what `key` stands for.

@@ -7,8 +7,10 @@ use super::handle::Kind;
 use super::library::carom_status;
 use super::lock::free;
 use super::managed::Given::{Integer, Many, One};
-use super::managed::{self, Managed, ask, fetch, order};
+use super::managed::{self, Managed, ask, fetch, order, values_of};
+use super::manager::{carom_manager, client_of, make};
 use super::passing::{self, handle_argument};
+use crate::manager::value::Value;
 use crate::wire::Argument;
 use std::ffi::c_void;
 
@@ -20,6 +22,21 @@ pub struct carom_list {
 
 impl Managed for carom_list {
     const KIND: Kind = Kind::List;
+}
+
+/// Makes a list of `count` items, which may be none. Statuses as `carom_manager_create`.
+#[unsafe(no_mangle)]
+pub extern "C" fn carom_manager_list(
+    manager: *mut carom_manager,
+    items: *const carom_argument,
+    count: usize,
+    list: *mut *mut carom_list,
+) -> carom_status {
+    boundary::create(list, || {
+        let client = client_of(manager)?;
+        let items = values_of(&client, items, count)?;
+        make(&client, "list", vec![Value::List(items)], false)
+    })
 }
 
 /// Adds an item at the end.

@@ -10,7 +10,7 @@ use super::lock::free;
 use crate::error::{Error, Result};
 use crate::family;
 use crate::manager::argument;
-use crate::manager::client::Target;
+use crate::manager::client::{Client, Target};
 use crate::manager::kind;
 use crate::manager::protocol::Given as Sent;
 use crate::manager::value::{ALIGNMENT, ARGUMENT, Proxy, Scalar, Value};
@@ -161,6 +161,12 @@ pub(super) fn walk<T: Managed>(
 /// What C passed, for the server of `target`.
 pub(super) fn values(target: &Target, arguments: *const carom_argument, count: usize) -> Result<Vec<Value>> {
     call::arguments::<false>(arguments, count)?.iter().map(|argument| target.value_of(argument)).collect()
+}
+
+/// The same, for that of `client`.
+pub(super) fn values_of(client: &Client, arguments: *const carom_argument, count: usize) -> Result<Vec<Value>> {
+    let arguments = call::arguments::<false>(arguments, count)?;
+    arguments.iter().map(|given| argument::to_value(client.manager(), given)).collect()
 }
 
 /// Where a result goes: an argument, and memory for what that points to.

@@ -29,9 +29,8 @@ use super::dict::carom_dict;
 use super::event::carom_event;
 use super::handle::{self, Kind};
 use super::library::carom_status;
-use super::list::carom_list;
 use super::lock::{carom_lock, free, lock_deadline};
-use super::managed::{handle_of, kind_of_managed};
+use super::managed::{handle_of, kind_of_managed, values_of};
 use super::object;
 use super::options::{self, Sized_};
 use super::passing::{self, handle_argument};
@@ -402,9 +401,7 @@ pub extern "C" fn carom_manager_create(
         if manager::kind::NAMES.iter().any(own) {
             return Err(Error::invalid("objects of this type are made by a function of their own"));
         }
-        let arguments = call::arguments::<false>(arguments, count)?;
-        let arguments = arguments.iter().map(|argument| to_value(client.manager(), argument));
-        make(&client, name, arguments.collect::<Result<Vec<_>>>()?, options.persistent != 0)
+        make(&client, name, values_of(&client, arguments, count)?, options.persistent != 0)
     })
 }
 
@@ -417,19 +414,7 @@ fn create<T>(manager: *mut carom_manager, name: &str, arguments: Vec<Value>, out
     boundary::create(out, || make(&client_of(manager)?, name, arguments, false))
 }
 
-/// Makes an empty dict (with contents: `carom_dict_update` it). Statuses of this and those below as `carom_manager_create`.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_manager_dict(manager: *mut carom_manager, dict: *mut *mut carom_dict) -> carom_status {
-    create(manager, "dict", Vec::new(), dict)
-}
-
-/// Makes an empty list.
-#[unsafe(no_mangle)]
-pub extern "C" fn carom_manager_list(manager: *mut carom_manager, list: *mut *mut carom_list) -> carom_status {
-    create(manager, "list", Vec::new(), list)
-}
-
-/// The dict that every manager has, also one that was opened: where programs find each other's objects, by whatever names they agree on. What is in it stays until it is taken out.
+/// The dict that every manager has, also one that was opened: where programs find each other's objects, by whatever names they agree on. What is in it stays until it is taken out. Statuses of this and those below as `carom_manager_create`.
 #[unsafe(no_mangle)]
 pub extern "C" fn carom_manager_directory(manager: *mut carom_manager, dict: *mut *mut carom_dict) -> carom_status {
     create(manager, manager::DIRECTORY, Vec::new(), dict)
