@@ -1,21 +1,5 @@
 /* Managers: their types, from several processes and threads, and what is left when one of them dies. */
-#include "manager.h"
-
-static carom_dict *dict;
-static carom_list *list;
-
-static void begin(void) {
-    CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
-    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
-}
-
-static void end(void) {
-    carom_list_free(list);
-    carom_dict_free(dict);
-    CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
-    carom_manager_free(manager);
-}
+#include "manager_objects.h"
 
 static void await_waiting(uint64_t wanted) {
     int64_t until = now_ms() + PATIENCE_MS;

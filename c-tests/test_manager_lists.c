@@ -1,21 +1,5 @@
 /* A manager's dict and list: every kind of value, and the whole of Python's vocabulary. */
-#include "manager.h"
-
-static carom_dict *dict;
-static carom_list *list;
-
-static void begin(void) {
-    CHECK_OK(carom_manager_new(NULL, &manager));
-    CHECK_OK(carom_manager_dict(manager, NULL, &dict));
-    CHECK_OK(carom_manager_list(manager, NULL, 0, &list));
-}
-
-static void end(void) {
-    carom_list_free(list);
-    carom_dict_free(dict);
-    CHECK_OK(carom_manager_shutdown(manager, PATIENCE_MS));
-    carom_manager_free(manager);
-}
+#include "manager_objects.h"
 
 /* Every kind of value comes back as it was. */
 static void values(void) {
